@@ -1,0 +1,46 @@
+"""Every span and attribute name that Orkester writes.
+
+Names without our prefix are OpenTelemetry's GenAI conventions (semantic-conventions-genai, status Development) or its
+general ones; ``openinference.*`` is what Phoenix reads. Ours begin with ``orkester.``.
+"""
+
+from typing import Final
+
+OPERATION_NAME: Final = "gen_ai.operation.name"
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+USAGE_CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+AGENT_NAME: Final = "gen_ai.agent.name"
+WORKFLOW_NAME: Final = "gen_ai.workflow.name"
+EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_SCORE: Final = "gen_ai.evaluation.score.value"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
+TEST_SUITE_NAME: Final = "test.suite.name"
+TEST_CASE_ID: Final = "test.case.id"
+OPENINFERENCE_KIND: Final = "openinference.span.kind"
+OPENINFERENCE_PROJECT: Final = "openinference.project.name"
+
+STUDY_ID: Final = "orkester.study.id"
+STUDY_OBJECTIVES: Final = "orkester.study.objectives"
+TRIAL_NUMBER: Final = "orkester.trial.number"
+TRIAL_STATE: Final = "orkester.trial.state"
+TEAM_ID: Final = "orkester.team.id"
+TEAM_TOPOLOGY: Final = "orkester.team.topology"
+TEAM_KNOBS: Final = "orkester.team.knobs"
+OBJECTIVE_PREFIX: Final = "orkester.objective."
+EXAMPLE_ID: Final = "orkester.example.id"
+EXAMPLE_PHASE: Final = "orkester.example.phase"
+GRAPH_NODE: Final = "orkester.graph.node"
+CALL_SAMPLE: Final = "orkester.call.sample"
+CALL_ATTEMPTS: Final = "orkester.call.attempts"
+ENERGY_J: Final = "orkester.energy_j"
+ENERGY_METHOD: Final = "orkester.energy.method"

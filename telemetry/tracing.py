@@ -1,0 +1,180 @@
+"""Spans: what opens them, and the file they end in.
+
+Everything here goes through OpenTelemetry's API, so without an SDK set up the spans cost next to nothing. A study
+opens a ``TraceStore``, which brings a tracer provider of its own: the process's global provider, which may belong to
+the application that imports Orkester, is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Tracer
+
+from . import attributes as names
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+_SCOPE = "orkester"
+#: The tracer of the example under way; a context variable, so that concurrent studies do not meet.
+_tracer: ContextVar[Tracer | None] = ContextVar("orkester_tracer", default=None)
+
+
+def current_tracer() -> Tracer:
+    """The study's tracer inside an example, the process's own elsewhere."""
+    return _tracer.get() or trace.get_tracer(_SCOPE)
+
+
+@contextmanager
+def workflow_span(topology: str, *, team: str) -> Iterator[Span]:
+    """Around one run of a team's graph."""
+    with current_tracer().start_as_current_span(
+        f"invoke_workflow {topology}",
+        attributes={
+            names.OPERATION_NAME: "invoke_workflow",
+            names.WORKFLOW_NAME: topology,
+            names.TEAM_ID: team,
+            names.OPENINFERENCE_KIND: "CHAIN",
+        },
+    ) as span:
+        yield span
+
+
+@contextmanager
+def agent_span(agent: str, *, model: str) -> Iterator[Span]:
+    """Around one turn of an agent."""
+    with current_tracer().start_as_current_span(
+        f"invoke_agent {agent}",
+        attributes={
+            names.OPERATION_NAME: "invoke_agent",
+            names.AGENT_NAME: agent,
+            names.GRAPH_NODE: agent,
+            names.REQUEST_MODEL: model,
+        },
+    ) as span:
+        yield span
+
+
+@contextmanager
+def chat_span(model: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
+    """Around one model call with its retries; the caller adds usage when it knows it."""
+    with current_tracer().start_as_current_span(
+        f"chat {model}",
+        kind=SpanKind.CLIENT,
+        attributes={names.OPERATION_NAME: "chat", names.REQUEST_MODEL: model, **attributes},
+    ) as span:
+        yield span
+
+
+class TraceStore:
+    """Writes the spans of one study as OTLP JSON lines, one file per process that worked on it.
+
+    Args:
+        directory: made if absent; the file is ``spans-NNNN.jsonl`` with the next free number.
+        study: name of the study.
+    """
+
+    def __init__(self, directory: Path, *, study: str) -> None:
+        self._directory = directory
+        self._study = study
+        self._provider: TracerProvider | None = None
+        self._study_context: SpanContext | None = None
+        self._study_span: Span | None = None
+
+    def __enter__(self) -> TraceStore:
+        from opentelemetry.exporter.otlp.json.file.trace_exporter import FileSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        self._directory.mkdir(parents=True, exist_ok=True)
+        number = len(list(self._directory.glob("spans-*.jsonl")))
+        path = self._directory / f"spans-{number:04d}.jsonl"
+        resource = Resource.create({"service.name": "orkester", names.OPENINFERENCE_PROJECT: self._study})
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(FileSpanExporter(path), max_queue_size=65536))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._study_span is not None:
+            self._study_span.end()
+        if self._provider is not None:
+            self._provider.shutdown()
+
+    def tracer(self) -> Tracer:
+        """The tracer that writes here.
+
+        Raises:
+            RuntimeError: the store has not been entered.
+        """
+        if self._provider is None:
+            raise RuntimeError("enter the TraceStore before asking it for a tracer")
+        return self._provider.get_tracer(_SCOPE)
+
+    def flush(self) -> None:
+        """Put every ended span on disk; called when a block ends."""
+        if self._provider is not None:
+            self._provider.force_flush()
+
+    def begin_study(self, *, study_id: str, objectives: Sequence[str]) -> None:
+        """Open the study's own trace; it ends with the store."""
+        self._study_span = self.tracer().start_span(
+            f"study {self._study}",
+            context=trace.set_span_in_context(trace.INVALID_SPAN),
+            attributes={
+                names.TEST_SUITE_NAME: self._study,
+                names.STUDY_ID: study_id,
+                names.STUDY_OBJECTIVES: list(objectives),
+            },
+        )
+        self._study_context = self._study_span.get_span_context()
+
+    @contextmanager
+    def trial(self, number: int, attributes: Mapping[str, Any]) -> Iterator[Span]:
+        """A trial's own trace, linked to the study's."""
+        links = [Link(self._study_context)] if self._study_context else []
+        with self.tracer().start_as_current_span(
+            f"trial {number}",
+            context=trace.set_span_in_context(trace.INVALID_SPAN),
+            links=links,
+            attributes={names.TRIAL_NUMBER: number, **attributes},
+        ) as span:
+            yield span
+
+    @contextmanager
+    def example(self, example_id: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
+        """An example's own trace, linked to the span that is current (its trial's)."""
+        current = trace.get_current_span().get_span_context()
+        token = _tracer.set(self.tracer())
+        try:
+            with self.tracer().start_as_current_span(
+                f"example {example_id}",
+                context=trace.set_span_in_context(trace.INVALID_SPAN),
+                links=[Link(current)] if current.is_valid else [],
+                attributes={names.EXAMPLE_ID: example_id, names.TEST_CASE_ID: example_id, **attributes},
+            ) as span:
+                yield span
+        finally:
+            _tracer.reset(token)
+
+
+def score_event(span: Span, *, scorer: str, score: float) -> None:
+    """Record how an example was scored, as the conventions' evaluation event."""
+    span.add_event(names.EVALUATION_EVENT, {names.EVALUATION_NAME: scorer, names.EVALUATION_SCORE: score})
+
+
+def traceparent() -> str | None:
+    """The W3C header of the current span, for the engine's own spans to join; None when nothing is traced."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
