@@ -34,6 +34,7 @@ def main(options: dict[str, Any]) -> None:
     params.endpoint_metrics = True
     params.ui = False
     params.warmup = True
+    params.verbosity = 2  # warnings; 3 logs half a dozen lines a request
     if options["chat_template"]:
         params.chat_template = options["chat_template"]
         params.use_jinja = True

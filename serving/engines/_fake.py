@@ -1,0 +1,64 @@
+"""A fake engine: a real server in a process of its own that answers by script, for faults and for speed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from orkester.errors import EngineError
+
+from ..catalogue import Model
+from ._base import Endpoint, EngineOptions
+from ._child import ChildServer
+from ._fake_script import FakeScript
+
+_SERVER = Path(__file__).with_name("_fake_server.py")
+
+
+class FakeEngine:
+    """Answers as its script says; nothing it says is a result about any model.
+
+    Args:
+        script: answers, times and faults.
+        folder: what the script's ``data`` is relative to.
+    """
+
+    def __init__(self, script: FakeScript, *, folder: Path = Path()) -> None:
+        self._script = script
+        self._folder = folder
+        self._child: ChildServer | None = None
+
+    async def start(self, model: Model, weights: Path | None, options: EngineOptions, log: Path) -> Endpoint:
+        """See ``Engine.start``. There is no probe: it would take part in the script's faults."""
+        del weights
+        script = self._script
+        data = self._folder / script.data if script.data else None
+        if data is not None and not data.exists():
+            raise EngineError(f"{data}: the fake engine's data file is not there")
+        child = self._child = ChildServer(f"the fake engine of {model.name}")
+        address = await child.start(
+            [str(_SERVER)],
+            {
+                "model": model.name,
+                "data": str(data) if data else None,
+                "accuracy": script.of(script.accuracy, model.name, 0.7),
+                "latency_s": script.of(script.latency_s, model.name, 0.0),
+                "token_s": script.of(script.token_s, model.name, 0.0),
+                "faults": [fault.model_dump() for fault in script.faults],
+            },
+            log=log,
+            timeout_s=options.start_timeout_s,
+        )
+        assert child.pid is not None
+        return Endpoint(
+            base_url=f"{address}/v1", model=model.name, pids=(child.pid,), facts={"engine": "fake", **asdict(options)}
+        )
+
+    async def stop(self) -> None:
+        """See ``Engine.stop``."""
+        if self._child is not None:
+            await self._child.stop()
+
+    def alive(self) -> bool:
+        """See ``Engine.alive``."""
+        return self._child is not None and self._child.alive()

@@ -1,0 +1,142 @@
+"""The child process of the fake engine: an OpenAI-compatible server that answers by script.
+
+Run by ``_fake.py`` as a script, never imported. It keeps the same rules as the llama.cpp child: options as JSON in
+``argv[1]``, its address as one JSON line on standard output, the end when standard input closes.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+DRAFTS = "\nDrafts from other agents:"
+
+
+def share_of(*parts: object) -> float:
+    """A number from 0 to 1 that the parts decide."""
+    text = json.dumps(parts, sort_keys=True).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") / 2**48
+
+
+class FakeServer:
+    """Answers for one model."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.model = options["model"]
+        self.accuracy: float = options["accuracy"]
+        self.latency_s: float = options["latency_s"]
+        self.token_s: float = options["token_s"]
+        self.faults: list[dict[str, Any]] = options["faults"]
+        self.used = [0] * len(self.faults)
+        self.requests = 0
+        self.answers: dict[str, str] = {}
+        if options["data"]:
+            for line in Path(options["data"]).read_text(encoding="utf-8").splitlines():
+                if line.strip():
+                    row = json.loads(line)
+                    expected = row["answer"]
+                    self.answers[row["question"]] = str(expected[0] if isinstance(expected, list) else expected)
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests += 1
+        question = str(body["messages"][-1]["content"]).partition(DRAFTS)[0]
+        # Greedy answers do not depend on the seed.
+        draw = [self.model, body["messages"], body["temperature"], body.get("seed") if body["temperature"] else None]
+        fault = self.fault(draw)
+        if fault == "hang":
+            await asyncio.sleep(3600)
+        if fault == "die":
+            os._exit(1)
+        if fault.isdigit():
+            error = {"error": {"message": f"scripted {fault}", "type": "scripted"}}
+            return web.json_response(error, status=int(fault))
+        if fault == "not_json":
+            return web.Response(text="<html>this is not JSON</html>", content_type="application/json")
+        text = self.answer(question, draw)
+        if fault == "empty":
+            text = ""
+        tokens = len(text.split()) + 1
+        await asyncio.sleep(self.latency_s + tokens * self.token_s)
+        reply = self.reply(None if fault == "null" else text, body["messages"], tokens)
+        if fault == "no_choices":
+            reply["choices"] = []
+        if fault == "bad_usage":
+            reply["usage"] = {"prompt_tokens": -5, "completion_tokens": "many", "total_tokens": None}
+        if fault == "cut":
+            return await self.cut(request, json.dumps(reply).encode())
+        return web.json_response(reply)
+
+    def fault(self, draw: list[Any]) -> str:
+        for i, fault in enumerate(self.faults):
+            if fault["models"] and self.model not in fault["models"]:
+                continue
+            if fault["times"] is not None and self.used[i] >= fault["times"]:
+                continue
+            if share_of("fault", i, draw) < fault["share"]:
+                self.used[i] += 1
+                return str(fault["kind"])
+        return ""
+
+    def answer(self, question: str, draw: list[Any]) -> str:
+        right = self.answers.get(question, "42")
+        if share_of("right", draw) < self.accuracy:
+            return right
+        return f"wrong {int(share_of('wrong', draw) * 3)}"
+
+    def reply(self, text: str | None, messages: list[dict[str, Any]], tokens: int) -> dict[str, Any]:
+        prompt = sum(len(str(message["content"]).split()) + 4 for message in messages)
+        return {
+            "id": f"fake-{self.requests}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": self.model,
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+            "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": tokens,
+                "total_tokens": prompt + tokens,
+                "prompt_tokens_details": {"cached_tokens": 0},
+            },
+        }
+
+    async def cut(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        if request.transport is not None:
+            request.transport.close()
+        return response
+
+    async def stats(self, _: web.Request) -> web.Response:
+        return web.json_response({"model": self.model, "requests": self.requests})
+
+
+async def serve(options: dict[str, Any]) -> None:
+    server = FakeServer(options)
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", server.chat)
+    app.router.add_get("/stats", server.stats)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    print(json.dumps({"address": f"http://127.0.0.1:{port}"}), flush=True)
+    await asyncio.Event().wait()
+
+
+def end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    asyncio.run(serve(json.loads(sys.argv[1])))

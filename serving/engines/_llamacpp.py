@@ -1,0 +1,77 @@
+"""llama.cpp, with its own OpenAI-compatible server, by way of xllamacpp: the embedded default."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import asdict
+from pathlib import Path
+
+from orkester.errors import EngineError
+
+from ..catalogue import Model
+from ..machine import usable_threads
+from . import _probe
+from ._base import Endpoint, EngineOptions
+from ._child import ChildServer, last_words
+
+_SERVER = Path(__file__).with_name("_llamacpp_server.py")
+
+
+class LlamaCppEngine:
+    """Serves a GGUF file from a process of its own, on loopback and a free port."""
+
+    def __init__(self) -> None:
+        self._child: ChildServer | None = None
+
+    async def start(self, model: Model, weights: Path | None, options: EngineOptions, log: Path) -> Endpoint:
+        """See ``Engine.start``."""
+        if weights is None or weights.is_dir():
+            raise EngineError(f"llama.cpp needs a GGUF file for {model.name}, but its weights are {weights}")
+        threads = options.threads or usable_threads()
+        child = self._child = ChildServer(f"llama.cpp with {model.name}")
+        address = await child.start(
+            [str(_SERVER)],
+            {
+                "name": model.name,
+                "weights": str(weights),
+                "slots": options.slots,
+                "context_tokens": options.context_tokens,
+                "threads": threads,
+                "prefix_caching": options.prefix_caching,
+                "chat_template": model.chat_template,
+            },
+            log=log,
+            timeout_s=options.start_timeout_s,
+        )
+        base_url = f"{address}/v1"
+        try:
+            await _probe.one_token(base_url, model.name, timeout_s=options.start_timeout_s)
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, EngineError):
+                raise EngineError(f"{error}{last_words(log)}") from error
+            raise
+        assert child.pid is not None
+        return Endpoint(
+            base_url=base_url,
+            model=model.name,
+            pids=(child.pid,),
+            facts={
+                "engine": "llamacpp",
+                "version": f"xllamacpp {importlib.metadata.version('xllamacpp')}",
+                "weights": weights.name,
+                "weights_bytes": weights.stat().st_size,
+                "weights_sha256": model.sha256,
+                **asdict(options),
+                "threads": threads,
+            },
+        )
+
+    async def stop(self) -> None:
+        """See ``Engine.stop``."""
+        if self._child is not None:
+            await self._child.stop()
+
+    def alive(self) -> bool:
+        """See ``Engine.alive``."""
+        return self._child is not None and self._child.alive()

@@ -1,0 +1,97 @@
+"""What this machine has: for records and for ``orkester doctor``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+_POWERCAP = Path("/sys/class/powercap")
+
+
+def usable_threads() -> int:
+    """CPU threads this process may use: its affinity, and its control group's quota."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _first_line(Path("/sys/fs/cgroup/cpu.max"))
+    if quota and not quota.startswith("max"):
+        share, period = quota.split()[:2]
+        allowed = min(allowed, max(1, round(int(share) / int(period))))
+    return allowed
+
+
+def memory_bytes() -> tuple[int, int]:
+    """Total and available memory, within the control group's limit."""
+    fields: dict[str, int] = {}
+    for line in _lines(Path("/proc/meminfo")):
+        name, _, rest = line.partition(":")
+        fields[name] = int(rest.split()[0]) * 1024
+    total, available = fields.get("MemTotal", 0), fields.get("MemAvailable", 0)
+    limit = _first_line(Path("/sys/fs/cgroup/memory.max"))
+    if limit.isdigit() and int(limit) < total:
+        used = _first_line(Path("/sys/fs/cgroup/memory.current"))
+        total = int(limit)
+        available = min(available, total - int(used or 0))
+    return total, available
+
+
+def cpu_model() -> str:
+    """The CPU's name."""
+    for line in _lines(Path("/proc/cpuinfo")):
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def gpus() -> tuple[list[str], str]:
+    """Names of the NVIDIA GPUs, and why there are none."""
+    if shutil.which("nvidia-smi") is None:
+        return [], "nvidia-smi is not installed"
+    asked = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    names = [line.strip() for line in asked.stdout.splitlines() if line.strip()]
+    if asked.returncode or not names:
+        said = (asked.stderr or asked.stdout).strip().splitlines()
+        return [], f"nvidia-smi: {said[0] if said else 'found none'}"
+    return names, ""
+
+
+def rapl() -> tuple[list[str], str]:
+    """Readable RAPL zones, and why there are none."""
+    zones = sorted(_POWERCAP.glob("intel-rapl:*")) if _POWERCAP.is_dir() else []
+    if not zones:
+        return [], "the kernel shows no RAPL zones (usual in virtual machines)"
+    readable = [zone.name for zone in zones if os.access(zone / "energy_uj", os.R_OK)]
+    return readable, "" if readable else "RAPL zones are there, but only root may read them"
+
+
+def facts() -> Mapping[str, object]:
+    """What a record says of the machine. No names of hosts or users, no paths."""
+    total, _ = memory_bytes()
+    return {
+        "cpu": cpu_model(),
+        "threads": usable_threads(),
+        "memory_bytes": total,
+        "gpus": gpus()[0],
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def _first_line(path: Path) -> str:
+    lines = _lines(path)
+    return lines[0].strip() if lines else ""
