@@ -1,0 +1,36 @@
+"""Topologies, one file each, and the teams made of them.
+
+``from orkester.graphs import vote`` gives the module; ``vote.graph`` is a compiled LangGraph that works alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from ._context import TeamContext
+from ._knobs import Between, Knob, KnobValue, OneOf, OneOfModels
+from ._team import Team, TeamSettings, check_value
+from ._topology import Topology, topologies, topology
+
+__all__ = [
+    "Between",
+    "Knob",
+    "KnobValue",
+    "OneOf",
+    "OneOfModels",
+    "Team",
+    "TeamContext",
+    "TeamSettings",
+    "Topology",
+    "check_value",
+    "topologies",
+    "topology",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    # LangGraph takes most of a second to import: topologies are loaded when they are asked for.
+    if name in topologies():
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,79 @@
+"""Counting drafts, and showing them to other agents."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One agent's answer in one round."""
+
+    sample: int
+    answer: str
+    round: int = 0
+
+
+class VoteState(TypedDict, total=False):
+    """State of a graph that gathers drafts. ``question`` goes in, ``answer`` and ``agreement`` come out."""
+
+    question: Any
+    drafts: Annotated[list[Draft], operator.add]
+    answer: str
+    agreement: float
+
+
+class Question(TypedDict):
+    """What goes into a topology: text, or OpenAI content parts."""
+
+    question: Any
+
+
+class Answer(TypedDict, total=False):
+    """What comes out."""
+
+    answer: str
+    agreement: float
+
+
+class Turn(TypedDict, total=False):
+    """What one agent of a fan-out is sent."""
+
+    question: Any
+    sample: int
+    round: int
+    others: list[str]
+
+
+def majority(drafts: Sequence[Draft], key: Callable[[str], str]) -> tuple[str, float]:
+    """The answer most drafts gave, and the share that gave it.
+
+    A tie goes to the answer whose first draft has the lowest sample number, so the same drafts always elect the same
+    answer. The wording is that of the elected answer's first draft.
+
+    Raises:
+        ValueError: there are no drafts.
+    """
+    if not drafts:
+        raise ValueError("a vote needs at least one draft")
+    ordered = sorted(drafts, key=lambda draft: draft.sample)
+    # Counter keeps insertion order and most_common is stable: among equals the first seen wins.
+    elected, votes = Counter(key(draft.answer) for draft in ordered).most_common(1)[0]
+    wording = next(draft.answer for draft in ordered if key(draft.answer) == elected)
+    return wording, votes / len(ordered)
+
+
+def with_drafts(question: Any, drafts: Sequence[str]) -> Any:
+    """The question with other agents' drafts below it, a line each.
+
+    The words are part of the arithmetic models' training data (examples/models/train.py).
+    """
+    listed = "\n".join(f"- {' '.join(draft.split())}" for draft in drafts)
+    below = f"\nDrafts from other agents:\n{listed}\nYour answer:"
+    if isinstance(question, str):
+        return question + below
+    return [*question, {"type": "text", "text": below}]

@@ -1,0 +1,97 @@
+"""Agents answer, read each other's drafts, and answer again; after the last round the majority wins.
+
+Multi-agent debate (Du et al., "Improving Factuality and Reasoning in Language Models through Multiagent Debate",
+arXiv:2305.14325, section 2). Round 0 is a plain vote; in each of the ``rounds`` after it an agent sees the others'
+drafts of the round before, not its own. A tie goes to the answer that the agent with the lowest number gave.
+
+::
+
+    graph TD;
+        __start__ -.-> debater;
+        count -.-> __end__;
+        count -.-> debater;
+        debater --> count;
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Send
+
+from ._context import TeamContext
+from ._knobs import Between, OneOfModels
+from ._topology import Topology
+from ._votes import Answer, Draft, Question, Turn, VoteState, majority, with_drafts
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebateContext(TeamContext):
+    """Knobs: how many agents, how many rounds of reading each other, their model and temperature."""
+
+    agents: Annotated[int, Between(2, 6)] = 3
+    rounds: Annotated[int, Between(1, 4)] = 1
+    model: Annotated[str, OneOfModels()] = "small"
+    temperature: Annotated[float, Between(0.0, 1.2)] = 0.7
+
+
+def opening(state: VoteState, runtime: Runtime[DebateContext]) -> list[Send]:
+    """Round 0: everyone answers alone."""
+    agents = range(runtime.context.agents)
+    return [Send("debater", Turn(question=state["question"], sample=i, round=0, others=[])) for i in agents]
+
+
+async def debater(state: Turn, runtime: Runtime[DebateContext]) -> VoteState:
+    """Draft an answer, with the others' last drafts in view after the first round."""
+    context = runtime.context
+    agent = context.agent("debater", context.model, temperature=context.temperature)
+    question = with_drafts(state["question"], state["others"]) if state["others"] else state["question"]
+    # A round of its own numbers, so that no two draws of one debater share a seed.
+    reply = await agent(question, sample=state["round"] * context.agents + state["sample"])
+    return {"drafts": [Draft(state["sample"], context.read(reply.text), state["round"])]}
+
+
+def count(state: VoteState, runtime: Runtime[DebateContext]) -> Answer:
+    """Elect the most frequent answer of the round that has just ended."""
+    answer, agreement = majority(_last_round(state), runtime.context.key)
+    return {"answer": answer, "agreement": agreement}
+
+
+def again(state: VoteState, runtime: Runtime[DebateContext]) -> str | list[Send]:
+    """Another round, or the end."""
+    drafts = _last_round(state)
+    following = drafts[0].round + 1
+    if following > runtime.context.rounds:
+        return END
+    return [
+        Send(
+            "debater",
+            Turn(
+                question=state["question"],
+                sample=own.sample,
+                round=following,
+                others=[other.answer for other in drafts if other.sample != own.sample],
+            ),
+        )
+        for own in drafts
+    ]
+
+
+def _last_round(state: VoteState) -> list[Draft]:
+    last = max(draft.round for draft in state["drafts"])
+    return sorted((d for d in state["drafts"] if d.round == last), key=lambda draft: draft.sample)
+
+
+graph = (
+    StateGraph(VoteState, DebateContext, input_schema=Question, output_schema=Answer)
+    .add_node("debater", debater)
+    .add_node("count", count)
+    .add_conditional_edges(START, opening, ["debater"])
+    .add_edge("debater", "count")
+    .add_conditional_edges("count", again, ["debater", END])
+    .compile(name="debate")
+)
+topology = Topology(name="debate", graph=graph, context=DebateContext)

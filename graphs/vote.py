@@ -1,0 +1,67 @@
+"""Several agents answer the same question independently; the most frequent answer wins.
+
+Self-consistency (Wang et al., "Self-Consistency Improves Chain of Thought Reasoning in Language Models",
+arXiv:2203.11171), as plain sampling and voting (Li et al., "More Agents Is All You Need", arXiv:2402.05120). A tie goes
+to the answer that the voter with the lowest number gave.
+
+::
+
+    graph TD;
+        __start__ -.-> voter;
+        voter --> count;
+        count --> __end__;
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Send
+
+from ._context import TeamContext
+from ._knobs import Between, OneOfModels
+from ._topology import Topology
+from ._votes import Answer, Draft, Question, Turn, VoteState, majority
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoteContext(TeamContext):
+    """Knobs: how many agents, their model, and the temperature that makes them differ."""
+
+    agents: Annotated[int, Between(1, 9)] = 5
+    model: Annotated[str, OneOfModels()] = "small"
+    temperature: Annotated[float, Between(0.0, 1.2)] = 0.7
+
+
+def fan_out(state: VoteState, runtime: Runtime[VoteContext]) -> list[Send]:
+    """One voter for each agent."""
+    return [Send("voter", Turn(question=state["question"], sample=i)) for i in range(runtime.context.agents)]
+
+
+async def voter(state: Turn, runtime: Runtime[VoteContext]) -> VoteState:
+    """Draft an answer."""
+    context = runtime.context
+    agent = context.agent("voter", context.model, temperature=context.temperature)
+    reply = await agent(state["question"], sample=state["sample"])
+    return {"drafts": [Draft(state["sample"], context.read(reply.text))]}
+
+
+def count(state: VoteState, runtime: Runtime[VoteContext]) -> Answer:
+    """Elect the most frequent answer."""
+    answer, agreement = majority(state["drafts"], runtime.context.key)
+    return {"answer": answer, "agreement": agreement}
+
+
+graph = (
+    StateGraph(VoteState, VoteContext, input_schema=Question, output_schema=Answer)
+    .add_node("voter", voter)
+    .add_node("count", count)
+    .add_conditional_edges(START, fan_out, ["voter"])
+    .add_edge("voter", "count")
+    .add_edge("count", END)
+    .compile(name="vote")
+)
+topology = Topology(name="vote", graph=graph, context=VoteContext)
