@@ -1,0 +1,1 @@
+"""Tasks, scorers, the block runner, measurements and records."""

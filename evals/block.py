@@ -1,0 +1,98 @@
+"""What one run of a few examples by one team leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+#: Search chooses teams; confirmation measures the chosen again, on held-out examples and with fresh samples.
+Phase: TypeAlias = Literal["search", "confirm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One model call of one agent.
+
+    Attributes:
+        agent: the role's name.
+        model: the model's name in the study.
+        sample: which of several draws with the same prompt.
+        start_s: when it began, from the example's submission.
+        latency_s: until the whole answer, waiting for retries included.
+        input_tokens, output_tokens, cached_tokens: as the server counted; None when it did not say.
+        attempts: 1 when the first try succeeded.
+        failure: None, or the kind of failure (``http 400``, ``timeout``, …).
+    """
+
+    agent: str
+    model: str
+    sample: int
+    start_s: float
+    latency_s: float
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    attempts: int = 1
+    failure: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleResult:
+    """One example, answered or failed.
+
+    Attributes:
+        id: the example's id in the data.
+        answer: the team's answer; None when it failed.
+        score: 0 to 1; 0 when it failed.
+        latency_s: from submission to answer; the deadline when it failed.
+        failure: None, or the kind of failure.
+        calls: every model call made for it, in order of their start.
+    """
+
+    id: str
+    answer: str | None
+    score: float
+    latency_s: float
+    failure: str | None = None
+    calls: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A few examples run by one team inside one exclusive measurement window.
+
+    Attributes:
+        team: the team's id.
+        topology, knobs: the team itself.
+        phase: search or confirm.
+        index: 0, 1, … within the team and phase; with ``team`` and ``phase`` it names the block.
+        trial: number of the trial that asked for it; None in confirmation.
+        started_at: UTC, ISO 8601.
+        wall_s: length of the window.
+        concurrency: examples under way at once.
+        seed: what the calls' seeds were derived from.
+        energy_j: joules in the window by domain; None when unavailable.
+        energy_method: the meter's label; ``unavailable`` when there was none.
+        energy_assumptions: what the joules stand on.
+        examples: results in the order of the data.
+        engines: facts of each engine that served it, by model name.
+        reruns: how often it was started before, because an engine died.
+    """
+
+    team: str
+    topology: str
+    knobs: Mapping[str, int | float | str]
+    phase: Phase
+    index: int
+    trial: int | None
+    started_at: str
+    wall_s: float
+    concurrency: int
+    seed: int
+    energy_j: Mapping[str, float] | None
+    energy_method: str
+    energy_assumptions: Mapping[str, object]
+    examples: tuple[ExampleResult, ...]
+    engines: Mapping[str, Mapping[str, object]]
+    reruns: int = 0

@@ -1,0 +1,210 @@
+"""``blocks.jsonl``: a line per block, on disk before the next block begins."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final
+
+from orkester.errors import InputError, OrkesterError
+
+from .block import Block, Call, ExampleResult, Phase
+
+SCHEMA: Final = 1
+#: From schema N to N + 1, each a function of a line's data.
+MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamFailure:
+    """A team that could not be measured at all, so that it is not tried again.
+
+    Attributes:
+        team, topology, knobs: the team.
+        reason: what happened, for people.
+        trial: number of the trial that asked for it.
+    """
+
+    team: str
+    topology: str
+    knobs: Mapping[str, int | float | str]
+    reason: str
+    trial: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """Everything in the file, in its order."""
+
+    blocks: Sequence[Block]
+    failures: Sequence[TeamFailure]
+
+
+def read_records(path: Path) -> Records:
+    """Read a file that another process may be writing: an unfinished last line is left out.
+
+    Raises:
+        InputError: a line is not a record, or was written by a newer Orkester.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Records(blocks=(), failures=())
+    return _parse(path, data[: data.rfind(b"\n") + 1])
+
+
+class BlockLog:
+    """The file, open for appending. Enter it first.
+
+    A line that a crash cut off is removed on entering; ``torn`` says whether there was one.
+
+    Args:
+        path: made if absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self._blocks: list[Block] = []
+        self._failures: list[TeamFailure] = []
+        self.torn = False
+
+    def __enter__(self) -> BlockLog:
+        fresh = not self._path.exists()
+        records = read_records(self._path)
+        self._blocks, self._failures = list(records.blocks), list(records.failures)
+        self._file = self._path.open("ab")
+        if fresh:
+            _sync_folder(self._path.parent)
+        else:
+            data = self._path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            self.torn = whole < len(data)
+            self._file.truncate(whole)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def append(self, record: Block | TeamFailure) -> None:
+        """Write a record and wait until it is on disk.
+
+        Raises:
+            OrkesterError: it could not be written (disk full, say); the file ends with the last whole line.
+        """
+        if self._file is None:
+            raise RuntimeError("enter the BlockLog before appending to it")
+        line = encode(record)
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._restore(end)
+            raise OrkesterError(
+                f"{self._path}: the block could not be written: {error.strerror}. Make room and run the same command "
+                "again: it goes on from the last block on disk"
+            ) from error
+        if isinstance(record, Block):
+            self._blocks.append(record)
+        else:
+            self._failures.append(record)
+
+    def _restore(self, end: int) -> None:
+        assert self._file is not None
+        with contextlib.suppress(OSError):  # it may fail again on what is left in the buffer
+            self._file.close()
+        self._file = self._path.open("ab", buffering=0)
+        self._file.truncate(end)
+
+    def records(self) -> Records:
+        """All of them, in the file's order."""
+        return Records(blocks=tuple(self._blocks), failures=tuple(self._failures))
+
+    def all_blocks(self) -> Sequence[Block]:
+        """Every block."""
+        return self._blocks
+
+    def blocks(self, team: str, phase: Phase) -> Sequence[Block]:
+        """The blocks of one team in one phase, by index."""
+        return sorted((b for b in self._blocks if b.team == team and b.phase == phase), key=lambda block: block.index)
+
+    def failed_teams(self) -> set[str]:
+        """Ids of teams that could not be measured."""
+        return {failure.team for failure in self._failures}
+
+
+def encode(record: Block | TeamFailure) -> bytes:
+    """A record as its line.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    kind = "block" if isinstance(record, Block) else "team_failed"
+    data = {"schema": SCHEMA, "kind": kind, **asdict(record)}
+    return json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(data: dict[str, Any]) -> Block | TeamFailure:
+    """A line's data as a record, migrated from an older schema if need be.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not a record.
+    """
+    schema = data.pop("schema")
+    while schema < SCHEMA:
+        data = MIGRATIONS[schema](data)
+        schema += 1
+    kind = data.pop("kind")
+    if kind == "team_failed":
+        return TeamFailure(**data)
+    if kind != "block":
+        raise ValueError(f"unknown kind {kind!r}")
+    examples = tuple(
+        ExampleResult(**{**example, "calls": tuple(Call(**call) for call in example["calls"])})
+        for example in data["examples"]
+    )
+    return Block(**{**data, "examples": examples})
+
+
+def _parse(path: Path, data: bytes) -> Records:
+    blocks: list[Block] = []
+    failures: list[TeamFailure] = []
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            content = json.loads(line)
+            schema = content["schema"]
+            if isinstance(schema, int) and schema > SCHEMA:
+                raise InputError(
+                    f"{path}:{number}: written by a newer Orkester (schema {schema}, this one reads up to {SCHEMA}); "
+                    "upgrade"
+                )
+            record = decode(content)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}:{number}: this is not a block record ({error}); if the file was edited or damaged, remove the "
+                "line: its block is run again"
+            ) from error
+        if isinstance(record, Block):
+            blocks.append(record)
+        else:
+            failures.append(record)
+    return Records(blocks=tuple(blocks), failures=tuple(failures))
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,47 @@
+"""Right when the last number in the answer is the expected one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from ._base import accepted, plain_text
+
+_NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?")
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """Compares numbers; thousands may be separated by commas.
+
+    Attributes:
+        tolerance: largest relative difference from the expected number that is still right.
+    """
+
+    tolerance: float = 0.0
+    name: ClassVar[str] = "numeric"
+    version: ClassVar[str] = "1"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tolerance, (int, float)) or not 0 <= self.tolerance < 1:
+            raise ValueError(f"0 <= tolerance < 1 must hold, but got {self.tolerance!r}")
+
+    def score(self, answer: str, expected: Any) -> float:
+        """1 when the last number of the answer is the last number of an expected text, within the tolerance."""
+        said = _last_number(answer)
+        rights = [number for text in accepted(expected) if (number := _last_number(text)) is not None]
+        if said is None:
+            return 0.0
+        return float(any(abs(said - right) <= abs(right) * Decimal(str(self.tolerance)) for right in rights))
+
+    def key(self, answer: str) -> str:
+        """The number; the plain text where there is none."""
+        number = _last_number(answer)
+        return plain_text(answer) if number is None else format(number.normalize(), "f")
+
+
+def _last_number(text: str) -> Decimal | None:
+    found = _NUMBER.findall(text)
+    return Decimal(found[-1].replace(",", "").replace("−", "-")) if found else None
