@@ -1,0 +1,1 @@
+"""Space, search, confirmation, results and report of a study."""

@@ -1,0 +1,110 @@
+"""What a study says while it runs. Observers show it; nothing depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from orkester.evals.block import Phase
+from orkester.graphs import Team
+
+from .results import Results, TeamResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """The run directory held finished work."""
+
+    teams: int
+    blocks: int
+    lost: bool  # whether a block had been cut off in the middle
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnginesStarting:
+    """Engines are being started; ``EnginesReady`` follows."""
+
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnginesReady:
+    """They answer."""
+
+    models: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamStarted:
+    """A team's blocks begin. ``number`` counts teams of the phase from 1, up to ``of``."""
+
+    team: Team
+    phase: Phase
+    number: int
+    of: int
+    blocks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockProgress:
+    """Examples of a block are done; ``remaining_s`` is a guess for the whole study, None at first."""
+
+    team: Team
+    phase: Phase
+    block: int
+    of: int
+    examples_done: int
+    examples: int
+    remaining_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockRerun:
+    """An engine died in a block; it is started again."""
+
+    team: Team
+    block: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamMeasured:
+    """A team is measured; ``results`` has the front so far."""
+
+    result: TeamResult
+    results: Results
+    phase: Phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchEnded:
+    """The search is over."""
+
+    reason: str
+    teams: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopping:
+    """An interrupt was seen; the block under way is finished first."""
+
+
+Event: TypeAlias = (
+    Resumed
+    | EnginesStarting
+    | EnginesReady
+    | TeamStarted
+    | BlockProgress
+    | BlockRerun
+    | TeamMeasured
+    | SearchEnded
+    | Stopping
+)
+Observer: TypeAlias = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Show nothing."""
+    del event

@@ -1,0 +1,53 @@
+"""The report: one HTML file that needs nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from orkester.evals.block import Block
+
+from ..results import Results
+from ._content import content
+
+
+def write_report(
+    path: Path,
+    *,
+    name: str,
+    results: Results,
+    manifest: Mapping[str, Any],
+    importances: Mapping[str, Mapping[str, float]],
+    blocks: Sequence[Block],
+    now: datetime,
+) -> None:
+    """Write the report of a run in one step.
+
+    Args:
+        path: the HTML file.
+        name: of the study.
+        results: its teams and front.
+        manifest: of the run directory: what was asked, machine, versions.
+        importances: by objective and parameter.
+        blocks: all of them; for engines, energy assumptions and counts.
+        now: when it is written.
+    """
+    import jinja2
+
+    folder = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(
+        **content(name=name, results=results, manifest=manifest, importances=importances, blocks=blocks, now=now),
+        css=(folder / "report.css").read_text(encoding="utf-8"),
+    )
+    draft = path.with_suffix(".tmp")
+    draft.write_text(page, encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,195 @@
+"""What a run has found so far, put together from its records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orkester.errors import OrkesterError
+from orkester.evals.block import Block
+from orkester.evals.measurement import AgentShare, Estimate, Measurement, agent_shares, measure
+from orkester.evals.records import Records
+from orkester.graphs import Team
+
+from .front import front_indices
+from .study_file import Direction, limit
+
+#: Constraint that holds unless a study says otherwise: a team with failures is never on the front.
+DEFAULT_CONSTRAINTS: Mapping[str, str] = {"failure_rate": "<= 0"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamResult:
+    """One team and all that was measured of it.
+
+    Attributes:
+        team: the team.
+        trial: number of the trial that first asked for it.
+        search: its measurement in the search; None when it could not be measured at all.
+        confirmed: its measurement on the held-out examples; None unless it was confirmed.
+        infeasible: why it cannot be on the front; empty when it can.
+        on_front: whether no other feasible team beats it in the search.
+        agents: who used how many tokens, how much time and energy, in the search.
+        residual_j: joules per example that no agent accounts for (Orkester's own process, mostly).
+        reruns: blocks that were started again because an engine died.
+    """
+
+    team: Team
+    trial: int
+    search: Measurement | None
+    confirmed: Measurement | None
+    infeasible: str
+    on_front: bool
+    agents: Sequence[AgentShare]
+    residual_j: float | None
+    reruns: int
+
+    def as_json(self, objectives: Mapping[str, Direction]) -> dict[str, Any]:
+        """For ``orkester front --json``."""
+        return {
+            "id": self.team.id,
+            "topology": self.team.topology,
+            "knobs": dict(self.team.knobs),
+            "trial": self.trial,
+            "objectives": _estimates(self.search, objectives),
+            "confirmed": _estimates(self.confirmed, objectives),
+            "energy_method": self.search.energy_method if self.search else "unavailable",
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """A run's teams.
+
+    Attributes:
+        objectives: direction by name, in the study's order.
+        constraints: limits by name, the default one included.
+        teams: in the order of their trials.
+    """
+
+    objectives: Mapping[str, Direction]
+    constraints: Mapping[str, str]
+    teams: Sequence[TeamResult]
+
+    @property
+    def front(self) -> Sequence[TeamResult]:
+        """Teams that no feasible team beats on all objectives, best in the first objective first."""
+        first, direction = next(iter(self.objectives.items()))
+        sign = -1 if direction == "maximize" else 1
+        members = [result for result in self.teams if result.on_front]
+        return sorted(members, key=lambda r: sign * (r.search.estimates[first].value if r.search else 0.0))
+
+
+def results(
+    records: Records,
+    objectives: Mapping[str, Direction],
+    constraints: Mapping[str, str],
+    *,
+    measured: Callable[[Sequence[Block]], Measurement] = measure,
+) -> Results:
+    """Put a run's records together. A team with a violated constraint or a missing objective is never on the front.
+
+    Args:
+        records: of one run.
+        objectives, constraints: of its study.
+        measured: sums up the blocks of one team and phase; for callers that keep what they have summed up.
+
+    Raises:
+        OrkesterError: joules of different methods would be compared.
+    """
+    constraints = {**DEFAULT_CONSTRAINTS, **constraints}
+    grouped: dict[str, dict[str, list[Block]]] = {}
+    teams: dict[str, tuple[Team, int]] = {}
+    reasons: dict[str, str] = {}
+    for block in records.blocks:
+        grouped.setdefault(block.team, {}).setdefault(block.phase, []).append(block)
+        if block.team not in teams:
+            teams[block.team] = (Team(block.topology, block.knobs), block.trial or 0)
+    for failure in records.failures:
+        teams.setdefault(failure.team, (Team(failure.topology, failure.knobs), failure.trial))
+        reasons[failure.team] = failure.reason
+
+    built: list[TeamResult] = []
+    for team_id, (team, trial) in teams.items():
+        phases = grouped.get(team_id, {})
+        searched = phases.get("search", [])
+        search = measured(searched) if searched else None
+        confirmed = measured(phases["confirm"]) if "confirm" in phases else None
+        shares = agent_shares(searched)
+        built.append(
+            TeamResult(
+                team=team,
+                trial=trial,
+                search=search,
+                confirmed=confirmed,
+                infeasible=reasons.get(team_id) or infeasibility(search, objectives, constraints),
+                on_front=False,
+                agents=shares.agents,
+                residual_j=shares.residual_j,
+                reruns=sum(block.reruns for blocks in phases.values() for block in blocks),
+            )
+        )
+    _refuse_mixed_energy(built, objectives)
+    built.sort(key=lambda result: result.trial)
+    return Results(objectives=objectives, constraints=constraints, teams=_with_front(built, objectives))
+
+
+def infeasibility(
+    measurement: Measurement | None, objectives: Mapping[str, Direction], constraints: Mapping[str, str]
+) -> str:
+    """Why a measured team cannot be on the front; empty when it can."""
+    if measurement is None:
+        return "not measured"
+    for name, text in constraints.items():
+        estimate = measurement.estimates.get(name)
+        if estimate is None:
+            return f"{name} could not be measured"
+        if violation(estimate.value, text) > 0:
+            why = ", ".join(f"{count} × {kind}" for kind, count in measurement.failures.items())
+            detail = f" ({why})" if why and name == "failure_rate" else ""
+            return f"{name} is {estimate.value:.3g}, not {text}{detail}"
+    for name in objectives:
+        if name not in measurement.estimates:
+            return f"{name} could not be measured"
+    return ""
+
+
+def violation(value: float, text: str) -> float:
+    """How far a value is beyond a limit such as ``"<= 10"``; zero or less when it holds."""
+    comparison, bound = limit(text)
+    return value - bound if comparison == "<=" else bound - value
+
+
+def _with_front(built: list[TeamResult], objectives: Mapping[str, Direction]) -> list[TeamResult]:
+    feasible = [result for result in built if not result.infeasible and result.search is not None]
+    points = [[_value(result.search, name) for name in objectives] for result in feasible]
+    members = {feasible[i].team.id for i in front_indices(points, list(objectives.values()))}
+    return [replace(result, on_front=result.team.id in members) for result in built]
+
+
+def _value(measurement: Measurement | None, name: str) -> float:
+    assert measurement is not None
+    return measurement.estimates[name].value
+
+
+def _refuse_mixed_energy(built: Sequence[TeamResult], objectives: Mapping[str, Direction]) -> None:
+    if not any(name.startswith("energy") for name in objectives):
+        return
+    measurements = [m for result in built for m in (result.search, result.confirmed) if m is not None]
+    methods = sorted({m.energy_method for m in measurements})
+    if len(methods) > 1:
+        raise OrkesterError(
+            f"this run holds joules of different methods ({', '.join(methods)}), which must not be compared; "
+            "start a new run directory on a machine with one meter"
+        )
+
+
+def _estimates(measurement: Measurement | None, names: Mapping[str, Direction]) -> dict[str, Any] | None:
+    if measurement is None:
+        return None
+
+    def plain(estimate: Estimate) -> dict[str, Any]:
+        return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+
+    return {name: plain(measurement.estimates[name]) for name in names if name in measurement.estimates}

@@ -1,0 +1,280 @@
+"""Runs a study: search, then confirmation, block by block, from wherever the run directory says it stands."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orkester.errors import EngineError
+from orkester.evals.block import Block, Phase
+from orkester.evals.measurement import Measurement, measure
+from orkester.evals.records import BlockLog, TeamFailure
+from orkester.evals.runner import BlockPlan, BlockRunner
+from orkester.evals.task import Example
+from orkester.graphs import Team
+from orkester.serving.chat import ChatModel
+from orkester.serving.pool import Pool
+from orkester.telemetry import TraceStore
+from orkester.telemetry import attributes as names
+
+from .events import (
+    BlockProgress,
+    BlockRerun,
+    EnginesReady,
+    EnginesStarting,
+    Observer,
+    SearchEnded,
+    Stopping,
+    TeamMeasured,
+    TeamStarted,
+)
+from .results import Results, TeamResult, results, violation
+from .sampling import Sampling
+from .study import Study
+
+#: How often a block is started again because an engine died in it, before its team is given up.
+MAX_RERUNS = 2
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user asked for the end; everything finished is on disk."""
+
+
+@dataclass(kw_only=True)
+class Tuner:
+    """Drives one study to its end.
+
+    Every decision follows from the records and the study alone, so a resumed run takes the same way as one that was
+    never interrupted.
+
+    Attributes:
+        study: what is searched.
+        log: blocks so far; new ones are appended.
+        sampling: which team comes next.
+        runner: runs blocks.
+        pool: leases models; engines start when first needed.
+        traces: the run's trace store.
+        observer: told what happens.
+        clock: monotonic seconds.
+    """
+
+    study: Study
+    log: BlockLog
+    sampling: Sampling
+    runner: BlockRunner
+    pool: Pool
+    traces: TraceStore
+    observer: Observer
+    clock: Callable[[], float] = time.monotonic
+    _stopping: bool = field(default=False, init=False)
+    _new_s: float = field(default=0.0, init=False)
+    _new_examples: int = field(default=0, init=False)
+    _last: tuple[int, Results] | None = field(default=None, init=False)
+    _measurements: dict[tuple[str, Phase, int], Measurement] = field(default_factory=dict, init=False)
+
+    def stop(self) -> None:
+        """Finish the block under way, then raise ``Interrupted``."""
+        self._stopping = True
+        self.observer(Stopping())
+
+    async def run(self) -> Results:
+        """Search and confirm.
+
+        Raises:
+            Interrupted: after ``stop``.
+            OrkesterError: the study cannot go on.
+        """
+        await self._search()
+        await self._confirm()
+        return self._results()
+
+    # -- search ---------------------------------------------------------------------------------------------------
+
+    async def _search(self) -> None:
+        while not (reason := self._search_is_over()):
+            asked = self.sampling.ask()
+            if asked is None:
+                reason = "every team of the space is measured"
+                break
+            trial, team = asked
+            number = self.sampling.told
+            known = team.id in self._known()  # then Optuna is told what is known: nothing is run twice
+            attributes = {names.TEAM_ID: team.id, names.TEAM_TOPOLOGY: team.topology}
+            with self.traces.trial(number, attributes) as span:
+                result = await self._measure_in_search(team, number)
+                for name, estimate in (result.search.estimates if result.search else {}).items():
+                    span.set_attribute(names.OBJECTIVE_PREFIX + name, estimate.value)
+                span.set_attribute(names.TRIAL_STATE, result.infeasible or "feasible")
+            self.sampling.tell(trial, team, measurement=result.search, infeasible=result.infeasible)
+            if not known:
+                self.observer(TeamMeasured(result=result, results=self._results(), phase="search"))
+        self.observer(SearchEnded(reason=reason, teams=len(self._known())))
+
+    def _search_is_over(self) -> str:
+        budget = self.study.file.budget
+        known = self._known()
+        if len(known) >= budget.trials:
+            return f"{budget.trials} teams are measured"
+        if budget.minutes is not None and self._searched_s() >= budget.minutes * 60:
+            return f"{budget.minutes:g} minutes are spent"
+        return ""
+
+    def _known(self) -> set[str]:
+        """Teams with a complete search measurement, or one that needs no more."""
+        return {team for team, blocks in self._searched().items() if self._enough(blocks)} | self.log.failed_teams()
+
+    def _searched(self) -> dict[str, list[Block]]:
+        grouped: dict[str, list[Block]] = {}
+        for block in self.log.all_blocks():
+            if block.phase == "search":
+                grouped.setdefault(block.team, []).append(block)
+        return grouped
+
+    def _enough(self, blocks: Sequence[Block]) -> bool:
+        return len(blocks) >= len(self._parts("search")) or self._hopeless(blocks)
+
+    def _hopeless(self, blocks: Sequence[Block]) -> bool:
+        """Whether failures so far violate the limit even if nothing fails from here on."""
+        limit = self._results().constraints.get("failure_rate")
+        if limit is None:
+            return False
+        failed = sum(example.failure is not None for block in blocks for example in block.examples)
+        return violation(failed / len(self.study.search_examples), limit) > 0 and failed > 0
+
+    async def _measure_in_search(self, team: Team, number: int) -> TeamResult:
+        parts = self._parts("search")
+        if team.id not in self._known():
+            teams = self.study.file.budget.trials
+            self.observer(
+                TeamStarted(team=team, phase="search", number=len(self._known()) + 1, of=teams, blocks=len(parts))
+            )
+            try:
+                for index, examples in enumerate(parts):
+                    blocks = self.log.blocks(team.id, "search")
+                    if self._hopeless(blocks):
+                        break
+                    if index >= len(blocks):
+                        await self._run_block(team, examples, "search", index, number)
+            except EngineError as error:
+                self.log.append(
+                    TeamFailure(
+                        team=team.id,
+                        topology=team.topology,
+                        knobs=dict(team.knobs),
+                        reason=str(error),
+                        trial=number,
+                    )
+                )
+        return next(result for result in self._results().teams if result.team.id == team.id)
+
+    # -- confirmation ---------------------------------------------------------------------------------------------
+
+    async def _confirm(self) -> None:
+        members = self._results().front
+        parts = self._parts("confirm")
+        for number, member in enumerate(members, start=1):
+            if len(self.log.blocks(member.team.id, "confirm")) >= len(parts):
+                continue
+            self.observer(
+                TeamStarted(team=member.team, phase="confirm", number=number, of=len(members), blocks=len(parts))
+            )
+            for index, examples in enumerate(parts):
+                if index >= len(self.log.blocks(member.team.id, "confirm")):
+                    await self._run_block(member.team, examples, "confirm", index, None)
+            found = self._results()
+            result = next(r for r in found.teams if r.team.id == member.team.id)
+            self.observer(TeamMeasured(result=result, results=found, phase="confirm"))
+
+    # -- blocks ---------------------------------------------------------------------------------------------------
+
+    async def _run_block(
+        self, team: Team, examples: Sequence[Example], phase: Phase, index: int, trial: int | None
+    ) -> None:
+        for reruns in range(MAX_RERUNS + 1):
+            self._leave_if_asked()
+            models = await self._lease(team)
+            begun = self.clock()
+            block = await self.runner.run(
+                BlockPlan(team=team, examples=examples, phase=phase, index=index, trial=trial, reruns=reruns),
+                models,
+                engines=self.pool.facts(team.models),
+                progress=lambda done: self._progress(team, phase, index, done, len(examples)),
+            )
+            dead = self.pool.dead(team.models)
+            if not dead:
+                self.log.append(block)
+                self._new_s += self.clock() - begun
+                self._new_examples += len(examples)
+                return
+            self.observer(BlockRerun(team=team, block=index, reason=f"the engine of {', '.join(dead)} died"))
+        raise EngineError(
+            f"the engine of {', '.join(dead)} died {MAX_RERUNS + 1} times in block {index} of {team.id}"
+            f"{self.pool.last_words(dead[0])}"
+        )
+
+    async def _lease(self, team: Team) -> Mapping[str, ChatModel]:
+        missing = self.pool.missing(team.models)
+        if missing:
+            self.observer(EnginesStarting(models=missing))
+        begun = self.clock()
+        models = await self.pool.lease(team.models)
+        if missing:
+            self.observer(EnginesReady(models=missing, seconds=self.clock() - begun))
+        return models
+
+    def _leave_if_asked(self) -> None:
+        if self._stopping:
+            raise Interrupted("stopped after the block that was under way")
+
+    def _parts(self, phase: Phase) -> list[Sequence[Example]]:
+        examples = self.study.search_examples if phase == "search" else self.study.task.confirm
+        size = self.study.file.measure.block
+        return [examples[i : i + size] for i in range(0, len(examples), size)]
+
+    def _progress(self, team: Team, phase: Phase, index: int, done: int, of: int) -> None:
+        self.observer(
+            BlockProgress(
+                team=team,
+                phase=phase,
+                block=index + 1,
+                of=len(self._parts(phase)),
+                examples_done=done,
+                examples=of,
+                remaining_s=self._remaining_s(),
+            )
+        )
+
+    def _remaining_s(self) -> float | None:
+        """A guess from the pace of this process: teams to come cost what teams so far did."""
+        if not self._new_examples:
+            return None
+        pace = self._new_s / self._new_examples
+        budget = self.study.file.budget
+        teams = max(0, min(budget.trials, len(self.study.space)) - len(self._known()))
+        search_s = teams * len(self.study.search_examples) * pace
+        if budget.minutes is not None:
+            search_s = min(search_s, max(0.0, budget.minutes * 60 - self._searched_s()))
+        confirmed = sum(block.phase == "confirm" for block in self.log.all_blocks())
+        members = max(1, len(self._results().front))
+        blocks = max(0, members * math.ceil(len(self.study.task.confirm) / self.study.file.measure.block) - confirmed)
+        return search_s + blocks * self.study.file.measure.block * pace
+
+    def _searched_s(self) -> float:
+        return sum(block.wall_s for block in self.log.all_blocks() if block.phase == "search")
+
+    def _results(self) -> Results:
+        # Asked for at every progress event: put together again only when a record has come.
+        records = self.log.records()
+        size = len(records.blocks) + len(records.failures)
+        if self._last is None or self._last[0] != size:
+            file = self.study.file
+            self._last = (size, results(records, file.objectives, file.constraints, measured=self._measured))
+        return self._last[1]
+
+    def _measured(self, blocks: Sequence[Block]) -> Measurement:
+        key = (blocks[0].team, blocks[0].phase, len(blocks))
+        if key not in self._measurements:
+            self._measurements[key] = measure(blocks)
+        return self._measurements[key]
