@@ -1,0 +1,67 @@
+"""Orkester finds the smallest team of agents that plays your task well.
+
+>>> import orkester
+>>> run = orkester.tune("examples/arithmetic.yaml")     # doctest: +SKIP
+>>> [result.team.id for result in run.results.front]    # doctest: +SKIP
+
+Names are loaded when they are first used, so that ``import orkester`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import CallFailed, EngineError, InputError, ModelError, OrkesterError
+    from .graphs import Team
+    from .optim.study import Study, load_study
+    from .optim.team_file import SavedTeam, load_team
+    from .optim.tune import Run, evaluate, open_run, tune
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CallFailed": "errors",
+    "EngineError": "errors",
+    "InputError": "errors",
+    "ModelError": "errors",
+    "OrkesterError": "errors",
+    "Run": "optim.tune",
+    "SavedTeam": "optim.team_file",
+    "Study": "optim.study",
+    "Team": "graphs",
+    "evaluate": "optim.tune",
+    "load_study": "optim.study",
+    "load_team": "optim.team_file",
+    "open_run": "optim.tune",
+    "tune": "optim.tune",
+}
+
+__all__ = [
+    "CallFailed",
+    "EngineError",
+    "InputError",
+    "ModelError",
+    "OrkesterError",
+    "Run",
+    "SavedTeam",
+    "Study",
+    "Team",
+    "evaluate",
+    "load_study",
+    "load_team",
+    "open_run",
+    "tune",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,104 @@
+"""``orkester models``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="The models a study can name, and their weights.")
+
+
+@app.command("list")
+def list_models() -> None:
+    """Show every model of the catalogue, and whether its weights are here.
+
+    Example: `orkester models list`
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from orkester.serving.catalogue import Catalogue
+
+    catalogue = Catalogue.default()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column, side in (
+        ("name", "left"),
+        ("parameters", "right"),
+        ("size", "right"),
+        ("license", "left"),
+        ("here", "left"),
+        ("source", "left"),
+    ):
+        table.add_column(column, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    for name in catalogue.names:
+        model = catalogue.find(name)
+        where = catalogue.locate(model)
+        size = model.size_bytes or (where.stat().st_size if where is not None and where.is_file() else None)
+        table.add_row(
+            name,
+            _short(model.parameters),
+            f"{size / 1e6:,.1f} MB" if size else "",
+            model.license,
+            "yes" if where is not None else "no",
+            model.source.split("#")[0],
+        )
+    console = Console(highlight=False)
+    (console if console.is_terminal else Console(highlight=False, width=160)).print(table)
+
+
+@app.command()
+def pull(
+    names: Annotated[list[str], typer.Argument(help="Models, by name.", metavar="NAME...")],
+    accept_terms: Annotated[
+        bool, typer.Option("--accept-terms", help="Accept the terms of models that have some.")
+    ] = False,
+) -> None:
+    """Fetch weights, checked against their SHA-256; what is here already is checked too.
+
+    Example: `orkester models pull smollm2-135m`
+    """
+    from orkester.errors import InputError
+    from orkester.serving.catalogue import Catalogue
+
+    catalogue = Catalogue.default()
+    models = [catalogue.find(name) for name in names]
+    for model in models:
+        if model.terms and catalogue.locate(model) is None:
+            typer.echo(f"{model.name}: {model.terms}", err=True)
+            if accept_terms:
+                typer.echo(f"{model.name}: terms accepted by --accept-terms", err=True)
+            elif not sys.stdin.isatty():
+                raise InputError(f"{model.name} has terms (above); give --accept-terms to accept them")
+            elif not typer.confirm("Do you accept them?"):
+                raise InputError(f"{model.name} is not fetched, since its terms were not accepted")
+    for model in models:
+        catalogue.pull(model, say=lambda line: typer.echo(line, err=True))
+
+
+@app.command()
+def where(name: Annotated[str, typer.Argument(help="A model, by name.", metavar="NAME")]) -> None:
+    """Print where the weights of a model are.
+
+    Example: `orkester models where smollm2-135m`
+    """
+    from orkester.errors import ModelError
+    from orkester.serving.catalogue import Catalogue
+
+    catalogue = Catalogue.default()
+    model = catalogue.find(name)
+    found: Path | None = catalogue.locate(model)
+    if found is None:
+        raise ModelError(f"the weights of {name} are not here; fetch them: orkester models pull {name}")
+    typer.echo(found)
+
+
+def _short(count: int | None) -> str:
+    if count is None:
+        return ""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{letter}"
+    return str(count)

@@ -1,0 +1,178 @@
+"""Shows a study while it runs: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from orkester import Study
+from orkester.optim.events import (
+    BlockProgress,
+    BlockRerun,
+    EnginesReady,
+    EnginesStarting,
+    Event,
+    Observer,
+    Resumed,
+    SearchEnded,
+    Stopping,
+    TeamMeasured,
+    TeamStarted,
+)
+from orkester.optim.results import Results, TeamResult
+
+from .results import front_table
+
+_BAR = 24
+
+
+@contextmanager
+def progress(study: Study, directory: Path) -> Iterator[Observer]:
+    """An observer that shows what happens, on standard error."""
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        display = _Display(study, directory)
+        with Live(display, console=console, refresh_per_second=4, transient=True) as live:
+            yield lambda event: display.see(event, live.console)
+    else:
+        yield plain_lines(study, directory)
+
+
+def plain_lines(
+    study: Study,
+    directory: Path,
+    *,
+    write: Callable[[str], object] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Observer:
+    """An observer that writes a line for what matters: engines, teams, confirmation, faults.
+
+    Args:
+        study: what runs.
+        directory: its run directory.
+        write: takes a line; standard error if None.
+        clock: monotonic seconds.
+    """
+
+    def to_stderr(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    say = write or to_stderr
+    start = clock()
+    say(
+        f"{study.name}: {len(study.space):,} teams to choose from, {len(study.search_examples)} examples each; "
+        f"{directory}"
+    )
+    remaining: float | None = None
+
+    def observe(event: Event) -> None:
+        nonlocal remaining
+        at = f"[{clock() - start:6.1f} s] "
+        match event:
+            case BlockProgress(remaining_s=guess):
+                remaining = guess
+            case TeamStarted():
+                return
+            case TeamMeasured(phase=phase):
+                left = f"; about {_duration(remaining)} left" if remaining is not None and phase == "search" else ""
+                say(at + _measured(event) + left)
+            case _:
+                if line := sentence(event):
+                    say(at + line)
+
+    return observe
+
+
+def sentence(event: Event) -> str:
+    """What an event is in words; empty for those that are only worth showing live."""
+    said = ""
+    match event:
+        case Resumed(teams=teams, blocks=blocks, lost=lost):
+            cut = "; the block that was cut off is run again" if lost else ""
+            said = f"resumed: {teams} teams and {blocks} blocks are there already{cut}"
+        case EnginesStarting(models=models):
+            said = f"starting {', '.join(models)}"
+        case EnginesReady(models=models, seconds=seconds):
+            said = f"{', '.join(models)} ready after {seconds:.1f} s"
+        case BlockRerun(team=team, reason=reason):
+            said = f"{reason}; {team.id} runs the block again"
+        case SearchEnded(reason=reason, teams=teams):
+            said = f"search ended: {reason} ({teams} in all)"
+        case Stopping():
+            said = "stopping: the block under way is finished first; Ctrl-C again stops at once"
+        case TeamMeasured():
+            said = _measured(event)
+    return said
+
+
+def _measured(event: TeamMeasured) -> str:
+    result, found = event.result, event.results
+    what = "confirmed" if event.phase == "confirm" else f"team {len(found.teams)}"
+    return f"{what}: {result.team}: {_outcome(result, found, event.phase)}; {len(found.front)} on the front"
+
+
+def _outcome(result: TeamResult, found: Results, phase: str) -> str:
+    measurement = result.confirmed if phase == "confirm" else result.search
+    if result.infeasible:
+        return f"infeasible: {result.infeasible.splitlines()[0]}"
+    if measurement is None:
+        return "not measured"
+    return ", ".join(
+        f"{name} {measurement.estimates[name].value:.3g}" for name in found.objectives if name in measurement.estimates
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+class _Display:
+    """The live display: where the study stands, and the front so far."""
+
+    def __init__(self, study: Study, directory: Path) -> None:
+        self._study = study
+        self._directory = directory
+        self._team: TeamStarted | None = None
+        self._block: BlockProgress | None = None
+        self._engines = ""
+        self._results: Results | None = None
+
+    def see(self, event: Event, console: Console) -> None:
+        match event:
+            case TeamStarted():
+                self._team, self._block = event, None
+            case BlockProgress():
+                self._block = event
+            case EnginesStarting() | EnginesReady():
+                self._engines = sentence(event)
+            case TeamMeasured():
+                self._results = event.results
+                console.print(Text(sentence(event)))
+            case _:
+                if line := sentence(event):
+                    console.print(Text(line))
+
+    def __rich__(self) -> Group:
+        lines: list[object] = [Text(f"{self._study.name} → {self._directory}", style="bold")]
+        if self._team is not None:
+            team, block = self._team, self._block
+            what = "Confirming" if team.phase == "confirm" else "Team"
+            done = (block.block - 1 + block.examples_done / block.examples) / block.of if block else 0.0
+            bar = "━" * round(done * _BAR)
+            left = f"  about {_duration(block.remaining_s)} left" if block and block.remaining_s is not None else ""
+            lines.append(Text(f"{what} {team.number} of {team.of}: {team.team}"))
+            number = block.block if block else 1
+            lines.append(Text(f"{bar:<{_BAR}} block {number} of {team.blocks}{left}"))
+        if self._engines:
+            lines.append(Text(self._engines, style="dim"))
+        if self._results is not None and self._results.front:
+            lines.append(Text("Front so far:"))
+            lines.append(front_table(self._results))
+        return Group(*lines)  # type: ignore[arg-type]
