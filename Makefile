@@ -1,0 +1,60 @@
+# make quickstart   from a fresh checkout to a confirmed front on real models
+# make test         everything that can be tested on this machine
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+MODELS ?= smollm2-135m gemma3-270m
+STUDY ?= $(if $(filter gemma3-270m,$(MODELS)),examples/capitals.yaml,examples/capitals-smollm2.yaml)
+UV := $(shell command -v uv 2>/dev/null)
+
+# uv when it is there, pip when not; exact versions from the lock either way. What is installed last wins, so each
+# stamp stands for the whole content of .venv.
+ifdef UV
+venv = $(UV) venv -q --allow-existing --python $(PYTHON) .venv
+install = $(UV) pip install -q --python .venv/bin/python
+else
+venv = $(PYTHON) -m venv .venv
+install = .venv/bin/python -m pip install -q --disable-pip-version-check
+endif
+
+.PHONY: quickstart test check lint types wheel lock clean
+
+quickstart: .venv/.installed
+	@echo "Weights: $(MODELS). To do without the Gemma terms: MODELS=smollm2-135m make quickstart"
+	.venv/bin/orkester models pull --accept-terms $(MODELS)
+	.venv/bin/orkester tune $(STUDY)
+
+test: .venv/.installed-dev
+	.venv/bin/pytest
+
+check: lint types
+
+lint: .venv/.installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+
+types: .venv/.installed-dev
+	.venv/bin/mypy
+
+wheel: .venv/.installed-dev
+	PYTHON=$(PYTHON) bash tests/wheel.sh
+
+.venv/.installed: pyproject.toml requirements.lock
+	$(venv)
+	$(install) -r requirements.lock
+	$(install) --no-deps -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.lock
+	$(install) -r requirements-dev.lock
+	@touch $@
+
+# Exact versions for every supported Python, from the ranges in pyproject.toml. Needs uv.
+lock:
+	uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

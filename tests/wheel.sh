@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Builds the wheel, looks into it, installs it in a clean environment outside the checkout, and runs the command line.
+set -euo pipefail
+checkout=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+if command -v uv >/dev/null; then
+    uv build -q --wheel --out-dir "$work/dist" "$checkout"
+    uv venv -q --python "${PYTHON:-python3}" "$work/venv"
+    install=(uv pip install -q --python "$work/venv/bin/python")
+else
+    "${PYTHON:-python3}" -m venv "$work/venv"
+    "$work/venv/bin/python" -m pip wheel -q --no-deps --wheel-dir "$work/dist" "$checkout"
+    install=("$work/venv/bin/python" -m pip install -q)
+fi
+rm -rf "$checkout/build"
+
+wheel=$(ls "$work"/dist/*.whl)
+listing=$("${PYTHON:-python3}" -m zipfile -l "$wheel")
+for needed in orkester/py.typed orkester/cli/__init__.py orkester/agents/agent.py orkester/graphs/vote.py \
+    orkester/optim/tuner.py orkester/evals/runner.py orkester/serving/catalogue/models.yaml orkester/telemetry/tracing.py; do
+    grep -q "$needed" <<<"$listing" || { echo "the wheel lacks $needed"; exit 1; }
+done
+if grep -qE '(^| )(agents|graphs|optim|evals|serving|telemetry|tests)/' <<<"$listing"; then
+    echo "the wheel has a folder at its top level that belongs under orkester/"; exit 1
+fi
+
+"${install[@]}" -c "$checkout/requirements.lock" "$wheel"
+cd "$work"
+venv/bin/orkester --version
+venv/bin/orkester --help >/dev/null
+venv/bin/orkester models list
+venv/bin/orkester doctor
+venv/bin/python -c "from orkester.graphs import vote; print(vote.graph.get_graph().draw_mermaid(with_styles=False))"
+echo "the wheel is good"
