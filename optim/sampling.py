@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -62,13 +63,14 @@ class Sampling:
         self._objectives = objectives
         self._constraints = {**DEFAULT_CONSTRAINTS, **constraints}
         self._seed = seed
-        self._study = optuna.create_study(
-            study_name=name,
-            storage=f"sqlite:///{path}",
-            directions=list(objectives.values()),
-            load_if_exists=True,
-        )
-        self._study.set_metric_names(list(objectives))
+        with _quiet():
+            self._study = optuna.create_study(
+                study_name=name,
+                storage=f"sqlite:///{path}",
+                directions=list(objectives.values()),
+                load_if_exists=True,
+            )
+            self._study.set_metric_names(list(objectives))
         running = optuna.trial.TrialState.RUNNING
         interrupted = self._study.get_trials(deepcopy=False, states=(running,))
         for left in interrupted:
@@ -88,28 +90,31 @@ class Sampling:
         It may be one that was told before: the caller tells what is known of it and asks again. A sampler that repeats
         itself ``REPEATS`` times in a row is overruled by a random draw among the teams not told yet.
         """
-        import optuna
 
         told = set(self._order)
         if len(told) >= len(self._space) and all(team.id in told for team in self._space.teams()):
             return None
-        with warnings.catch_warnings():
-            # Multivariate and grouped TPE have been "experimental" since Optuna 2.8.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler: optuna.samplers.BaseSampler = optuna.samplers.TPESampler(
-                seed=derive_seed(self._seed, "ask", self.told),
-                multivariate=True,
-                group=True,
-                n_startup_trials=STARTUP_TRIALS,
-            )
-        topologies = list(self._space.grids)
-        if self.told < len(topologies):
-            sampler = optuna.samplers.PartialFixedSampler({"topology": topologies[self.told]}, sampler)
-        elif self._repeats() >= REPEATS:
-            sampler = optuna.samplers.PartialFixedSampler(self._space.params(self._untold(told)), sampler)
-        self._study.sampler = sampler
+        with _quiet():
+            self._study.sampler = self._sampler(told)
         trial = self._study.ask()
         return trial, self._space.suggest(trial)
+
+    def _sampler(self, told: set[str]) -> optuna.samplers.BaseSampler:
+        """TPE; with the topology given for the first of each, with everything given for a sampler that is stuck."""
+        import optuna
+
+        tpe = optuna.samplers.TPESampler(
+            seed=derive_seed(self._seed, "ask", self.told),
+            multivariate=True,
+            group=True,
+            n_startup_trials=STARTUP_TRIALS,
+        )
+        topologies = list(self._space.grids)
+        if self.told < len(topologies):
+            return optuna.samplers.PartialFixedSampler({"topology": topologies[self.told]}, tpe)
+        if self._repeats() >= REPEATS:
+            return optuna.samplers.PartialFixedSampler(self._space.params(self._untold(told)), tpe)
+        return tpe
 
     def _repeats(self) -> int:
         """How many of the last trials asked for a team that had been told before."""
@@ -185,6 +190,21 @@ def importances(path: Path, name: str, objectives: Sequence[str]) -> Mapping[str
         except (ValueError, RuntimeError):  # Optuna's way to say: too few trials
             continue
     return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's notes: that what we use is "experimental" (for years), that a study was created."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 def _nth_value(i: int) -> Callable[[optuna.trial.FrozenTrial], float]:

@@ -1,0 +1,51 @@
+"""What several test modules use. Everything here makes real files and real objects; nothing is patched."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+#: The repository's root.
+ROOT = Path(__file__).resolve().parents[1]
+
+STUDY: dict[str, Any] = {
+    "name": "small",
+    "task": {"data": "data.jsonl", "scorer": "exact", "confirm": 0.25, "max_tokens": 16},
+    "models": ["small", "large"],
+    "engine": {"fake": {"data": "data.jsonl", "accuracy": {"small": 0.55, "large": 0.9}}},
+    "search": {
+        "single": {"model": "any"},
+        "vote": {"agents": [2, 5], "model": "any", "temperature": [0.3, 1.0]},
+        "cascade": {"first": "small", "then": "large", "votes": [2, 3], "agreement": 1.0},
+    },
+    "objectives": {"quality": "maximize", "calls": "minimize"},
+    "measure": {"examples": 12, "block": 4, "concurrency": 4, "deadline_s": 20},
+    "budget": {"trials": 6},
+    "seed": 3,
+}
+
+
+def write_study(folder: Path, *, examples: int = 20, **changes: Any) -> Path:
+    """Write ``study.yaml`` and ``data.jsonl``; ``changes`` are merged into ``STUDY``, None removes a key."""
+    rows = [{"id": f"q{i}", "question": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(examples)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(merged(STUDY, changes), sort_keys=False))
+    return path
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it, mapping by mapping; ``search`` and ``engine`` are replaced whole."""
+    result = copy.deepcopy(dict(base))
+    for key, value in changes.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(result.get(key), dict) and key not in {"search", "engine"}:
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
