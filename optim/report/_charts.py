@@ -1,169 +1,193 @@
-"""The report's plots, as HTML fragments that share one copy of plotly.js."""
+"""The report's plots."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import combinations
+from typing import Any
 
 from orkester.evals.measurement import Estimate, Measurement
-from orkester.evals.objectives import OBJECTIVES
 
 from ..results import Results, TeamResult
+from ._numbers import number, unit
+from ._plot import Chart, bars, chart
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-FRONT, OTHER, INFEASIBLE, CONFIRMED = "#0b6e4f", "#a9b4bd", "#c8553d", "#e09f3e"
+#: By what is said of a point. All of them can be told from white and from each other, in grey too.
+COLOURS: Mapping[str, str] = {
+    "front": "#0b6e4f",
+    "measured": "#8494a0",
+    "infeasible": "#c0392b",
+    "search": "#0b6e4f",
+    "confirmed": "#b35c00",
+}
+_SHAPES = (("circle", "●"), ("square", "■"), ("triangle-up", "▲"), ("diamond", "◆"), ("cross", "✚"), ("star", "★"))
 _LOGARITHMIC_FROM = 20.0  # largest over smallest
+#: Where front members have their numbers, in turn: neighbours are less likely to write over each other.
+_CORNERS = ("top left", "bottom right", "top right", "bottom left")
 
 
-def library() -> str:
-    """plotly.js itself, to embed once."""
-    from plotly.offline import get_plotlyjs
+def shapes(results: Results) -> dict[str, tuple[str, str]]:
+    """By topology: Plotly's name of its symbol, and a character that looks like it."""
+    names = sorted({result.team.topology for result in results.teams})
+    return {name: _SHAPES[i % len(_SHAPES)] for i, name in enumerate(names)}
 
-    return str(get_plotlyjs())
 
+def front_charts(results: Results, energy: str) -> list[Chart]:
+    """Objectives against each other: every pair of up to three, the first against each other one when there are more.
 
-def front_charts(results: Results) -> list[str]:
-    """The first objective against each of the others: front members with intervals, all other teams behind them."""
+    Front members with their numbers and intervals, all other teams behind them. A single objective is shown against
+    the model calls, which say what it costs.
+    """
     first, *others = results.objectives
     if not others:
-        return [_scatter(results, x="calls", y=first)]
-    return [_scatter(results, x=other, y=first) for other in others]
+        pairs = [("calls" if first != "calls" else "quality", first)]
+    elif len(others) == 2:
+        pairs = [(x, y) for y, x in combinations(results.objectives, 2)]
+    else:
+        pairs = [(other, first) for other in others]
+    return [_scatter(results, x=x, y=y, energy=energy) for x, y in pairs]
 
 
-def confirmation_charts(results: Results) -> list[str]:
+def confirmation_charts(results: Results, energy: str) -> list[Chart]:
     """For each objective: the front members' intervals in the search and in confirmation, side by side."""
-    import plotly.graph_objects as go
-
-    members = [result for result in results.front if result.confirmed is not None]
+    members = [(i, result) for i, result in enumerate(results.front, start=1) if result.confirmed is not None]
     if not members:
         return []
     charts = []
-    names = [result.team.id for result in members]
     for objective in results.objectives:
-        figure = go.Figure()
-        searched = [result.search for result in members]
-        confirmed = [result.confirmed for result in members]
-        for label, colour, measurements, shift in (
-            ("search", FRONT, searched, -0.12),
-            ("confirmed", CONFIRMED, confirmed, 0.12),
-        ):
-            rows = [(i + shift, _estimate(measurement, objective)) for i, measurement in enumerate(measurements)]
-            found = [(y, estimate) for y, estimate in rows if estimate is not None]
-            figure.add_scatter(
-                x=[estimate.value for _, estimate in found],
-                y=[y for y, _ in found],
-                error_x=_bars([estimate for _, estimate in found], colour),
-                mode="markers",
-                marker={"color": colour, "size": 9, "symbol": "circle" if label == "search" else "diamond"},
-                name=label,
-                hovertemplate="%{x:.4g}<extra>" + label + "</extra>",
+        data = []
+        for label, symbol, shift in (("search", "circle", -0.14), ("confirmed", "diamond", 0.14)):
+            rows = [(i, _estimate(getattr(result, label), objective)) for i, result in members]
+            found = [(i, estimate) for i, estimate in rows if estimate is not None]
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": label,
+                    "x": [estimate.value for _, estimate in found],
+                    "y": [i + shift for i, _ in found],
+                    "error_x": bars([estimate for _, estimate in found], COLOURS[label]),
+                    "marker": {"color": COLOURS[label], "size": 9, "symbol": symbol},
+                    "hovertemplate": f"%{{x:.4g}}<extra>{label}</extra>",
+                }
             )
-        figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, autorange="reversed")
-        figure.update_xaxes(title=_axis(objective))
-        charts.append(_html(figure, height=110 + 46 * len(names)))
+        axis = {
+            "tickvals": [i for i, _ in members],
+            "ticktext": [f"<b>{i}</b> {escape(result.team.topology)}" for i, result in members],
+            "range": [members[-1][0] + 0.6, members[0][0] - 0.6],
+        }
+        charts.append(
+            chart(
+                f"confirmed-{objective}",
+                f"{objective} of the front in the search and in confirmation",
+                data,
+                height=80 + 44 * len(members),
+                xaxis={"title": _title(results, objective, energy)},
+                yaxis=axis,
+            )
+        )
     return charts
 
 
-def importance_chart(importances: Mapping[str, Mapping[str, float]]) -> str:
-    """Each parameter's share of importance, for every objective; empty when nothing can be said."""
-    import plotly.graph_objects as go
-
-    if not importances:
-        return ""
-    parameters = sorted({p for shares in importances.values() for p in shares}, key=lambda p: _total(importances, p))
-    colours = [FRONT, CONFIRMED, "#3d5a80", INFEASIBLE, OTHER]
-    figure = go.Figure()
-    for i, (objective, shares) in enumerate(importances.items()):
-        figure.add_bar(
-            x=[shares.get(parameter, 0.0) for parameter in parameters],
-            y=parameters,
-            orientation="h",
-            name=objective,
-            marker_color=colours[i % len(colours)],
-            hovertemplate="%{y}: %{x:.2f}<extra>" + objective + "</extra>",
-        )
-    figure.update_xaxes(title="share of importance")
-    return _html(figure, height=110 + 13 * len(parameters) * len(importances))
-
-
-def _scatter(results: Results, *, x: str, y: str) -> str:
-    import plotly.graph_objects as go
-
-    groups: list[tuple[str, str, str, list[TeamResult]]] = [
-        ("infeasible", INFEASIBLE, "x-thin-open", [r for r in results.teams if r.infeasible]),
-        ("measured", OTHER, "circle", [r for r in results.teams if not r.infeasible and not r.on_front]),
-        ("front", FRONT, "circle", list(results.front)),
-    ]
-    figure = go.Figure()
-    drawn: list[float] = []
-    for label, colour, symbol, members in groups:
-        points = [(r, _estimate(r.search, x), _estimate(r.search, y)) for r in members]
-        found = [(r, ex, ey) for r, ex, ey in points if ex is not None and ey is not None]
-        if not found:
-            continue
-        drawn += [ex.value for _, ex, _ in found]
-        on_front = label == "front"
-        figure.add_scatter(
-            x=[ex.value for _, ex, _ in found],
-            y=[ey.value for _, _, ey in found],
-            error_x=_bars([ex for _, ex, _ in found], colour) if on_front else None,
-            error_y=_bars([ey for _, _, ey in found], colour) if on_front else None,
-            mode="markers",
-            marker={
-                "color": colour,
-                "size": 11 if on_front else 7,
-                "symbol": symbol,
-                "line": {"width": 1.5, "color": colour},
-            },
-            name=label,
-            text=[str(r.team) for r, _, _ in found],
-            hovertemplate="%{text}<br>" + f"{x} %{{x:.4g}}<br>{y} %{{y:.3g}}<extra>{label}</extra>",
-        )
-    wide = bool(drawn) and min(drawn) > 0 and max(drawn) / min(drawn) > _LOGARITHMIC_FROM
-    figure.update_xaxes(title=_axis(x), type="log" if wide else "linear")
-    figure.update_yaxes(title=_axis(y))
-    return _html(figure, height=380)
-
-
-def _bars(estimates: Sequence[Estimate], colour: str) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [(e.high - e.value) if e.high is not None else 0.0 for e in estimates],
-        "arrayminus": [(e.value - e.low) if e.low is not None else 0.0 for e in estimates],
-        "thickness": 1,
-        "width": 3,
-        "color": colour,
+def _scatter(results: Results, *, x: str, y: str, energy: str) -> Chart:
+    symbols = shapes(results)
+    rest = [result for result in results.teams if not result.on_front]
+    groups = {
+        "infeasible": [result for result in rest if result.infeasible],
+        "measured": [result for result in rest if not result.infeasible],
+        "front": list(results.front),
     }
+    found = {group: list(_points(members, x, y)) for group, members in groups.items()}
+    feasible = found["measured"] + found["front"]
+    bounds = [_bounds([p.x for p in feasible]), _bounds([p.y for p in feasible])]
+    data: list[dict[str, Any]] = []
+    for group, points in found.items():
+        colour = COLOURS[group]
+        trace: dict[str, Any] = {
+            "type": "scatter",
+            "mode": "markers",
+            "name": group,
+            "x": [p.x.value for p in points],
+            "y": [p.y.value for p in points],
+            "hovertext": [
+                f"{escape(str(p.result.team))}<br>{x} {number(p.x.value)}<br>{y} {number(p.y.value)}" for p in points
+            ],
+            "hovertemplate": f"%{{hovertext}}<extra>{group}</extra>",
+            "marker": {
+                "color": colour,
+                "size": 8,
+                "symbol": [symbols[p.result.team.topology][0] for p in points],
+                "line": {"width": 0.5, "color": colour},
+            },
+        }
+        if group == "infeasible":
+            # What a team that failed would score says little: it must not make the plot of the others small.
+            trace["x"] = [_within(value, bounds[0]) for value in trace["x"]]
+            trace["y"] = [_within(value, bounds[1]) for value in trace["y"]]
+            trace["marker"] |= {"symbol": "x-thin", "line": {"width": 1.5, "color": colour}}
+        if group == "front":
+            trace |= {
+                "mode": "markers+text",
+                "text": [f"<b>{p.number}</b>" for p in points],
+                "textposition": [_CORNERS[p.number % len(_CORNERS) - 1] for p in points],
+                "textfont": {"color": colour, "size": 13},
+                "error_x": bars([p.x for p in points], colour),
+                "error_y": bars([p.y for p in points], colour),
+            }
+            trace["marker"]["size"] = 11
+        data.append(trace)
+    return chart(
+        f"front-{x}-{y}",
+        f"{y} against {x} of all teams",
+        data,
+        height=340,
+        xaxis={"title": _title(results, x, energy), **_scale(*bounds[0])},
+        yaxis={"title": _title(results, y, energy)},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Point:
+    number: int
+    result: TeamResult
+    x: Estimate
+    y: Estimate
+
+
+def _points(members: Sequence[TeamResult], x: str, y: str) -> Iterator[_Point]:
+    for number_, result in enumerate(members, start=1):
+        along, up = _estimate(result.search, x), _estimate(result.search, y)
+        if along is not None and up is not None:
+            yield _Point(number=number_, result=result, x=along, y=up)
+
+
+def _bounds(estimates: Sequence[Estimate]) -> tuple[float, float]:
+    ends = [end for e in estimates for end in (e.low, e.value, e.high) if end is not None]
+    return min(ends), max(ends)
+
+
+def _within(value: float, bounds: tuple[float, float]) -> float:
+    return min(max(value, bounds[0]), bounds[1])
+
+
+def _scale(low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis where values differ much, its ticks at 1, 2 and 5 or powers of ten; else a plain one."""
+    if low <= 0 or high / low <= _LOGARITHMIC_FROM:
+        return {}
+    digits = (1, 2, 5) if high / low <= 100 else (1,)
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks], "tickangle": 0}
 
 
 def _estimate(measurement: Measurement | None, name: str) -> Estimate | None:
     return measurement.estimates.get(name) if measurement is not None else None
 
 
-def _axis(name: str) -> str:
-    unit = OBJECTIVES[name].unit
-    return f"{name} [{unit}]" if unit else name
-
-
-def _total(importances: Mapping[str, Mapping[str, float]], parameter: str) -> float:
-    return sum(shares.get(parameter, 0.0) for shares in importances.values())
-
-
-def _html(figure: go.Figure, *, height: int) -> str:
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 12, "t": 36, "b": 8},
-        template="plotly_white",
-        font={"family": "system-ui, sans-serif", "size": 12},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-        hoverlabel={"align": "left"},
-        dragmode=False,
-    )
-    figure.update_xaxes(automargin=True)
-    figure.update_yaxes(automargin=True)
-    return str(
-        figure.to_html(full_html=False, include_plotlyjs=False, config={"displayModeBar": False, "responsive": True})
-    )
+def _title(results: Results, name: str, energy: str) -> dict[str, Any]:
+    in_units = f" [{unit(name, energy)}]" if unit(name, energy) else ""
+    wish = {"maximize": ", more is better", "minimize": ", less is better", None: ""}[results.objectives.get(name)]
+    return {"text": name + in_units + wish, "standoff": 10}

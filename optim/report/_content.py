@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import yaml
 from markupsafe import Markup
 
 from orkester.evals.block import Block
-from orkester.evals.measurement import Estimate, Measurement
+from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import OBJECTIVES
 
 from ..results import Results, TeamResult
 from . import _charts
-from ._drawing import draw
+from ._members import member
+from ._methods import engines, joules, methods, power_range
+from ._numbers import duration, facts, interval, span, unit
+from ._plot import library
 
 
 def content(
@@ -30,84 +32,82 @@ def content(
 ) -> dict[str, Any]:
     """Everything the template shows; see ``write_report`` for the arguments."""
     asked = manifest.get("study", {})
-    methods = sorted({block.energy_method for block in blocks})
+    energy = joules(blocks)
+    front_charts = _charts.front_charts(results, energy) if results.front else []
+    confirmation_charts = _charts.confirmation_charts(results, energy)
     return {
         "name": name,
         "written_at": now.strftime("%Y-%m-%d %H:%M UTC"),
-        "plotly": Markup(_charts.library()),
-        "objectives": [OBJECTIVES[objective] for objective in results.objectives],
+        "plotly": Markup(library()),
+        "colours": _charts.COLOURS,
+        "objectives": [
+            {"name": o, "unit": unit(o, energy), "joules": OBJECTIVES[o].unit == "J"} for o in results.objectives
+        ],
         "directions": dict(results.objectives),
         "constraints": dict(results.constraints),
         "counts": _counts(results, blocks),
-        "energy_label": ", ".join(methods),
-        "front": [_member(result, results) for result in results.front],
-        "front_charts": [Markup(chart) for chart in _charts.front_charts(results)],
-        "confirmation_charts": [Markup(chart) for chart in _charts.confirmation_charts(results)],
-        "importance_chart": Markup(_charts.importance_chart(importances)),
+        "energy": energy,
+        "power_range": power_range(blocks),
+        "front": _members(results, blocks, manifest),
+        "front_charts": front_charts,
+        "confirmation_charts": confirmation_charts,
+        "charts": {c.id: {"data": c.data, "layout": c.layout} for c in [*front_charts, *confirmation_charts]},
+        "shapes": {topology: character for topology, (_, character) in _charts.shapes(results).items()},
+        "importances": _importances(importances) if results.front else [],
         "teams": [_row(result, results) for result in results.teams],
         "failures": _failures(results),
-        "methods": _methods(asked, blocks),
-        "engines": _engines(blocks),
-        "machine": manifest.get("machine", {}),
+        "methods": methods(asked, blocks),
+        "engines": engines(blocks),
+        "machine": facts(manifest.get("machine", {})),
         "versions": manifest.get("versions", {}),
+        "asked": yaml.safe_dump(dict(asked), sort_keys=False, allow_unicode=True),
     }
 
 
-def number(value: float | None) -> str:
-    """Three significant digits, no exponents where they would be shorter written out."""
-    if value is None:
-        return "–"
-    if value != 0 and not 1e-4 <= abs(value) < 1e6:
-        return f"{value:.2e}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+def _members(results: Results, blocks: Sequence[Block], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    of_team: dict[str, list[Block]] = {}
+    for block in blocks:
+        if block.phase == "search":
+            of_team.setdefault(block.team, []).append(block)
+    power = power_range(blocks)
+    held_out = manifest.get("sizes", {}).get("confirm", 0)
+    return [
+        {
+            "number": i,
+            **_row(result, results),
+            "cells": _cells(result.search, results, power),
+            "confirmed": _cells(result.confirmed, results, power) if result.confirmed else None,
+            "confirmed_n": result.confirmed.examples if result.confirmed else 0,
+            "cut_short": bool(result.confirmed and result.confirmed.examples < held_out),
+            **member(result, of_team.get(result.team.id, [])),
+        }
+        for i, result in enumerate(results.front, start=1)
+    ]
 
 
-def _interval(estimate: Estimate | None) -> dict[str, str]:
-    if estimate is None:
-        return {"value": "–", "range": ""}
-    if estimate.low is None or estimate.high is None:
-        return {"value": number(estimate.value), "range": "no interval"}
-    return {"value": number(estimate.value), "range": f"{number(estimate.low)} – {number(estimate.high)}"}
-
-
-def _cells(measurement: Measurement | None, results: Results) -> list[dict[str, str]]:
+def _cells(
+    measurement: Measurement | None, results: Results, power: Mapping[str, Any] | None = None
+) -> list[dict[str, str]]:
+    """A cell for each objective; joules also with what the range of the ``power`` model makes of them."""
     estimates = measurement.estimates if measurement is not None else {}
-    return [_interval(estimates.get(name)) for name in results.objectives]
+    cells = []
+    for name in results.objectives:
+        cell = {**interval(estimates.get(name)), "power": ""}
+        if power is not None and name in estimates and OBJECTIVES[name].unit == "J":
+            cell["power"] = span(estimates[name].value * power["low"], estimates[name].value * power["high"])
+        cells.append(cell)
+    return cells
 
 
 def _row(result: TeamResult, results: Results) -> dict[str, Any]:
+    state = "front" if result.on_front else "infeasible" if result.infeasible else "" if result.whole else "unfinished"
     return {
         "id": result.team.id,
         "team": str(result.team),
         "trial": result.trial,
         "cells": _cells(result.search, results),
         "n": result.search.examples if result.search else 0,
-        "state": "front" if result.on_front else "infeasible" if result.infeasible else "",
-        "reason": result.infeasible,
-    }
-
-
-def _member(result: TeamResult, results: Results) -> dict[str, Any]:
-    return {
-        **_row(result, results),
-        "confirmed": _cells(result.confirmed, results) if result.confirmed else None,
-        "confirmed_n": result.confirmed.examples if result.confirmed else 0,
-        "drawing": Markup(draw(result.team, result.agents)),
-        "agents": [
-            {
-                "agent": share.agent,
-                "model": share.model,
-                "calls": number(share.calls),
-                "input_tokens": number(share.input_tokens),
-                "cached_tokens": number(share.cached_tokens),
-                "output_tokens": number(share.output_tokens),
-                "latency": number(share.latency_p50_s),
-                "energy": number(share.energy_j),
-            }
-            for share in result.agents
-        ],
-        "residual": number(result.residual_j),
-        "energy_method": result.search.energy_method if result.search else "unavailable",
+        "state": state,
     }
 
 
@@ -117,50 +117,36 @@ def _counts(results: Results, blocks: Sequence[Block]) -> dict[str, Any]:
         "teams": len(results.teams),
         "front": len(results.front),
         "infeasible": sum(bool(result.infeasible) for result in results.teams),
-        "blocks": len(blocks),
         "examples": sum(len(block.examples) for block in blocks),
         "calls": len(calls),
         "retries": sum(call.attempts - 1 for call in calls),
         "reruns": sum(block.reruns for block in blocks),
-        "minutes": sum(block.wall_s for block in blocks) / 60,
+        "measuring": duration(sum(block.wall_s for block in blocks)),
     }
+
+
+def _importances(importances: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """A row for each parameter, the most important first; None where nothing can be said."""
+    totals: dict[str, float] = {}
+    for shares in importances.values():
+        for parameter, share in shares.items():
+            totals[parameter] = totals.get(parameter, 0.0) + share
+    ordered = sorted(totals, key=lambda parameter: (-totals[parameter], parameter))
+    return [{"name": p, "shares": {o: shares.get(p) for o, shares in importances.items()}} for p in ordered]
 
 
 def _failures(results: Results) -> list[dict[str, Any]]:
-    """A line for every infeasible team; its failed examples by kind."""
-    lines = []
+    """Every infeasible team, and every other that had a failed example; these by phase and kind."""
+    found = []
     for result in results.teams:
-        kinds: Counter[str] = Counter()
-        for measurement in (result.search, result.confirmed):
-            kinds.update(measurement.failures if measurement is not None else {})
-        if result.infeasible or kinds:
-            listed = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
-            lines.append({"team": str(result.team), "reason": result.infeasible, "kinds": listed})
-    return lines
-
-
-def _methods(asked: Mapping[str, Any], blocks: Sequence[Block]) -> dict[str, Any]:
-    measured = asked.get("measure", {})
-    search = {example.id for block in blocks if block.phase == "search" for example in block.examples}
-    held_out = {example.id for block in blocks if block.phase == "confirm" for example in block.examples}
-    assumptions = {json.dumps(dict(block.energy_assumptions), sort_keys=True) for block in blocks}
-    return {
-        "block": measured.get("block"),
-        "concurrency": measured.get("concurrency"),
-        "deadline_s": measured.get("deadline_s"),
-        "seed": asked.get("seed"),
-        "search_examples": len(search),
-        "confirm_examples": len(held_out),
-        "data": asked.get("task", {}).get("data"),
-        "data_sha256": (asked.get("task", {}).get("data_sha256") or "")[:12],
-        "scorer": asked.get("task", {}).get("scorer"),
-        "energy_assumptions": [json.loads(text) for text in sorted(assumptions)],
-    }
-
-
-def _engines(blocks: Sequence[Block]) -> dict[str, Mapping[str, object]]:
-    """What the last block says of each model's engine."""
-    found: dict[str, Mapping[str, object]] = {}
-    for block in blocks:
-        found.update(block.engines)
+        phases = []
+        for phase, measurement in (("search", result.search), ("confirmation", result.confirmed)):
+            if measurement is not None and measurement.failures:
+                kinds = ", ".join(f"{count} × {kind}" for kind, count in measurement.failures.items())
+                failed = (
+                    f"{sum(measurement.failures.values())} of {measurement.examples} examples of the {phase} failed"
+                )
+                phases.append(failed if kinds in result.infeasible else f"{failed}: {kinds}")
+        if result.infeasible or phases:
+            found.append({"team": str(result.team), "reason": result.infeasible, "phases": "; ".join(phases)})
     return found

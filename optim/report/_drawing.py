@@ -10,10 +10,9 @@ from orkester.evals.measurement import AgentShare
 from orkester.graphs import Team, topology
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 190, 46, 24, 34
-_ARROW = (
-    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-    '<path d="M0,0 L8,4 L0,8 z"/></marker></defs>'
-)
+_SIDE = 34  # room beside the boxes for edges that pass them
+_LONGEST = 30  # characters that fit into a box
+_ENDS = {"__start__", "__end__"}
 
 
 @dataclass(frozen=True)
@@ -27,20 +26,22 @@ def draw(team: Team, agents: Sequence[AgentShare]) -> str:
     """An ``<svg>`` element: agents with their model and calls per example, conditional edges dashed."""
     graph = topology(team.topology).graph.get_graph()
     edges = [_Edge(edge.source, edge.target, bool(edge.conditional)) for edge in graph.edges]
-    labels = {agent.agent: f"{agent.calls:.3g} × {agent.model}" for agent in agents}
+    labels: dict[str, list[str]] = {}
+    for agent in agents:
+        labels.setdefault(agent.agent, []).append(f"{agent.calls:.3g} × {agent.model}")
     rows = _rows(list(graph.nodes), edges)
     columns = max(len(row) for row in rows)
-    # Room at the right for edges that go back up.
-    back = any(_row_of(rows, edge.source) >= _row_of(rows, edge.target) for edge in edges)
-    width = columns * (_WIDTH + _GAP_X) + (30 if back else 0)
-    height = len(rows) * (_HEIGHT + _GAP_Y) - _GAP_Y + 12
     places = _places(rows, columns)
+    width = columns * (_WIDTH + _GAP_X) + 2 * _SIDE
+    height = len(rows) * (_HEIGHT + _GAP_Y) - _GAP_Y + 12
+    arrow = f"arrow-{escape(team.id, quote=True)}"
     label = f"Graph of {escape(str(team), quote=True)}"
+    marker = f'<marker id="{arrow}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
     parts = [
         f'<svg class="graph" viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{label}">',
-        _ARROW,
-        *(_edge(edge, places) for edge in edges),
-        *(_node(name, labels.get(name, ""), *places[name]) for name in places),
+        f'<defs>{marker}<path d="M0,0 L8,4 L0,8 z"/></marker></defs>',
+        *(_edge(edge, places, arrow) for edge in edges),
+        *(_node(name, " + ".join(labels.get(name, [])), *places[name]) for name in places),
         "</svg>",
     ]
     return "".join(parts)
@@ -60,15 +61,11 @@ def _rows(nodes: Sequence[str], edges: Sequence[_Edge]) -> list[list[str]]:
     return [row for row in [*rows, ["__end__"]] if row]
 
 
-def _row_of(rows: Sequence[Sequence[str]], name: str) -> int:
-    return next(i for i, row in enumerate(rows) if name in row)
-
-
 def _places(rows: Sequence[Sequence[str]], columns: int) -> dict[str, tuple[float, float]]:
     """Top left corners."""
     places = {}
     for y, row in enumerate(rows):
-        indent = (columns - len(row)) * (_WIDTH + _GAP_X) / 2
+        indent = _SIDE + (columns - len(row)) * (_WIDTH + _GAP_X) / 2
         for x, name in enumerate(row):
             places[name] = (indent + x * (_WIDTH + _GAP_X) + _GAP_X / 2, y * (_HEIGHT + _GAP_Y) + 6.0)
     return places
@@ -76,33 +73,38 @@ def _places(rows: Sequence[Sequence[str]], columns: int) -> dict[str, tuple[floa
 
 def _node(name: str, label: str, x: float, y: float) -> str:
     middle = x + _WIDTH / 2
-    if name in {"__start__", "__end__"}:
+    if name in _ENDS:
         return f'<text class="end" x="{middle}" y="{y + _HEIGHT / 2 + 4}" text-anchor="middle">{name.strip("_")}</text>'
     box = f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>'
-    offset = 19 if label else 28
-    title = f'<text x="{middle}" y="{y + offset}" text-anchor="middle">{escape(name)}</text>'
-    below = (
-        f'<text class="model" x="{middle}" y="{y + 36}" text-anchor="middle">{escape(label)}</text>' if label else ""
+    return (
+        box
+        + _text(name, "", middle, y + (19 if label else 28))
+        + (_text(label, ' class="model"', middle, y + 36) if label else "")
     )
-    return box + title + below
 
 
-def _edge(edge: _Edge, places: Mapping[str, tuple[float, float]]) -> str:
+def _text(text: str, kind: str, x: float, y: float) -> str:
+    """Cut to what fits, at its front: names of models differ at their end. The whole is shown on hovering."""
+    shown = text if len(text) <= _LONGEST else "…" + text[-_LONGEST + 1 :]
+    return f'<text{kind} x="{x}" y="{y}" text-anchor="middle"><title>{escape(text)}</title>{escape(shown)}</text>'
+
+
+def _edge(edge: _Edge, places: Mapping[str, tuple[float, float]], arrow: str) -> str:
     (x1, y1), (x2, y2) = places[edge.source], places[edge.target]
-    style = ' class="conditional"' if edge.conditional else ""
-    if y2 > y1:
-        start_y = y1 + (_HEIGHT if edge.source != "__start__" else _HEIGHT / 2 + 10)
-        end_y = y2 if edge.target != "__end__" else y2 + _HEIGHT / 2 - 12
+    middle1, middle2 = y1 + _HEIGHT / 2, y2 + _HEIGHT / 2
+    if y2 <= y1:  # back up, along the right side
+        side = max(x1, x2) + _WIDTH + _SIDE
+        path = f"M{x1 + _WIDTH},{middle1} C{side},{middle1} {side},{middle2} {x2 + _WIDTH},{middle2}"
+    elif y2 - y1 > _HEIGHT + _GAP_Y + 1 and x1 == x2:  # past the nodes between, along the left side
+        side = x1 - _SIDE
+        start_x = x1 if edge.source not in _ENDS else x1 + _WIDTH / 2 - 20
+        end_x = x2 if edge.target not in _ENDS else x2 + _WIDTH / 2 - 18
+        path = f"M{start_x},{middle1} C{side},{middle1} {side},{middle2} {end_x},{middle2}"
+    else:
         start_x, end_x = x1 + _WIDTH / 2, x2 + _WIDTH / 2
-        skips = y2 - y1 > _HEIGHT + _GAP_Y + 1 and x1 == x2
-        if skips:  # past a node in between, along its left side
-            side = x1 - 8
-            path = f"M{x1 + 20},{start_y} C{side},{start_y + 30} {side},{end_y - 30} {end_x - 30},{end_y}"
-        else:
-            middle = (start_y + end_y) / 2
-            path = f"M{start_x},{start_y} C{start_x},{middle} {end_x},{middle} {end_x},{end_y}"
-    else:  # back up, along the right side
-        right = max(x1, x2) + _WIDTH
-        start_y, end_y = y1 + _HEIGHT / 2, y2 + _HEIGHT / 2
-        path = f"M{x1 + _WIDTH},{start_y} C{right + 34},{y1} {right + 34},{y2 + _HEIGHT} {x2 + _WIDTH},{end_y}"
-    return f'<path d="{path}"{style} marker-end="url(#arrow)"/>'
+        start_y = y1 + _HEIGHT if edge.source not in _ENDS else middle1 + 10
+        end_y = y2 if edge.target not in _ENDS else middle2 - 12
+        half = (start_y + end_y) / 2
+        path = f"M{start_x},{start_y} C{start_x},{half} {end_x},{half} {end_x},{end_y}"
+    style = ' class="conditional"' if edge.conditional else ""
+    return f'<path d="{path}"{style} marker-end="url(#{arrow})"/>'

@@ -1,0 +1,74 @@
+"""How the report writes numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orkester.evals.measurement import Estimate
+from orkester.evals.objectives import OBJECTIVES
+
+NOTHING = "–"
+_UNITS = {"_bytes": "B", "_w_per_core": "W per core", "_s": "s"}  # by the end of a name
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, no exponents where they would be shorter written out."""
+    if value is None:
+        return NOTHING
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def span(low: float, high: float) -> str:
+    """From one number to another."""
+    return f"{number(low)}–{number(high)}"
+
+
+def interval(estimate: Estimate | None) -> dict[str, str]:
+    """A value and its 95 % interval, for a table's cell."""
+    if estimate is None:
+        return {"value": NOTHING, "range": ""}
+    if estimate.low is None or estimate.high is None:
+        return {"value": number(estimate.value), "range": "no interval"}
+    return {"value": number(estimate.value), "range": span(estimate.low, estimate.high)}
+
+
+def duration(seconds: float) -> str:
+    """Seconds or minutes or hours, whichever reads best."""
+    if seconds < 60:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def unit(name: str, energy: str) -> str:
+    """The unit of an objective; joules with the method by which they were had (``J, estimate``)."""
+    plain = OBJECTIVES[name].unit
+    return f"{plain}, {energy}" if plain == "J" else plain
+
+
+def fact(name: str, value: object) -> str:
+    """``weights_bytes, 161216`` as ``weights: 161 kB``; for what machines, engines and meters say of themselves."""
+    if isinstance(value, bool):
+        shown = "yes" if value else "no"
+    elif isinstance(value, (list, tuple)):
+        shown = ", ".join(str(item) for item in value) or "none"
+    else:
+        shown = str(value)
+    for suffix, symbol in _UNITS.items():
+        if name.endswith(suffix) and isinstance(value, (int, float)):
+            name = name.removesuffix(suffix)
+            shown = _bytes(value) if symbol == "B" else f"{value:g} {symbol}"
+    return f"{name.replace('_', ' ')}: {shown}"
+
+
+def facts(values: Mapping[str, object]) -> str:
+    """All that is known, in a line."""
+    return "; ".join(fact(name, value) for name, value in values.items() if value is not None)
+
+
+def _bytes(value: float) -> str:
+    for scale, symbol in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= scale:
+            return f"{value / scale:.3g} {symbol}"
+    return f"{value:g} B"

@@ -1,0 +1,52 @@
+"""One example's model calls over time, as SVG: what waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from orkester.evals.block import Block, ExampleResult
+
+from ._numbers import number
+
+_WIDTH, _NAMES, _ROW, _RIGHT = 340, 108, 17, 6
+_MOST_ROWS = 24
+_LONGEST = 16  # characters beside a bar
+
+
+def typical(blocks: Sequence[Block]) -> ExampleResult | None:
+    """The answered example whose latency is the median of the blocks' (the lower one of two); None without any."""
+    answered = [e for block in blocks for e in block.examples if e.failure is None and e.calls]
+    return sorted(answered, key=lambda example: example.latency_s)[(len(answered) - 1) // 2] if answered else None
+
+
+def waterfall(example: ExampleResult) -> str:
+    """An ``<svg>`` element: a bar for each call from its start to its end, on the time from submission to answer."""
+    shown = example.calls[:_MOST_ROWS]
+    hidden = len(example.calls) - len(shown)
+    end_s = max([example.latency_s, *(call.start_s + call.latency_s for call in shown)]) or 1.0
+    scale = (_WIDTH - _NAMES - _RIGHT) / end_s
+    height = (len(shown) + bool(hidden)) * _ROW + 20
+    label = f"{len(example.calls)} model calls of example {escape(example.id, quote=True)} over time"
+    parts = [
+        f'<svg class="waterfall" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img" aria-label="{label}">'
+    ]
+    for i, call in enumerate(shown):
+        y = i * _ROW
+        name = call.agent if len(call.agent) <= _LONGEST else call.agent[: _LONGEST - 1] + "…"
+        tokens = f", {call.input_tokens} + {call.output_tokens} tokens" if call.output_tokens is not None else ""
+        title = f"{call.agent} on {call.model}: {number(call.latency_s)} s from {number(call.start_s)} s{tokens}"
+        parts.append(
+            f"<g><title>{escape(title)}</title>"
+            f'<text x="{_NAMES - 6}" y="{y + 12}" text-anchor="end">{escape(name)}</text>'
+            f'<rect x="{_NAMES + call.start_s * scale:.1f}" y="{y + 3}" '
+            f'width="{max(call.latency_s * scale, 1.0):.1f}" height="{_ROW - 6}"/></g>'
+        )
+    if hidden:
+        parts.append(f'<text x="{_NAMES}" y="{len(shown) * _ROW + 12}">and {hidden} calls more</text>')
+    base = height - 18
+    parts.append(
+        f'<path d="M{_NAMES},0 V{base} H{_WIDTH - _RIGHT}"/><text x="{_NAMES}" y="{height - 4}">0</text>'
+        f'<text x="{_WIDTH - _RIGHT}" y="{height - 4}" text-anchor="end">{number(end_s)} s</text></svg>'
+    )
+    return "".join(parts)
