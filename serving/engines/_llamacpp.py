@@ -27,7 +27,7 @@ class LlamaCppEngine:
         """See ``Engine.start``."""
         if weights is None or weights.is_dir():
             raise EngineError(f"llama.cpp needs a GGUF file for {model.name}, but its weights are {weights}")
-        threads = options.threads or usable_threads()
+        threads = options.threads or max(1, usable_threads() - 1)
         child = self._child = ChildServer(f"llama.cpp with {model.name}")
         address = await child.start(
             [str(_SERVER)],

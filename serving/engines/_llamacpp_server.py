@@ -13,12 +13,20 @@ from typing import Any
 
 
 def main(options: dict[str, Any]) -> None:
+    # Nobody reads standard output after the address: what else is printed there goes to the log.
+    told = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
     def end_with_parent() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):  # not sys.stdin, whose lock would turn a failed start into a crash
+            pass
         os._exit(0)  # llama.cpp's server thread has no other way out
 
     threading.Thread(target=end_with_parent, daemon=True).start()
 
+    # Read by libgomp when it is loaded. Threads that spin while they wait fall to a fortieth of their speed on cores
+    # that others use too, and their spinning would be counted as energy.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -39,7 +47,7 @@ def main(options: dict[str, Any]) -> None:
         params.chat_template = options["chat_template"]
         params.use_jinja = True
     server = xllamacpp.Server(params)
-    print(json.dumps({"address": server.listening_address}), flush=True)
+    print(json.dumps({"address": server.listening_address}), file=told, flush=True)
     threading.Event().wait()
 
 
