@@ -59,7 +59,7 @@ class AgentShare:
         agent: the role's name.
         model: the model's name.
         calls: model calls.
-        input_tokens, output_tokens, cached_tokens: None when the server did not count them.
+        input_tokens, output_tokens, cached_tokens: None when the server did not count them, be it for one answer.
         latency_p50_s: median over its calls.
         energy_j: its share of its engine's joules, by tokens (uncached prompt plus output); None when there are none.
     """
@@ -80,8 +80,8 @@ class AgentShares:
 
     Attributes:
         agents: in the order in which they first spoke.
-        residual_j: joules per example that no agent accounts for: Orkester's own process, idle engines, calls
-            without token counts. None when energy is unavailable.
+        residual_j: joules per example that no agent accounts for: Orkester's own process, and engines none of whose
+            calls in a block were counted. None when energy is unavailable.
     """
 
     agents: Sequence[AgentShare]
@@ -151,9 +151,9 @@ def agent_shares(blocks: Sequence[Block]) -> AgentShares:
             agent=agent,
             model=model,
             calls=len(made) / count,
-            input_tokens=_per_example([call.input_tokens for call in made], count),
-            output_tokens=_per_example([call.output_tokens for call in made], count),
-            cached_tokens=_per_example([call.cached_tokens for call in made], count),
+            input_tokens=_per_example(made, lambda call: call.input_tokens, count),
+            output_tokens=_per_example(made, lambda call: call.output_tokens, count),
+            cached_tokens=_per_example(made, lambda call: call.cached_tokens, count),
             latency_p50_s=_median([call.latency_s for call in made]),
             energy_j=joules[agent, model] / count if available else None,
         )
@@ -196,11 +196,15 @@ def _tokens(examples: Sequence[ExampleResult]) -> dict[str, Estimate]:
         "output_tokens": lambda call: call.output_tokens,
     }
     for name, count in counters.items():
-        answered = [call for example in examples for call in example.calls if call.failure is None]
-        # One call that was not counted would make the sum too small: then there is no number.
-        if answered and all(count(call) is not None for call in answered):
+        if _counted([call for example in examples for call in example.calls], count):
             found[name] = _mean([float(sum(count(call) or 0 for call in example.calls)) for example in examples])
     return found
+
+
+def _counted(calls: Sequence[Call], count: Callable[[Call], int | None]) -> bool:
+    """Whether there is a sum: one answer that was not counted would make it too small."""
+    answered = [call for call in calls if call.failure is None]
+    return bool(answered) and all(count(call) is not None for call in answered)
 
 
 def _energy(blocks: Sequence[Block]) -> dict[str, Estimate]:
@@ -232,9 +236,8 @@ def _weight(call: Call) -> int:
     return max(0, (call.input_tokens or 0) - (call.cached_tokens or 0)) + (call.output_tokens or 0)
 
 
-def _per_example(values: Sequence[int | None], count: int) -> float | None:
-    counted = [value for value in values if value is not None]
-    return sum(counted) / count if counted else None
+def _per_example(calls: Sequence[Call], count: Callable[[Call], int | None], examples: int) -> float | None:
+    return sum(count(call) or 0 for call in calls) / examples if _counted(calls, count) else None
 
 
 def _median(values: Sequence[float]) -> float:

@@ -124,7 +124,7 @@ class BlockLog:
         assert self._file is not None
         with contextlib.suppress(OSError):  # it may fail again on what is left in the buffer
             self._file.close()
-        self._file = self._path.open("ab", buffering=0)
+        self._file = self._path.open("ab")
         self._file.truncate(end)
 
     def records(self) -> Records:
@@ -152,7 +152,9 @@ def encode(record: Block | TeamFailure) -> bytes:
     """
     kind = "block" if isinstance(record, Block) else "team_failed"
     data = {"schema": SCHEMA, "kind": kind, **asdict(record)}
-    return json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    # Half a character (a lone surrogate, where max_tokens cut an answer) is no UTF-8; its backslash form is JSON's own.
+    return text.encode(errors="backslashreplace") + b"\n"
 
 
 def decode(data: dict[str, Any]) -> Block | TeamFailure:

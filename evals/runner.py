@@ -117,8 +117,14 @@ class BlockRunner:
             await self._warm_up(plan.team)
             started_at = self.now().isoformat(timespec="milliseconds")
             before, start = self.meter.read(), self.clock()
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(example)) for example in plan.examples]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(one(example)) for example in plan.examples]
+            except ExceptionGroup as several:
+                if (wrong := several.subgroup(OrkesterError)) is None:
+                    raise
+                first = wrong.exceptions[0]  # one message is enough for whoever asked
+                raise first from first.__cause__
             wall_s, after = self.clock() - start, self.meter.read()
         if self.traces is not None:
             self.traces.flush()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import difflib
 import hashlib
+import io
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,15 +95,21 @@ def load_examples(path: Path, *, fields: Mapping[FieldName, str] | None = None) 
             message has file and line.
     """
     names = {name: (fields or {}).get(name, name) for name in _NAMES}
-    rows = _csv(path) if path.suffix == ".csv" else _json_lines(path)
+    rows = _csv(path) if path.suffix.lower() == ".csv" else _json_lines(path)
     examples: list[Example] = []
     lines: dict[str, int] = {}
     for line, row in rows:
-        for name in ("question", "answer"):
-            if row.get(names[name]) in (None, ""):
-                raise InputError(f"{path}:{line}: {_absent(names[name], row)}")
-        if "id" in (fields or {}) and names["id"] not in row:
-            raise InputError(f"{path}:{line}: {_absent(names['id'], row)}")
+        needed = [names["question"], names["answer"]]
+        if names["id"] in row or "id" in (fields or {}):
+            needed.append(names["id"])
+        for name in needed:
+            if _is_empty(row.get(name)):
+                raise InputError(f"{path}:{line}: {_absent(name, row)}")
+        if not isinstance(row[names["question"]], (str, list)):
+            raise InputError(
+                f"{path}:{line}: the field {names['question']!r} takes text or a list of content parts, but got "
+                f"{row[names['question']]!r}"
+            )
         example_id = str(row.get(names["id"], line))
         if example_id in lines:
             raise InputError(
@@ -151,7 +159,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        return data.decode("utf-8-sig")
+        return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InputError(f"{path}:{line}: this is not UTF-8 text; save the file as UTF-8") from error
@@ -163,27 +171,56 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}:{number}: a JSON object a line was expected, but: {error.msg}") from error
+        except ValueError as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            raise InputError(f"{path}:{number}: a JSON object a line was expected, but: {reason}") from error
         if not isinstance(row, dict):
             raise InputError(f"{path}:{number}: a JSON object a line was expected, but got {line.strip()[:40]}")
+        if "\\u" in line and _has_half_characters(row):
+            raise InputError(f"{path}:{number}: a \\u escape stands for half a character, which no model can be sent")
         yield number, row
 
 
+def _has_half_characters(row: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reading = csv.DictReader(_text(path).splitlines(keepends=True), strict=True)
+    """Rows under their header's names, each with the line it begins on: quoted fields may have several."""
+    reading = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    header: list[str] | None = None
+    line = 1
     try:
         for row in reading:
-            if None in row:
-                raise InputError(f"{path}:{reading.line_num}: the line has more fields than the header names")
-            yield reading.line_num, row
+            if row and header is None:
+                header = row
+                if twice := sorted({name for name in header if header.count(name) > 1}):
+                    raise InputError(f"{path}:{line}: the header names {twice[0]!r} twice")
+            elif row and header is not None:
+                if len(row) > len(header):
+                    raise InputError(f"{path}:{line}: the line has more fields than the header names")
+                yield line, dict(itertools.zip_longest(header, row))
+            line = reading.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}:{reading.line_num}: this is not CSV: {error}") from error
+        raise InputError(f"{path}:{line}: this is not CSV: {error}") from error
+
+
+def _is_empty(value: object) -> bool:
+    """Whether nothing could be asked, or be right. 0 and False are something."""
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, list):
+        return not value or any(_is_empty(entry) for entry in value)
+    return value is None
 
 
 def _absent(name: str, row: Mapping[str, Any]) -> str:
     if name in row:
-        return f"the field {name!r} is empty"
+        return f"the field {name!r} is empty, or a list with an empty entry"
     near = difflib.get_close_matches(name, [str(key) for key in row], n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     there = ", ".join(map(str, row)) or "none"

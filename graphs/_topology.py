@@ -54,8 +54,8 @@ def topology(name: str) -> Topology:
         import difflib
 
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"unknown topology {name!r}{hint} Known: {', '.join(known)}")
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise InputError(f"unknown topology {name!r}{hint}. Known: {', '.join(known)}")
     found = importlib.import_module(f"{__package__}.{name}").topology
     assert isinstance(found, Topology)
     return found

@@ -6,7 +6,9 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
+
+from typing_extensions import TypedDict  # before Python 3.12 pydantic makes no JSON schema of typing's
 
 
 @dataclass(frozen=True)

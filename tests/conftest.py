@@ -1,10 +1,11 @@
 """What holds for every test: no network but loopback, no cache but its own."""
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import write_study
+from support import quick_folder, write_study
 
 _LOCAL = ("127.", "::1", "localhost")
 
@@ -32,3 +33,20 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def study_file(tmp_path: Path) -> Path:
     """A small study on the fake engine: two models, three topologies, six trials, well under a second of answers."""
     return write_study(tmp_path)
+
+
+@pytest.fixture
+def quick_path() -> Iterator[Path]:
+    """Like ``tmp_path``, where syncing to disk costs nothing."""
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def finished_run() -> Iterator[Path]:
+    """The directory of a whole run of ``support.STUDY``, for tests that only read it; its study file is beside it."""
+    import orkester
+
+    with quick_folder() as folder:
+        orkester.tune(write_study(folder / "study"), folder / "run")
+        yield folder / "run"

@@ -2,7 +2,10 @@
 
 import copy
 import json
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,15 @@ def write_study(folder: Path, *, examples: int = 20, **changes: Any) -> Path:
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(merged(STUDY, changes), sort_keys=False))
     return path
+
+
+@contextmanager
+def quick_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards; in memory where there is room, since a study syncs to disk very often."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**28
+    with tempfile.TemporaryDirectory(dir=memory if roomy else None, prefix="orkester-test-") as folder:
+        yield Path(folder)
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

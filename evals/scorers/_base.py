@@ -6,8 +6,13 @@ import re
 import unicodedata
 from typing import Any, Protocol, runtime_checkable
 
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_OTHER = re.compile(r"[^\w]+")
+# An article has a word after it: the last word of "Hepatitis A" is none.
+_ARTICLES = re.compile(r"(?<!\S)(?:a|an|the)(?=\s+\S)")
+# A hyphen that is no sign: not before a digit, or behind something.
+_HYPHENS = re.compile(r"-(?!\d)|(?<=\S)-")
+# Canonical combining classes of marks that make another letter (nukta, kana voicing, virama), not an accent; 0 is no
+# mark, or a vowel sign.
+_NO_ACCENT = frozenset({0, 7, 8, 9})
 
 
 @runtime_checkable
@@ -39,10 +44,18 @@ class Scorer(Protocol):
 
 
 def plain_text(text: str) -> str:
-    """Case, accents, punctuation, articles and spacing removed: ``"The São Paulo."`` is ``"sao paulo"``."""
+    """Case, accents, punctuation, articles and spacing removed: ``"The São Paulo."`` is ``"sao paulo"``.
+
+    A number keeps its sign, and a text that is nothing but punctuation stays as it is.
+    """
     folded = unicodedata.normalize("NFKD", text.casefold())
-    letters = "".join(c for c in folded if not unicodedata.combining(c)).casefold()
-    return " ".join(_ARTICLES.sub(" ", _OTHER.sub(" ", letters)).split())
+    letters = "".join(c for c in folded if unicodedata.combining(c) in _NO_ACCENT).casefold()
+    words = "".join(c if _of_word(c) else " " for c in letters.replace("−", "-"))
+    return " ".join(_ARTICLES.sub(" ", _HYPHENS.sub(" ", words)).split() or letters.split())
+
+
+def _of_word(c: str) -> bool:
+    return c.isalnum() or c == "-" or unicodedata.category(c).startswith("M")
 
 
 def accepted(expected: Any) -> list[str]:

@@ -8,12 +8,20 @@ from typing import Any, ClassVar
 
 from ._base import accepted, plain_text
 
-# From the surest sign to the least: "answer: B" or "answer is (B)", "(B)", a letter that begins the text and ends a
-# word, and last any capital letter that stands alone. Of several matches the last counts, except at the beginning.
-_SAID = re.compile(r"\banswer\s*(?:is|:)?\s*[(\[*]*([A-Za-z])\b", re.IGNORECASE)
+# From the surest sign to the least: "answer: B" or "answer is (B)", "(B)", a letter that begins the text, and last any
+# capital letter that stands alone. Of several matches the last counts, except at the beginning. "a" and "I" are words
+# too, so they need more around them than the others.
+_END = r"(?=[\])*,;:!?]|\.(?!\w)|[ \t]*$)"
+_SAID = re.compile(
+    r"\b(?i:answer)\b\s*+(?i:is\b)?+\s*+[:=]?+[\s*]*+(?i:(?:option|choice)\s++)?[(\[]?([A-HJ-Z]\b|[A-Za-z]"
+    + _END
+    + ")",
+    re.MULTILINE,
+)
 _BRACKETED = re.compile(r"[(\[]([A-Za-z])[)\]]")
-_FIRST = re.compile(r"\s*[*]*([A-Za-z])(?:[.):,*\s]|$)")
-_ALONE = re.compile(r"(?<![\w'])([A-Z])(?![\w'])")
+_FIRST = re.compile(r"[\s*]*([A-Za-z]" + _END + r"|[B-HJ-Zb-hj-z](?=\s)|A(?=\s+(?:is|because|since)\b))", re.MULTILINE)
+_ALONE = re.compile(r"(?<![\w'’])([A-Z])(?![\w'’])")
+_NOT_A_WORD = re.compile(r"(?<![\w'’])(A(?!\s+[a-z])|[B-HJ-Z])(?![\w'’])")
 
 
 @dataclass(frozen=True)
@@ -39,5 +47,5 @@ def _letter(text: str) -> str | None:
             return str(found[-1]).upper()
     if first := _FIRST.match(text):
         return first[1].upper()
-    alone = _ALONE.findall(text)
+    alone = _NOT_A_WORD.findall(text) or _ALONE.findall(text)
     return str(alone[-1]) if alone else None

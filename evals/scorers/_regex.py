@@ -11,7 +11,8 @@ from ._base import accepted, plain_text
 
 @dataclass(frozen=True)
 class Regex:
-    """Compares the pattern's group (the whole match where it has none) like ``exact``; the last match counts.
+    """Compares the pattern's group (the whole match where it has none) like ``exact``; the last match that is
+    not empty counts.
 
     Attributes:
         pattern: a regular expression with at most one group.
@@ -39,5 +40,5 @@ class Regex:
         return self._find(answer) or ""
 
     def _find(self, answer: str) -> str | None:
-        found = re.findall(self.pattern, answer)
+        found = [text for text in re.findall(self.pattern, answer) if text.strip()]
         return plain_text(found[-1]) if found else None

@@ -1,0 +1,135 @@
+"""The contract of scorers, for every one that comes with Orkester and for a user's own."""
+
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from contracts.scorers import ScorerContract
+
+from orkester.evals.scorers import Scorer, scorer, scorers
+
+
+class TestExact(ScorerContract):
+    name = spec = "exact"
+    rights = (
+        "Oslo",
+        "São Paulo",
+        "A",
+        "+",
+        "-5",
+        3.25,
+        "東京",
+        "दिल",
+    )
+    same = (
+        ("Oslo", "  oslo. "),
+        ("São Paulo", "the SAO PAULO"),
+        ("-5", "−5"),
+        ("**Oslo**", "Oslo"),
+    )
+    wrong = "Atlantis"
+
+
+class TestContains(ScorerContract):
+    name = spec = "contains"
+    rights = (
+        "Oslo",
+        "São Paulo",
+        "Hepatitis A",
+        "-5",
+        42,
+        "東京",
+    )
+    same = (
+        ("Oslo", "OSLO!"),
+        ("a city", "city"),
+    )
+    wrong = "Atlantis"
+
+
+class TestNumeric(ScorerContract):
+    name = spec = "numeric"
+    rights = (
+        0,
+        -5,
+        3.25,
+        "1,234",
+        1e-07,
+        "1e20",
+        10**30 + 1,
+    )
+    same = (
+        ("5", "It is 5.0."),
+        ("0", "-0.0"),
+        ("1,000", "1000"),
+        ("1e3", "1000"),
+        ("−2", "-2"),
+        (".5", "0.50"),
+    )
+    wrong = "17"
+    idempotent = False
+
+
+class TestChoice(ScorerContract):
+    name = spec = "choice"
+    rights = (
+        "A",
+        "B",
+        "I",
+        "z",
+    )
+    same = (
+        ("B", "(b)"),
+        ("B", "The answer is B."),
+        ("A", "Answer: A"),
+    )
+    wrong = "C"
+    idempotent = False
+
+
+class TestRegex(ScorerContract):
+    name = "regex"
+    spec = MappingProxyType({"regex": {"pattern": r"\S+$"}})
+    rights = (
+        "Oslo",
+        "Łódź",
+        42,
+    )
+    same = (
+        ("It is Oslo", "oslo"),
+        ("in Oslo", "Well: OSLO"),
+    )
+    wrong = "Atlantis"
+    idempotent = False
+
+
+class TestOwn(ScorerContract):
+    name = spec = "own_contract:as_text"
+    rights = (
+        "Oslo",
+        "São Paulo",
+        42,
+    )
+    same = (("Oslo", "the OSLO."),)
+    wrong = "Atlantis"
+
+    @pytest.fixture(autouse=True, scope="class")
+    @staticmethod
+    def _module(tmp_path_factory: pytest.TempPathFactory) -> None:
+        folder = tmp_path_factory.mktemp("own")
+        (folder / "own_contract.py").write_text(
+            "def as_text(answer, expected):\n"
+            "    accepted = expected if isinstance(expected, list) else [expected]\n"
+            "    return answer in map(str, accepted)\n"
+        )
+        TestOwn.folder = folder
+
+    folder: Path
+
+    def make(self) -> Scorer:
+        return scorer(self.spec, folder=self.folder)
+
+
+def test_every_scorer_that_comes_with_orkester_is_held_to_the_contract() -> None:
+    held = {kind.name for kind in ScorerContract.__subclasses__()}
+    assert set(scorers()) <= held

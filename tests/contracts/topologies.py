@@ -1,0 +1,212 @@
+"""What every topology keeps to. Subclass the contract in a test module and say how often which model is asked."""
+
+import asyncio
+import dataclasses
+import importlib
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from langgraph.graph.state import CompiledStateGraph
+from scripted import Asked, Scripted, orchestra, turns
+
+from orkester.errors import CallFailed, InputError
+from orkester.graphs import Between, KnobValue, OneOf, OneOfModels, Team, TeamContext, Topology, check_value, topology
+
+#: A question with an image, as OpenAI's chat format has it.
+PARTS = (
+    {"type": "text", "text": "What is this?"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+)
+
+
+def alike(asked: Asked) -> str:
+    """Everyone says the same."""
+    return "Oslo"
+
+
+def apart(asked: Asked) -> str:
+    """No two calls say the same."""
+    return f"{asked.model} {asked.agent} {asked.sample}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A team, what its models say, and how often each is to be asked. Models are named ``small`` and ``large``."""
+
+    knobs: Mapping[str, KnobValue]
+    calls: Mapping[str, int]
+    answer: Callable[[Asked], str] = alike
+
+    def __str__(self) -> str:
+        return f"{'-'.join(map(str, self.knobs.values()))}-{self.answer.__name__}"
+
+
+class TopologyContract:
+    """Subclasses name the topology, and the cases that between them set every knob to more than one value."""
+
+    name: str
+    cases: Sequence[Case]
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "case" in metafunc.fixturenames:
+            metafunc.parametrize("case", self.cases, ids=str)
+
+    @property
+    def topology(self) -> Topology:
+        return topology(self.name)
+
+    async def run(self, case: Case, models: Mapping[str, Scripted], question: Any = "?", **settings: Any) -> str:
+        """What the graph answers, asked as a user of LangGraph would."""
+        context = self.topology.context(**case.knobs, models=models, **settings)
+        result = await self.topology.graph.ainvoke({"question": question}, context=context)
+        assert isinstance(result["answer"], str)
+        return result["answer"]
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    def test_it_is_a_compiled_graph_with_a_context_of_its_own(self) -> None:
+        plan = self.topology
+        assert isinstance(plan.graph, CompiledStateGraph)
+        assert plan.graph.context_schema is plan.context
+        assert plan.graph.name == plan.name == self.name
+        assert issubclass(plan.context, TeamContext)
+        assert dataclasses.is_dataclass(plan.context)
+        assert set(plan.graph.get_input_jsonschema()["properties"]) == {"question"}
+        assert "answer" in plan.graph.get_output_jsonschema()["properties"]
+
+    def test_every_field_of_its_own_is_a_knob_with_a_default_in_its_range(self) -> None:
+        own = {field.name for field in dataclasses.fields(self.topology.context)}
+        own -= {field.name for field in dataclasses.fields(TeamContext)}
+        assert set(self.topology.knobs) == own
+        for knob in self.topology.knobs.values():
+            check_value(knob, knob.default)
+            match knob.range:
+                case Between(low, high, step):
+                    assert knob.kind in {int, float}
+                    assert low < high
+                    assert step is None or 0 < step <= high - low
+                case OneOf(choices):
+                    assert knob.kind is str
+                    assert len(set(choices)) == len(choices) > 1
+                case OneOfModels():
+                    assert knob.kind is str
+
+    def test_the_cases_are_teams_and_move_every_knob(self) -> None:
+        for case in self.cases:
+            assert Team(self.name, case.knobs).check().models
+        for name in self.topology.knobs:
+            assert len({case.knobs[name] for case in self.cases}) > 1, f"every case has the same {name}"
+
+    def test_it_says_where_it_comes_from_and_shows_its_graph(self) -> None:
+        text = importlib.import_module(f"orkester.graphs.{self.name}").__doc__ or ""
+        assert re.search(r"arXiv:\d{4}\.\d{5}\b", text)
+        drawn = self.topology.graph.get_graph().draw_mermaid(with_styles=False)
+        shown = text[text.index("graph TD;") :]
+        assert shown.split() == drawn.split(), f"the drawing in the docstring is not the graph's:\n{drawn}"
+
+    # -- what it does ---------------------------------------------------------------------------------------------
+
+    async def test_it_works_alone_with_its_defaults(self) -> None:
+        knobs = {knob.name: knob.default for knob in self.topology.knobs.values()}
+        names = Team(self.name, knobs).models
+        models, asked = orchestra(alike, *names)
+        context = self.topology.context(models=models)
+        assert (await self.topology.graph.ainvoke({"question": "?"}, context=context))["answer"] == "Oslo"
+        assert {call.model for call in asked} <= set(names)
+
+    async def test_it_asks_the_models_of_its_knobs_as_often_as_they_say(self, case: Case) -> None:
+        models, asked = orchestra(case.answer, "small", "large", "another")
+        await self.run(case, models)
+        assert Counter(call.model for call in asked) == Counter(case.calls)
+        assert set(case.calls) <= set(Team(self.name, case.knobs).models)
+
+    async def test_no_two_calls_of_an_agent_are_the_same_draw(self, case: Case) -> None:
+        models, asked = orchestra(case.answer)
+        await self.run(case, models)
+        draws = Counter((call.agent, call.model, call.sample) for call in asked)
+        assert set(draws.values()) == {1}
+
+    async def test_agents_are_nodes_of_the_graph(self, case: Case) -> None:
+        models, asked = orchestra(case.answer)
+        await self.run(case, models)
+        assert {call.agent for call in asked} <= set(self.topology.graph.nodes)
+
+    async def test_every_call_carries_what_the_task_says(self, case: Case) -> None:
+        models, asked = orchestra(case.answer)
+        await self.run(case, models, instruction="Be brief.", max_tokens=5)
+        for call in asked:
+            assert [message["role"] for message in call.messages] == ["system", "user"]
+            assert call.messages[0]["content"] == "Be brief."
+            assert call.max_tokens == 5
+        asked.clear()
+        await self.run(case, models)
+        assert all([message["role"] for message in call.messages] == ["user"] for call in asked)
+
+    async def test_a_temperature_is_that_of_its_knob_or_greedy(self, case: Case) -> None:
+        models, asked = orchestra(case.answer)
+        await self.run(case, models)
+        assert {call.temperature for call in asked} <= {case.knobs.get("temperature", 0.0), 0.0}
+
+    async def test_the_answer_is_read_out_of_what_models_say(self, case: Case) -> None:
+        models, _ = orchestra(lambda asked: f"Well: {case.answer(asked)}")
+        answer = await self.run(case, models, read=lambda text: text.removeprefix("Well: "))
+        assert answer
+        assert not answer.startswith("Well")
+
+    async def test_content_parts_reach_every_model_unchanged(self, case: Case) -> None:
+        models, asked = orchestra(case.answer)
+        parts = [dict(part) for part in PARTS]
+        await self.run(case, models, question=parts)
+        assert parts == list(PARTS)
+        for call in asked:
+            assert list(call.content[: len(PARTS)]) == parts
+            assert all(part["type"] == "text" for part in call.content[len(PARTS) :])
+
+    async def test_any_call_that_fails_fails_the_team(self, case: Case) -> None:
+        for failing in range(sum(case.calls.values())):
+            asked: list[Asked] = []
+
+            def answer(call: Asked, failing: int = failing, asked: list[Asked] = asked) -> str:
+                if len(asked) == failing + 1:
+                    raise CallFailed("http 500", f"call {failing}")
+                return case.answer(call)
+
+            models = {name: Scripted(name, answer, asked) for name in ("small", "large")}
+            with pytest.raises(CallFailed) as raised:
+                await self.run(case, models)
+            assert raised.value.detail == f"call {failing}"
+
+    async def test_a_model_that_is_not_there_is_the_askers_fault(self, case: Case) -> None:
+        with pytest.raises(InputError, match="the context has another"):
+            await self.run(case, orchestra(alike, "another")[0])
+
+    async def test_the_answer_does_not_depend_on_who_is_quick(self, case: Case) -> None:
+        answers, orders = [], []
+        for slowest_first in (False, True):
+
+            async def answer(call: Asked, slowest_first: bool = slowest_first) -> str:
+                await turns(200 - 10 * call.sample if slowest_first else 10 * call.sample)
+                return case.answer(call)
+
+            asked: list[Asked] = []
+            answered: list[Asked] = []
+            models = {name: Scripted(name, answer, asked, answered) for name in ("small", "large")}
+            answers.append(await self.run(case, models))
+            orders.append([(call.agent, call.sample) for call in answered])
+        assert answers[0] == answers[1]
+        if sum(case.calls.values()) > 2:
+            assert orders[0] != orders[1], "the replies came in the same order both times: nothing was tested"
+
+    async def test_runs_at_the_same_time_do_not_meet(self, case: Case) -> None:
+        async def echo(call: Asked) -> str:
+            await turns(3)
+            question = call.content if isinstance(call.content, str) else ""
+            return question.partition("\n")[0]
+
+        models, _ = orchestra(echo)
+        questions = [f"question {i}" for i in range(5)]
+        assert await asyncio.gather(*(self.run(case, models, question=q) for q in questions)) == questions

@@ -1,0 +1,263 @@
+"""What blocks add up to, and who used what."""
+
+import dataclasses
+import statistics
+from typing import Any
+
+import pytest
+from blocks import TEAM, block, call, result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orkester.errors import OrkesterError
+from orkester.evals.block import Block
+from orkester.evals.measurement import agent_shares, measure
+from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.statistics import MIN_BLOCKS, bootstrap_blocks, bootstrap_mean, bootstrap_quantile, wilson
+
+
+def failed(number: int = 0, kind: str = "deadline") -> Any:
+    """An example that failed at a deadline of 20 s."""
+    return result(
+        number, answer=None, score=0.0, latency_s=20.0, failure=kind, calls=(call(failure=kind, **UNCOUNTED),)
+    )
+
+
+UNCOUNTED = {"input_tokens": None, "output_tokens": None, "cached_tokens": None}
+
+
+def blocks(*parts: tuple[Any, ...], **changes: Any) -> list[Block]:
+    return [block(index=index, examples=part, **changes) for index, part in enumerate(parts)]
+
+
+# -- measure ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_measurement_has_every_objective_with_what_it_stands_on() -> None:
+    found = measure([block(index=index, examples=4) for index in range(3)])
+    assert (found.team, found.phase, found.examples, found.blocks) == (TEAM.id, "search", 12, 3)
+    assert set(found.estimates) == set(OBJECTIVES)
+    assert {estimate.n for estimate in found.estimates.values()} == {12}
+    assert (found.energy_method, found.failures) == ("estimate", {})
+
+
+def test_values_are_per_example() -> None:
+    parts = (
+        (result(0, calls=(call(), call(sample=1))), result(1, score=0.0, latency_s=0.75)),
+        (result(2, latency_s=1.0),),
+    )
+    found = {name: estimate.value for name, estimate in measure(blocks(*parts)).estimates.items()}
+    assert found == pytest.approx(
+        {
+            "quality": 2 / 3,
+            "latency_p50_s": 0.75,
+            "latency_p95_s": 0.975,
+            "latency_mean_s": 2 / 3,
+            "input_tokens": 80 / 3,
+            "output_tokens": 20 / 3,
+            "calls": 4 / 3,
+            "failure_rate": 0.0,
+            "energy_j": 8 / 3,
+            "energy_j_per_success": 8 / 2,
+        }
+    )
+
+
+def test_intervals_are_those_of_the_statistics() -> None:
+    latencies = [0.1, 0.2, 0.3, 0.9, 0.5, 0.6]
+    examples = [result(i, latency_s=s, score=float(i % 2)) for i, s in enumerate(latencies)]
+    made = blocks(*((one, other) for one, other in zip(examples[::2], examples[1::2], strict=True)))
+    found = measure(made).estimates
+    expected = {
+        "quality": wilson(3, 6),
+        "failure_rate": wilson(0, 6),
+        "latency_p50_s": bootstrap_quantile(latencies, 0.5),
+        "latency_p95_s": bootstrap_quantile(latencies, 0.95),
+        "latency_mean_s": bootstrap_mean(latencies),
+        "energy_j": bootstrap_blocks([4.0] * 3, [2] * 3),
+    }
+    assert {name: (found[name].low, found[name].high) for name in expected} == expected
+
+
+def test_scores_between_0_and_1_have_the_interval_of_a_mean() -> None:
+    scores = [0.0, 0.25, 1.0, 0.5]
+    found = measure([block(examples=tuple(result(i, score=s) for i, s in enumerate(scores)))]).estimates
+    assert found["quality"].value == 0.4375
+    assert (found["quality"].low, found["quality"].high) == bootstrap_mean(scores)
+    assert found["energy_j_per_success"].value == 4.0  # over 0.5, not from it
+
+
+def test_too_little_has_a_value_but_no_interval() -> None:
+    found = measure([block(examples=1)]).estimates
+    for name in ("latency_p50_s", "latency_mean_s", "calls", "energy_j"):
+        assert found[name].low is found[name].high is None
+    assert found["quality"].low is not None  # a share has one, however wide
+    assert measure([block(index=i) for i in range(MIN_BLOCKS - 1)]).estimates["energy_j"].low is None
+    assert measure([block(index=i) for i in range(MIN_BLOCKS)]).estimates["energy_j"].low is not None
+
+
+def test_failures_score_0_count_by_kind_and_at_their_deadline() -> None:
+    found = measure([block(examples=(result(0), failed(1), failed(2, "http 400"), failed(3)))])
+    assert found.failures == {"deadline": 2, "http 400": 1}
+    assert found.estimates["failure_rate"].value == 0.75
+    assert found.estimates["quality"].value == 0.25
+    assert found.estimates["latency_p95_s"].value == 20.0
+    assert found.estimates["input_tokens"].value == 20 / 4  # what failed was not counted, and is not expected to be
+
+
+def test_where_everything_failed_there_are_no_tokens_and_no_joules_per_success() -> None:
+    found = measure([block(examples=(failed(0), failed(1)))])
+    assert found.estimates["quality"].value == 0
+    assert not {"input_tokens", "output_tokens", "energy_j_per_success"} & set(found.estimates)
+
+
+@pytest.mark.parametrize("absent", ["input_tokens", "output_tokens"])
+def test_an_answer_that_was_not_counted_leaves_no_number_of_tokens(absent: str) -> None:
+    uncounted = result(1, calls=(call(), call(**{absent: None})))
+    found = measure([block(examples=(result(0), uncounted))]).estimates
+    assert absent not in found
+    assert {"input_tokens", "output_tokens"} - {absent} <= set(found)
+
+
+def test_energy_that_was_not_had_is_no_number() -> None:
+    without = block(energy_j=None, energy_method="unavailable")
+    found = measure([without])
+    assert found.energy_method == "unavailable"
+    assert not {"energy_j", "energy_j_per_success"} & set(found.estimates)
+    # One block without is enough: a sum of the others would be too small.
+    found = measure([block(), block(index=1, energy_j=None)])
+    assert "energy_j" not in found.estimates
+
+
+def test_joules_of_different_methods_are_not_added_up() -> None:
+    with pytest.raises(OrkesterError) as raised:
+        measure([block(), block(index=1, energy_method="nvml")])
+    assert "(estimate, nvml), which must not be added up" in str(raised.value)
+    with pytest.raises(OrkesterError, match=r"\(estimate, unavailable\)"):
+        measure([block(), block(index=1, energy_method="unavailable", energy_j=None)])
+
+
+@pytest.mark.parametrize("made", [[], [block(), block(team="another")], [block(), block(phase="confirm")]])
+def test_only_blocks_of_one_team_in_one_phase_are_measured(made: list[Block]) -> None:
+    with pytest.raises(ValueError, match="one team in one phase"):
+        measure(made)
+
+
+# -- agents' shares ---------------------------------------------------------------------------------------------------
+
+
+def test_an_engines_joules_are_shared_by_tokens() -> None:
+    first = call(agent="first", input_tokens=30, cached_tokens=20, output_tokens=10)  # 20: the cached cost nothing
+    then = call(agent="then", input_tokens=50, cached_tokens=0, output_tokens=10)  # 60
+    other = call(agent="then", model="large", input_tokens=1, output_tokens=1)
+    made = block(
+        examples=(result(0, calls=(first, then)), result(1, calls=(other,))),
+        energy_j={"orkester": 2.0, "engine:small": 8.0, "engine:large": 5.0, "engine:idle": 1.0, "gpu:0": 3.0},
+    )
+    found = agent_shares([made])
+    assert [(share.agent, share.model, share.energy_j) for share in found.agents] == [
+        ("first", "small", 1.0),
+        ("then", "small", 3.0),
+        ("then", "large", 2.5),
+    ]
+    assert found.residual_j == pytest.approx(3.0)  # orkester, the idle engine, the GPU's own
+
+
+def test_an_agents_use_is_per_example() -> None:
+    made = block(
+        examples=(
+            result(0, calls=(call(latency_s=0.1), call(sample=1, latency_s=0.3, cached_tokens=12))),
+            result(1, calls=(call(latency_s=0.2, output_tokens=7),)),
+        )
+    )
+    (share,) = agent_shares([made]).agents
+    assert dataclasses.asdict(share) == {
+        "agent": "voter",
+        "model": "small",
+        "calls": 1.5,
+        "input_tokens": 30.0,
+        "output_tokens": 8.5,
+        "cached_tokens": 6.0,
+        "latency_p50_s": statistics.median([0.1, 0.2, 0.3]),
+        "energy_j": 1.5,
+    }
+
+
+def test_an_agent_with_an_answer_that_was_not_counted_has_no_tokens() -> None:
+    made = block(examples=(result(0, calls=(call(), call(sample=1, cached_tokens=None, output_tokens=None))),))
+    (share,) = agent_shares([made]).agents
+    assert (share.input_tokens, share.output_tokens, share.cached_tokens) == (40.0, None, None)
+
+
+def test_joules_of_calls_that_were_not_counted_belong_to_nobody() -> None:
+    made = block(examples=(result(0, calls=(call(**UNCOUNTED),)),))
+    found = agent_shares([made])
+    assert found.agents[0].energy_j == 0
+    assert found.residual_j == 4.0
+
+
+@pytest.mark.parametrize("made", [[], [block(energy_j=None)], [block(), block(index=1, energy_j=None)]])
+def test_without_energy_there_are_no_shares_of_it(made: list[Block]) -> None:
+    found = agent_shares(made)
+    assert found.residual_j is None
+    assert all(share.energy_j is None for share in found.agents)
+
+
+COUNTS = st.none() | st.integers(0, 10**5)
+CALLS = st.builds(
+    call,
+    agent=st.sampled_from(["first", "then"]),
+    model=st.sampled_from(["small", "large"]),
+    input_tokens=COUNTS,
+    output_tokens=COUNTS,
+    cached_tokens=COUNTS,
+    failure=st.none() | st.just("timeout"),
+)
+JOULES = st.dictionaries(
+    st.sampled_from(["orkester", "engine:small", "engine:large", "engine:idle", "gpu:0"]), st.floats(0, 1e5)
+)
+EXAMPLES = st.builds(result, calls=st.lists(CALLS, max_size=5).map(tuple))
+BLOCKS = st.lists(
+    st.builds(block, examples=st.lists(EXAMPLES, min_size=1, max_size=4).map(tuple), energy_j=JOULES),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(BLOCKS)
+def test_shares_and_the_residual_are_the_meters_total(made: list[Block]) -> None:
+    found = agent_shares(made)
+    shares = [share.energy_j for share in found.agents if share.energy_j is not None]
+    assert len(shares) == len(found.agents)
+    assert found.residual_j is not None
+    total = sum(joules for one in made for joules in (one.energy_j or {}).values())
+    per_example = total / sum(len(one.examples) for one in made)
+    tolerance = 1e-6 * max(1.0, per_example)
+    assert sum(shares) + found.residual_j == pytest.approx(per_example, abs=tolerance)
+    assert all(share >= 0 for share in shares)
+    assert found.residual_j >= -tolerance
+    # What is no engine's is no agent's.
+    free = sum(j for one in made for name, j in (one.energy_j or {}).items() if not name.startswith("engine:"))
+    assert found.residual_j >= free / sum(len(one.examples) for one in made) - tolerance
+
+
+@settings(max_examples=30, deadline=None)
+@given(BLOCKS, st.randoms(use_true_random=False))
+def test_the_order_of_blocks_changes_no_value(made: list[Block], rng: Any) -> None:
+    shuffled = list(made)
+    rng.shuffle(shuffled)
+    one, other = measure(made).estimates, measure(shuffled).estimates
+    assert {name: e.value for name, e in one.items()} == pytest.approx({name: e.value for name, e in other.items()})
+
+
+# -- objectives -------------------------------------------------------------------------------------------------------
+
+
+def test_objectives_say_what_they_are() -> None:
+    for name, objective in OBJECTIVES.items():
+        assert objective.name == name
+        assert objective.meaning.endswith(".")
+        assert (objective.direction == "maximize") is (name == "quality")
+        unit = {"s": "s", "j": "J"}.get(name.removesuffix("_per_success").rpartition("_")[2], "")
+        assert objective.unit == unit

@@ -1,0 +1,152 @@
+"""Teams: their ids, what they refuse, and where their models are."""
+
+import copy
+import pickle
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted import orchestra
+
+import orkester.graphs
+from orkester.errors import InputError
+from orkester.graphs import Between, Team, check_value, topologies, topology
+from orkester.graphs._knobs import knobs
+
+VOTE = {"agents": 5, "model": "small", "temperature": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("team", "team_id"),
+    [
+        (Team("single", {"model": "small", "temperature": 0.0}), "single-7e4dda62"),
+        (Team("vote", VOTE), "vote-2f323f2e"),
+        (
+            Team("cascade", {"first": "s", "then": "l", "votes": 3, "temperature": 0.7, "agreement": 1.0}),
+            "cascade-3dd48ab7",
+        ),
+        (Team("debate", {"agents": 3, "rounds": 1, "model": "gemma3-270m", "temperature": 0.35}), "debate-a9004235"),
+    ],
+)
+def test_ids_never_change(team: Team, team_id: str) -> None:
+    # Records and team files of runs that exist carry them.
+    assert team.id == team_id
+
+
+@settings(max_examples=50, deadline=None)
+@given(order=st.permutations(list(VOTE)))
+def test_the_order_of_knobs_does_not_matter(order: list[str]) -> None:
+    team = Team("vote", {name: VOTE[name] for name in order})
+    assert team == Team("vote", VOTE)
+    assert hash(team) == hash(Team("vote", VOTE))
+    assert str(team) == "vote: agents=5, model=small, temperature=0.7"
+
+
+def test_other_knobs_or_another_topology_are_another_team() -> None:
+    teams = [Team("vote", VOTE), Team("debate", VOTE), *(Team("vote", {**VOTE, "agents": n}) for n in (2, 3))]
+    assert len({team.id for team in teams}) == len(set(teams)) == 4
+
+
+@pytest.mark.parametrize("twin", [lambda t: pickle.loads(pickle.dumps(t)), copy.copy, copy.deepcopy])
+def test_a_copy_is_the_same_team(twin: Any) -> None:
+    team = Team("vote", VOTE)
+    assert twin(team) == team
+    assert twin(team).id == team.id
+    assert {team: 1}[twin(team)] == 1
+
+
+def test_knobs_cannot_be_changed_afterwards() -> None:
+    asked = dict(VOTE)
+    team = Team("vote", asked)
+    asked["agents"] = 9
+    assert team.knobs["agents"] == 5
+    with pytest.raises(TypeError):
+        team.knobs["agents"] = 9  # type: ignore[index]
+
+
+def test_it_names_each_of_its_models_once() -> None:
+    cascade = {"first": "s", "then": "l", "votes": 3, "temperature": 0.7, "agreement": 1.0}
+    assert Team("cascade", cascade).models == ("s", "l")
+    assert Team("cascade", {**cascade, "then": "s"}).models == ("s",)
+    assert Team("vote", VOTE).models == ("small",)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("vot", {}, "unknown topology 'vot' (did you mean 'vote'?). Known: cascade, debate, single, vote"),
+        ("zzz", {}, "unknown topology 'zzz'. Known: cascade, debate, single, vote"),
+        ("vote", {"rounds": 2}, "vote has no knob 'rounds'. Known: agents, model, temperature"),
+        ("vote", {"temperature": None}, "vote needs a value for the knob 'temperature'"),
+        ("vote", {"agents": 0}, "agents takes 1 to 9, but got 0"),
+        ("vote", {"agents": 10}, "agents takes 1 to 9, but got 10"),
+        ("vote", {"agents": 2.5}, "agents takes a whole number, but got 2.5"),
+        ("vote", {"agents": True}, "agents takes a whole number, but got True"),
+        ("vote", {"agents": "5"}, "agents takes a whole number, but got '5'"),
+        ("vote", {"temperature": 1.3}, "temperature takes 0 to 1.2, but got 1.3"),
+        ("vote", {"temperature": float("nan")}, "temperature takes 0 to 1.2, but got nan"),
+        ("vote", {"temperature": "warm"}, "temperature takes a number, but got 'warm'"),
+        ("vote", {"model": 5}, "model takes a name, but got 5"),
+    ],
+)
+def test_what_is_no_team_is_refused(name: str, changes: dict[str, Any], said: str) -> None:
+    asked = {key: value for key, value in {**VOTE, **changes}.items() if value is not None}
+    with pytest.raises(InputError) as raised:
+        Team(name, asked).check()
+    assert str(raised.value) == said
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.sampled_from(topologies()), seed=st.integers(0, 10**6))
+def test_whatever_lies_in_the_ranges_is_a_team(name: str, seed: int) -> None:
+    rng = random.Random(seed)
+    chosen: dict[str, Any] = {}
+    for knob in topology(name).knobs.values():
+        if isinstance(knob.range, Between):
+            low, high = knob.range.low, knob.range.high
+            chosen[knob.name] = rng.randint(int(low), int(high)) if knob.kind is int else rng.uniform(low, high)
+        else:
+            chosen[knob.name] = "small"
+    team = Team(name, chosen)
+    assert team.check() is team
+
+
+def test_a_whole_number_will_do_for_a_number() -> None:
+    assert Team("vote", {**VOTE, "temperature": 1}).check()
+
+
+def test_a_context_that_needs_a_value_without_a_default_is_no_topology() -> None:
+    from dataclasses import dataclass
+    from typing import Annotated
+
+    @dataclass(frozen=True)
+    class Bare:
+        agents: Annotated[int, Between(1, 3)]
+
+    with pytest.raises(TypeError, match="knob 'agents' needs a default"):
+        knobs(Bare)
+
+
+def test_knobs_are_the_annotated_fields_in_order() -> None:
+    found = topology("cascade").knobs
+    assert list(found) == ["first", "then", "votes", "temperature", "agreement"]
+    assert found["votes"].kind is int
+    assert found["agreement"].kind is float
+    assert found["votes"].range == Between(2, 9)
+    with pytest.raises(InputError, match="2 to 9"):
+        check_value(found["votes"], 1)
+
+
+async def test_a_team_asks_its_models() -> None:
+    models, asked = orchestra(lambda call: "Oslo")
+    assert await Team("single", {"model": "large", "temperature": 0.0}).answer("Capital?", models) == "Oslo"
+    assert [(call.model, call.content) for call in asked] == [("large", "Capital?")]
+
+
+def test_topologies_are_modules_of_the_package() -> None:
+    for name in topologies():
+        assert getattr(orkester.graphs, name).topology is topology(name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = orkester.graphs.nothing
