@@ -16,7 +16,7 @@ from orkester.telemetry import attributes as names
 from orkester.telemetry import chat_span, traceparent
 
 from .chat import Message, Reply
-from .engines import Endpoint, api_key
+from .engines import Endpoint, api_key, loopback
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -165,6 +165,9 @@ class ChatClient:
                 span.set_attribute(names.ERROR_TYPE, error.kind)
                 span.set_attribute(names.CALL_ATTEMPTS, error.attempts)
                 raise
+            except asyncio.CancelledError:
+                span.set_attribute(names.ERROR_TYPE, "cancelled")
+                raise
             _describe(span, reply)
             return reply
 
@@ -190,7 +193,7 @@ class ChatClient:
             left_s = self._deadline_s - (self._clock() - start)
             outcome = await self._try(request, left_s)
             if not isinstance(outcome, _Fault):
-                return _reply(outcome, request["max_tokens"], self._clock() - start, attempt)
+                return _reply(outcome, self._clock() - start, attempt)
             longest_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
             wait_s = max(outcome.retry_after_s, self._rng.uniform(0, longest_s))
             left_s = self._deadline_s - (self._clock() - start)
@@ -210,10 +213,14 @@ class ChatClient:
                 return await self._client().chat.completions.create(
                     **request, extra_headers={"traceparent": parent} if parent else None
                 )
-        except (TimeoutError, openai.APITimeoutError):
+        except TimeoutError:
             return _Fault("timeout", f"no answer within {self._deadline_s:g} s", retriable=False)
         except openai.APIConnectionError as error:
-            reason = error.__cause__ or error
+            # APITimeoutError is among these: openai's aiohttp transport raises it for any lost or refused connection,
+            # and it has no time limit here that could have passed.
+            reason: BaseException = error
+            while reason.__cause__ is not None:
+                reason = reason.__cause__
             return _Fault("connection", self._safe(f"{type(reason).__name__}: {reason}"), retriable=True)
         except openai.APIStatusError as error:
             status = error.status_code
@@ -223,21 +230,23 @@ class ChatClient:
                 retriable=status == 429 or status >= 500,
                 retry_after_s=_retry_after_s(error.response.headers),
             )
-        except (openai.OpenAIError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (openai.OpenAIError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             return _Fault("bad reply", self._safe(f"{type(error).__name__}: {error}"), retriable=False)
 
     def _client(self) -> AsyncOpenAI:
         if self._api is None:
             import openai
 
-            # aiohttp underneath costs half of what httpx does (benchmarks/client_overhead.py).
+            # With aiohttp underneath a call costs less CPU than with httpx (benchmarks/client_overhead.py).
             self._api = openai.AsyncOpenAI(
                 api_key=self._key or "none",
                 base_url=self._endpoint.base_url,
                 max_retries=0,
                 timeout=None,
-                http_client=openai.DefaultAioHttpClient(timeout=None),
+                http_client=openai.DefaultAioHttpClient(timeout=None, trust_env=not loopback(self._endpoint.base_url)),
             )
+            # Both come from the environment; an endpoint's owner is told the key that is meant for him and no more.
+            self._api.organization = self._api.project = None
         return self._api
 
     def _safe(self, text: str) -> str:
@@ -248,11 +257,12 @@ class ChatClient:
         return text if len(text) <= _DETAIL else text[: _DETAIL - 1] + "…"
 
 
-def _reply(completion: Any, max_tokens: int, latency_s: float, attempts: int) -> Reply:
+def _reply(completion: Any, latency_s: float, attempts: int) -> Reply:
     """The completion as a Reply.
 
     Raises:
-        CallFailed: it has no text: an answer that is not there must not pass for a quick one.
+        CallFailed: it has no text, since an answer that is not there must not pass for a quick one; or its token counts
+            cannot be.
     """
     choices = getattr(completion, "choices", None)
     if not isinstance(choices, list) or not choices:
@@ -266,23 +276,30 @@ def _reply(completion: Any, max_tokens: int, latency_s: float, attempts: int) ->
         raise CallFailed("empty answer", "the model said nothing", attempts)
     usage = getattr(completion, "usage", None)
     details = getattr(usage, "prompt_tokens_details", None)
-    input_tokens = _count(getattr(usage, "prompt_tokens", None), at_least=1)
     return Reply(
         text=text,
-        input_tokens=input_tokens,
-        output_tokens=_count(getattr(usage, "completion_tokens", None), at_least=1, at_most=max_tokens),
-        cached_tokens=_count(getattr(details, "cached_tokens", None), at_most=input_tokens),
+        input_tokens=_count(usage, "prompt_tokens", attempts),
+        output_tokens=_count(usage, "completion_tokens", attempts),
+        cached_tokens=_count(details, "cached_tokens", attempts),
         latency_s=latency_s,
         attempts=attempts,
-        finish_reason=getattr(choices[0], "finish_reason", None),
+        finish_reason=reason if isinstance(reason := getattr(choices[0], "finish_reason", None), str) else None,
     )
 
 
-def _count(value: object, *, at_least: int = 0, at_most: int | None = None) -> int | None:
-    """A token count, or None when it cannot be one: a server's nonsense must not become a number."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+def _count(usage: object, name: str, attempts: int) -> int | None:
+    """A token count; None when the server does not count.
+
+    Raises:
+        CallFailed: it is no count. A server that says nonsense about one thing is not believed about another.
+    """
+    value = getattr(usage, name, None)
+    if value is None:
         return None
-    return None if at_most is not None and value > at_most else value
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        shown = str(value) if isinstance(value, int | float) else type(value).__name__
+        raise CallFailed("bad reply", f"the reply's usage has {name} {shown}", attempts)
+    return value
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:

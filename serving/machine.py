@@ -45,17 +45,22 @@ def cpu_model() -> str:
     return platform.machine()
 
 
-def gpus() -> tuple[list[str], str]:
+def gpus(*, timeout_s: float = 20.0) -> tuple[list[str], str]:
     """Names of the NVIDIA GPUs, and why there are none."""
     if shutil.which("nvidia-smi") is None:
         return [], "nvidia-smi is not installed"
-    asked = subprocess.run(
-        ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-    )
+    try:
+        asked = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired:  # a driver that hangs
+        return [], f"nvidia-smi did not answer within {timeout_s:g} s"
+    except OSError as error:
+        return [], f"nvidia-smi cannot be run: {error.strerror}"
     names = [line.strip() for line in asked.stdout.splitlines() if line.strip()]
     if asked.returncode or not names:
         said = (asked.stderr or asked.stdout).strip().splitlines()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from orkester.errors import EngineError
+from orkester.errors import EngineError, EngineLost
 
 from .catalogue import Model
 from .chat import Message
@@ -82,11 +83,13 @@ class Pool:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        for client in self._clients.values():
-            await client.close()
-        self._clients.clear()
-        for served in self._served.values():
-            await served.engine.stop()
+        # The stack goes on when one of them cannot be closed or stopped: no engine is left behind for another's fault.
+        async with AsyncExitStack() as stack:
+            for served in self._served.values():
+                stack.push_async_callback(served.engine.stop)
+            for client in self._clients.values():
+                stack.push_async_callback(client.close)
+            self._clients.clear()
 
     def missing(self, names: Collection[str]) -> tuple[str, ...]:
         """Those that a lease would have to start."""
@@ -96,11 +99,23 @@ class Pool:
         """Those that were started and do not run any more."""
         return tuple(name for name in names if name in self._clients and not self._served[name].engine.alive())
 
+    async def check_elsewhere(self, names: Collection[str]) -> None:
+        """Make sure that endpoints someone else runs still answer; of our own engines ``dead`` knows.
+
+        Raises:
+            EngineError: one does not. What was measured meanwhile says nothing about the team.
+        """
+        for name in names:
+            if not self._endpoints[name].pids:
+                served = self._served[name]
+                await served.engine.start(served.model, served.weights, self._options, self._log(name))
+
     async def lease(self, names: Collection[str]) -> Mapping[str, ChatClient]:
         """Models ready to answer; engines that do not run are started, dead ones again.
 
         Raises:
-            EngineError: one did not start, or died too often.
+            EngineError: one did not start.
+            EngineLost: one died too often, or did not come back.
         """
         async with self._starting:
             for name in self.missing(names):
@@ -119,13 +134,18 @@ class Pool:
         served = self._served[name]
         count = self.starts.get(name, 0)
         if count > MAX_RESTARTS:
-            raise EngineError(f"the engine of {name} died {count} times and is given up{self.last_words(name)}")
+            raise EngineLost(f"the engine of {name} died {count} times and is given up{self.last_words(name)}")
         if old := self._clients.pop(name, None):
             await old.close()
             await served.engine.stop()
         self.starts[name] = count + 1
         begun = self._clock()
-        endpoint = await served.engine.start(served.model, served.weights, self._options, self._log(name))
+        try:
+            endpoint = await served.engine.start(served.model, served.weights, self._options, self._log(name))
+        except EngineError as error:
+            if count == 0:
+                raise
+            raise EngineLost(f"after its death, {error}") from error
         self.start_s[name] = self._clock() - begun
         self._endpoints[name] = endpoint
         self.meter.watch(f"engine:{name}", endpoint.pids)

@@ -77,7 +77,7 @@ class TraceStore:
     """Writes the spans of one study as OTLP JSON lines, one file per process that worked on it.
 
     Args:
-        directory: made if absent; the file is ``spans-NNNN.jsonl`` with the next free number.
+        directory: made if absent; the file is ``spans-NNNN.jsonl``, numbered after the last that is there.
         study: name of the study.
     """
 
@@ -95,7 +95,8 @@ class TraceStore:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         self._directory.mkdir(parents=True, exist_ok=True)
-        number = len(list(self._directory.glob("spans-*.jsonl")))
+        taken = [path.stem.removeprefix("spans-") for path in self._directory.glob("spans-*.jsonl")]
+        number = max((int(number) + 1 for number in taken if number.isdecimal()), default=0)
         path = self._directory / f"spans-{number:04d}.jsonl"
         resource = Resource.create({"service.name": "orkester", names.OPENINFERENCE_PROJECT: self._study})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)

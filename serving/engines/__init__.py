@@ -1,6 +1,6 @@
 """Engines, one file each."""
 
-from ._base import Endpoint, Engine, EngineOptions
+from ._base import Endpoint, Engine, EngineOptions, loopback
 from ._external import ExternalEngine, api_key
 from ._fake import FakeEngine
 from ._fake_script import FakeScript, Fault
@@ -16,4 +16,5 @@ __all__ = [
     "Fault",
     "LlamaCppEngine",
     "api_key",
+    "loopback",
 ]

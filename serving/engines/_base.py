@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from ..catalogue import Model
 
@@ -17,7 +18,7 @@ class EngineOptions:
     Attributes:
         slots: requests the engine answers at the same time.
         context_tokens: longest prompt plus answer of one request.
-        threads: CPU threads for the model; 0 means all this process may use.
+        threads: CPU threads for the model; 0 means all but one that this process may use: agents need one too.
         prefix_caching: whether prompts that begin alike share work.
         start_timeout_s: an engine that is not ready by then has failed.
     """
@@ -52,6 +53,12 @@ class Endpoint:
     api_key_env: str | None = None
     requests_per_s: float | None = None
     concurrency: int | None = None
+
+
+def loopback(base_url: str) -> bool:
+    """Whether an address is on this machine. Proxies that the environment names cannot reach such a one."""
+    host = urlsplit(base_url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 class Engine(Protocol):

@@ -20,9 +20,10 @@ _LOG_LINES = 12
 class ChildServer:
     """Runs ``python SCRIPT OPTIONS`` until stopped.
 
-    The script listens on a free loopback port, writes ``{"address": …}`` as one line to standard output when it does,
-    and ends when its standard input closes: the kernel closes it when we die, however we die. It has a process group
-    of its own, so that a Ctrl-C in the terminal reaches us alone and only its group is ever killed.
+    The script listens on a free loopback port, writes ``{"address": …}`` as one line to standard output when it does
+    (and nothing after it: nobody would read it), and ends when its standard input closes: the kernel closes it when we
+    die, however we die. It has a process group of its own, so that a Ctrl-C in the terminal reaches us alone and only
+    its group is ever killed.
 
     Args:
         what: its name for messages.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from orkester.errors import InputError
 
@@ -21,6 +22,9 @@ class ExternalEngine:
         api_key_env: environment variable that holds the key; none is sent if None.
         requests_per_s: most requests a second.
         concurrency: most requests at once.
+
+    Raises:
+        InputError: the address has a password in it, which would end up in records.
     """
 
     def __init__(
@@ -32,6 +36,8 @@ class ExternalEngine:
         requests_per_s: float | None = None,
         concurrency: int | None = None,
     ) -> None:
+        if "@" in urlsplit(base_url).netloc:
+            raise InputError("base_url must not have a user and a password in it; put the key into api_key_env")
         self._endpoint = Endpoint(
             base_url=base_url.rstrip("/"),
             model=model,
@@ -46,9 +52,8 @@ class ExternalEngine:
         """Probe it. See ``Engine.start``; weights, options and log are not used."""
         del model, weights, log
         key = api_key(self._endpoint)
-        headers = {"Authorization": f"Bearer {key}"} if key else None
         await _probe.one_token(
-            self._endpoint.base_url, self._endpoint.model, headers=headers, timeout_s=options.start_timeout_s
+            self._endpoint.base_url, self._endpoint.model, key=key, timeout_s=options.start_timeout_s
         )
         return self._endpoint
 
@@ -68,7 +73,7 @@ def api_key(endpoint: Endpoint) -> str | None:
     """
     if endpoint.api_key_env is None:
         return None
-    key = os.environ.get(endpoint.api_key_env)
+    key = os.environ.get(endpoint.api_key_env, "").strip()  # a key read from a file brings its newline along
     if not key:
         raise InputError(f"the environment variable {endpoint.api_key_env} (api_key_env) is not set; it holds the key")
     return key

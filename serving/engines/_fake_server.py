@@ -129,11 +129,13 @@ async def serve(options: dict[str, Any]) -> None:
     await site.start()
     port = runner.addresses[0][1]
     print(json.dumps({"address": f"http://127.0.0.1:{port}"}), flush=True)
+    os.dup2(2, 1)  # nobody reads standard output any more; what is printed goes to the log
     await asyncio.Event().wait()
 
 
 def end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin, whose lock would turn a failed start into a crash
+        pass
     os._exit(0)
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 
 from orkester.errors import EngineError
 
+from ._base import loopback
 
-async def one_token(
-    base_url: str, model: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 60.0
-) -> None:
+
+async def one_token(base_url: str, model: str, *, key: str | None = None, timeout_s: float = 60.0) -> None:
     """Ask for one token and wait for it.
+
+    Args:
+        base_url: with ``/v1``.
+        model: the name to send.
+        key: sent as a bearer token, and taken out of what the server says; none is sent if None.
+        timeout_s: for the whole answer.
 
     Raises:
         EngineError: there was no answer, or not one of OpenAI's form; the message quotes it.
@@ -18,20 +24,35 @@ async def one_token(
     import aiohttp
 
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1, "temperature": 0}
+    headers = {"Authorization": f"Bearer {key}"} if key else None
+    limit = aiohttp.ClientTimeout(total=timeout_s)
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s), headers=headers) as session,
+            aiohttp.ClientSession(timeout=limit, headers=headers, trust_env=not loopback(base_url)) as session,
             session.post(f"{base_url}/chat/completions", json=body) as response,
         ):
-            text = await response.text()
+            text = await response.text(errors="replace")
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         reason = str(error) or f"no answer in {timeout_s:g} s"
         raise EngineError(
             f"{base_url} cannot be reached: {reason}. Is the server running, and the address right?"
         ) from error
+    said = " ".join((text.replace(key, "[key]") if key else text).split())[:300]
     if response.status in {401, 403}:
         raise EngineError(
             f"{base_url} refused the key (HTTP {response.status}); set api_key_env to the variable with it"
         )
     if response.status >= 400:
-        raise EngineError(f"{base_url} answered HTTP {response.status} for the model {model!r}: {text[:300].strip()}")
+        raise EngineError(f"{base_url} answered HTTP {response.status} for the model {model!r}: {said}")
+    if not _has_choices(text):
+        raise EngineError(
+            f"{base_url} is not an OpenAI-compatible endpoint, or /v1 is missing at its end; it answered: {said}"
+        )
+
+
+def _has_choices(text: str) -> bool:
+    try:
+        reply = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(reply, dict) and isinstance(reply.get("choices"), list) and bool(reply["choices"])

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .errors import CallFailed, EngineError, InputError, ModelError, OrkesterError
+    from .errors import CallFailed, EngineError, EngineLost, InputError, ModelError, OrkesterError
     from .graphs import Team
     from .optim.study import Study, load_study
     from .optim.team_file import SavedTeam, load_team
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "CallFailed": "errors",
     "EngineError": "errors",
+    "EngineLost": "errors",
     "InputError": "errors",
     "ModelError": "errors",
     "OrkesterError": "errors",
@@ -40,6 +41,7 @@ _HOMES = {
 __all__ = [
     "CallFailed",
     "EngineError",
+    "EngineLost",
     "InputError",
     "ModelError",
     "OrkesterError",

@@ -5,10 +5,12 @@
     OrkesterError                something failed; the command line prints it without a traceback and exits with 1
     ├── InputError               what was asked is wrong; exits with 2
     ├── ModelError               weights absent, broken, or not to be had
-    ├── EngineError              an engine did not start, or died
+    ├── EngineError              an engine did not start
+    │   └── EngineLost           it did once, and cannot be kept running
     └── CallFailed               one model call failed for good
 
-``CallFailed`` is data to the block runner: the example fails and the study goes on.
+``CallFailed`` is data to the block runner: the example fails and the study goes on. ``EngineLost`` is data to the
+study: its teams are infeasible.
 """
 
 from __future__ import annotations
@@ -34,7 +36,11 @@ class ModelError(OrkesterError):
 
 
 class EngineError(OrkesterError):
-    """An engine that did not start, stopped answering, or died; the message ends with its log's last lines and path."""
+    """An engine that did not start; the message ends with its log's last lines and path."""
+
+
+class EngineLost(EngineError):
+    """An engine that started once and cannot be kept running: it died too often, or did not come back."""
 
 
 class CallFailed(OrkesterError):

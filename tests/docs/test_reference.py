@@ -1,0 +1,47 @@
+"""The reference names everything there is, and links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from support import ROOT
+
+from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.scorers import scorers
+from orkester.graphs import topologies, topology
+from orkester.optim.study_file import (
+    BudgetPart,
+    EngineOptionsPart,
+    ExternalPart,
+    MeasurePart,
+    StudyFile,
+    TaskPart,
+)
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+REFERENCE = (ROOT / "docs" / "study-file.md").read_text()
+MEASUREMENT = (ROOT / "docs" / "measurement.md").read_text()
+PARTS: list[type[BaseModel]] = [StudyFile, TaskPart, ExternalPart, EngineOptionsPart, MeasurePart, BudgetPart]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_every_key_of_a_study_file_is_documented(part: type[BaseModel]) -> None:
+    assert [key for key in part.model_fields if f"| `{key}` |" not in REFERENCE] == []
+
+
+@pytest.mark.parametrize("name", topologies())
+def test_every_knob_is_documented(name: str) -> None:
+    row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` |"))
+    assert [knob for knob in topology(name).knobs if f"`{knob}`" not in row] == []
+
+
+def test_every_quantity_and_scorer_is_documented() -> None:
+    assert [name for name in OBJECTIVES if f"`{name}`" not in REFERENCE or f"`{name}`" not in MEASUREMENT] == []
+    assert [name for name in scorers() if f"`{name}`" not in REFERENCE] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []

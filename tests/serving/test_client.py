@@ -1,0 +1,571 @@
+"""The chat client against servers that behave, and servers that do not."""
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from serving.servers import completion, served
+
+from orkester.errors import CallFailed, InputError
+from orkester.serving.catalogue import Model
+from orkester.serving.chat import Reply
+from orkester.serving.client import FIRST_WAIT_S, LONGEST_WAIT_S, MAX_ATTEMPTS, ChatClient, Gate
+from orkester.serving.engines import Endpoint, EngineOptions, ExternalEngine, FakeEngine, FakeScript, Fault
+from orkester.serving.engines._fake_script import FaultKind
+from orkester.telemetry import TraceStore
+
+KEY = "sk-that-nobody-may-see"
+QUESTION = [{"role": "user", "content": "What is 2 + 3?"}]
+
+
+class Time:
+    """A clock that moves when somebody sleeps, and the sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.sleeps: list[float] = []
+
+    def clock(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now_s += seconds
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def client(where: str | Endpoint, **settings: Any) -> AsyncIterator[ChatClient]:
+    """A client of a ``base_url`` or an endpoint."""
+    endpoint = Endpoint(base_url=where, model="small") if isinstance(where, str) else where
+    asker = ChatClient("small", endpoint, **settings)
+    try:
+        yield asker
+    finally:
+        await asker.close()
+
+
+async def ask(asker: ChatClient, messages: Any = QUESTION, **settings: Any) -> Reply:
+    return await asker.chat(messages, **{"agent": "solver", "temperature": 0.0, "max_tokens": 8, **settings})
+
+
+async def refusal(asker: ChatClient) -> CallFailed:
+    with pytest.raises(CallFailed) as raised:
+        await ask(asker)
+    return raised.value
+
+
+@asynccontextmanager
+async def fake(folder: Path, *faults: Fault) -> AsyncIterator[tuple[FakeEngine, Endpoint]]:
+    engine = FakeEngine(FakeScript(accuracy=1.0, faults=list(faults)))
+    try:
+        yield engine, await engine.start(Model(name="small", source="none"), None, EngineOptions(), folder / "log")
+    finally:
+        await engine.stop()
+
+
+async def requests(endpoint: Endpoint) -> int:
+    """How many the fake engine has had."""
+    import aiohttp
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(endpoint.base_url.removesuffix("/v1") + "/stats") as reply,
+    ):
+        return int((await reply.json())["requests"])
+
+
+class TestFaults:
+    """Calls to an engine with faults, one after the other."""
+
+    async def test_they_fail_the_call_and_only_what_may_pass_is_tried_again(
+        self, tmp_path: Path, subtests: pytest.Subtests
+    ) -> None:
+        expected: dict[FaultKind, tuple[str, int]] = {
+            "400": ("http 400", 1),
+            "401": ("http 401", 1),
+            "404": ("http 404", 1),
+            "429": ("http 429", MAX_ATTEMPTS),
+            "500": ("http 500", MAX_ATTEMPTS),
+            "503": ("http 503", MAX_ATTEMPTS),
+            "cut": ("connection", MAX_ATTEMPTS),
+            "not_json": ("bad reply", 1),
+            "no_choices": ("bad reply", 1),
+            "null": ("bad reply", 1),
+            "bad_usage": ("bad reply", 1),
+            "empty": ("empty answer", 1),
+        }
+        faults = [Fault(kind=fault, times=attempts) for fault, (_, attempts) in expected.items()]
+        time_ = Time()
+        async with (
+            fake(tmp_path, *faults) as (_, endpoint),
+            client(endpoint, clock=time_.clock, sleep=time_.sleep, rng=random.Random(1)) as asker,
+        ):
+            for fault, (kind, attempts) in expected.items():
+                with subtests.test(fault):
+                    before = await requests(endpoint)
+                    time_.sleeps.clear()
+                    error = await refusal(asker)
+                    assert (error.kind, error.attempts) == (kind, attempts)
+                    assert error.detail
+                    assert await requests(endpoint) - before == attempts
+                    assert len(time_.sleeps) == attempts - 1
+            assert (await ask(asker)).text == "42"
+
+    @pytest.mark.parametrize("kind", ["429", "503", "cut"])
+    async def test_what_passes_is_a_success(self, kind: FaultKind, tmp_path: Path) -> None:
+        time_ = Time()
+        async with (
+            fake(tmp_path, Fault(kind=kind, times=2)) as (_, endpoint),
+            client(endpoint, clock=time_.clock, sleep=time_.sleep) as asker,
+        ):
+            reply = await ask(asker)
+        assert (reply.text, reply.attempts) == ("42", 3)
+        assert reply.latency_s == pytest.approx(sum(time_.sleeps))
+
+    async def test_a_server_that_dies_is_a_broken_connection(self, tmp_path: Path) -> None:
+        time_ = Time()
+        async with (
+            fake(tmp_path, Fault(kind="die")) as (engine, endpoint),
+            client(endpoint, clock=time_.clock, sleep=time_.sleep) as asker,
+        ):
+            errors = await asyncio.gather(*(refusal(asker) for _ in range(3)))
+            assert not engine.alive()
+            errors.append(await refusal(asker))
+        assert {(error.kind, error.attempts) for error in errors} == {("connection", MAX_ATTEMPTS)}
+
+    async def test_a_server_that_hangs_meets_the_deadline(self, tmp_path: Path) -> None:
+        async with fake(tmp_path, Fault(kind="hang")) as (_, endpoint), client(endpoint, deadline_s=0.3) as asker:
+            asker.prepare()
+            start = time.monotonic()
+            error = await refusal(asker)
+            took_s = time.monotonic() - start
+            assert await requests(endpoint) == 1
+        assert (error.kind, error.attempts) == ("timeout", 1)
+        assert "0.3 s" in error.detail
+        assert 0.3 <= took_s < 3
+
+
+async def test_a_server_that_trickles_meets_the_deadline() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.01)
+
+    async with served(handler) as url, client(url, deadline_s=0.3) as asker:
+        assert (await refusal(asker)).kind == "timeout"
+
+
+async def test_nobody_at_the_address_is_a_broken_connection() -> None:
+    time_ = Time()
+    async with client("http://127.0.0.1:1/v1", clock=time_.clock, sleep=time_.sleep) as asker:
+        error = await refusal(asker)
+    assert (error.kind, error.attempts) == ("connection", MAX_ATTEMPTS)
+    assert error.detail.startswith("ConnectionRefusedError: ")
+
+
+def always(status: int, headers: dict[str, str] | None = None) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(status=status, headers=headers, text="not now")
+
+    return handler
+
+
+class TestWaits:
+    async def test_they_are_drawn_from_a_range_that_doubles(self) -> None:
+        class Highest(random.Random):
+            def uniform(self, a: float, b: float) -> float:
+                assert a == 0
+                return b
+
+        time_ = Time()
+        async with (
+            served(always(503)) as url,
+            client(url, clock=time_.clock, sleep=time_.sleep, rng=Highest()) as asker,
+        ):
+            await refusal(asker)
+        assert time_.sleeps == [FIRST_WAIT_S * 2**i for i in range(MAX_ATTEMPTS - 1)]
+        assert max(time_.sleeps) <= LONGEST_WAIT_S
+
+    async def test_callers_that_failed_together_do_not_come_back_together(self) -> None:
+        time_ = Time()
+        async with served(always(503)) as url, client(url, clock=time_.clock, sleep=time_.sleep) as asker:
+            await asyncio.gather(*(refusal(asker) for _ in range(8)))
+        assert len(set(time_.sleeps)) == len(time_.sleeps) == 8 * (MAX_ATTEMPTS - 1)
+
+    async def test_they_are_as_long_as_the_server_asks(self) -> None:
+        time_ = Time()
+        async with (
+            served(always(429, {"Retry-After": "7.5"})) as url,
+            client(url, clock=time_.clock, sleep=time_.sleep) as asker,
+        ):
+            await refusal(asker)
+        assert time_.sleeps == [7.5] * (MAX_ATTEMPTS - 1)
+
+    @pytest.mark.parametrize("value", ["Wed, 21 Oct 2026 07:28:00 GMT", "-5", "soon", "nan"])
+    async def test_a_retry_after_that_is_no_number_of_seconds_is_passed_over(self, value: str) -> None:
+        time_ = Time()
+        async with (
+            served(always(503, {"Retry-After": value})) as url,
+            client(url, clock=time_.clock, sleep=time_.sleep) as asker,
+        ):
+            await refusal(asker)
+        assert len(time_.sleeps) == MAX_ATTEMPTS - 1
+        assert max(time_.sleeps) <= LONGEST_WAIT_S
+
+    @pytest.mark.parametrize("value", ["60", "inf"])
+    async def test_a_wait_past_the_deadline_is_not_begun(self, value: str) -> None:
+        time_ = Time()
+        async with (
+            served(always(429, {"Retry-After": value})) as url,
+            client(url, clock=time_.clock, sleep=time_.sleep, deadline_s=60) as asker,
+        ):
+            error = await refusal(asker)
+        assert (error.kind, error.attempts) == ("http 429", 1)
+        assert time_.sleeps == []
+
+    async def test_all_tries_together_keep_the_deadline(self) -> None:
+        time_ = Time()
+        async with (
+            served(always(429, {"Retry-After": "4"})) as url,
+            client(url, clock=time_.clock, sleep=time_.sleep, deadline_s=10) as asker,
+        ):
+            error = await refusal(asker)
+        assert error.attempts == 3
+        assert time_.sleeps == [4, 4]
+
+
+class TestRequest:
+    """What the server gets."""
+
+    @staticmethod
+    async def sent(
+        *, endpoint: dict[str, Any] | None = None, chat: dict[str, Any] | None = None, **settings: Any
+    ) -> Any:
+        got: list[Any] = []
+
+        async def handler(request: web.Request) -> web.Response:
+            got.append((await request.json(), request.headers.copy()))
+            return completion()
+
+        async with served(handler) as url:
+            where = Endpoint(base_url=url, model="the-servers-name", **endpoint or {})
+            async with client(where, **settings) as asker:
+                await ask(asker, **chat or {})
+        assert len(got) == 1
+        return got[0]
+
+    async def test_it_has_the_servers_model_and_the_agents_settings(self) -> None:
+        body, headers = await self.sent(chat={"temperature": 0.7, "max_tokens": 5, "seed": 11})
+        assert body == {
+            "model": "the-servers-name",
+            "messages": QUESTION,
+            "temperature": 0.7,
+            "max_tokens": 5,
+            "seed": 11,
+        }
+        assert "traceparent" not in headers
+
+    async def test_a_seed_is_left_out_where_the_engine_takes_none(self) -> None:
+        body, _ = await self.sent(endpoint={"takes_seed": False}, chat={"seed": 11})
+        assert "seed" not in body
+
+    async def test_stops_are_sent(self) -> None:
+        body, _ = await self.sent(stop=("\n", "Q:"))
+        assert body["stop"] == ["\n", "Q:"]
+
+    @pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Answer with a number."}]])
+    async def test_worked_examples_come_after_the_system_message(self, system: list[dict[str, str]]) -> None:
+        shots = [{"role": "user", "content": "What is 1 + 1?"}, {"role": "assistant", "content": "2"}]
+        body, _ = await self.sent(preamble=shots, chat={"messages": [*system, *QUESTION]})
+        assert body["messages"] == [*system, *shots, *QUESTION]
+
+    async def test_content_parts_pass(self) -> None:
+        messages = [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "What is this?"},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+                ],
+            }
+        ]
+        body, _ = await self.sent(chat={"messages": messages})
+        assert body["messages"] == messages
+
+    async def test_the_key_comes_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("THE_KEY", KEY)
+        _, headers = await self.sent(endpoint={"api_key_env": "THE_KEY"})
+        assert headers["Authorization"] == f"Bearer {KEY}"
+
+    async def test_other_keys_of_the_environment_are_not_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_ORG_ID", KEY)
+        monkeypatch.setenv("OPENAI_PROJECT_ID", KEY)
+        _, headers = await self.sent()
+        assert KEY not in json.dumps(dict(headers))
+
+    async def test_the_servers_span_can_join_ours(self, tmp_path: Path) -> None:
+        with TraceStore(tmp_path, study="small") as traces, traces.example("q1", {}):
+            _, headers = await self.sent()
+        lines = [json.loads(line) for file in tmp_path.iterdir() for line in file.read_text().splitlines()]
+        spans = [
+            span for line in lines for part in line["resourceSpans"] for s in part["scopeSpans"] for span in s["spans"]
+        ]
+        chat = next(span for span in spans if span["name"] == "chat small")
+        assert re.fullmatch(f"00-{chat['traceId']}-{chat['spanId']}-0[13]", headers["traceparent"])
+
+
+class TestReply:
+    """What is read of what the server says."""
+
+    @staticmethod
+    async def reply(said: Callable[[], web.Response]) -> Reply:
+        async def handler(_: web.Request) -> web.Response:
+            return said()
+
+        async with served(handler) as url, client(url) as asker:
+            return await ask(asker)
+
+    async def test_tokens_and_cached_tokens_are_read(self) -> None:
+        usage = {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 8}}
+        reply = await self.reply(lambda: completion(" 5\n", usage=usage))
+        assert (reply.text, reply.finish_reason, reply.attempts) == ("5", "stop", 1)
+        assert (reply.input_tokens, reply.output_tokens, reply.cached_tokens) == (12, 3, 8)
+        assert reply.latency_s > 0
+
+    @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "prompt_tokens_details": None}])
+    async def test_what_the_server_does_not_count_is_unknown_and_not_zero(self, usage: Any) -> None:
+        reply = await self.reply(lambda: completion(usage=usage))
+        assert (reply.input_tokens, reply.output_tokens, reply.cached_tokens) == (None, None, None)
+
+    @pytest.mark.parametrize("count", [-1, 1.5, "many", [3], {"a": 1}])
+    async def test_counts_that_cannot_be_fail_the_call(self, count: Any) -> None:
+        for usage in (
+            {"prompt_tokens": count},
+            {"completion_tokens": count},
+            {"prompt_tokens_details": {"cached_tokens": count}},
+        ):
+            with pytest.raises(CallFailed, match="bad reply: the reply's usage has") as raised:
+                await self.reply(lambda usage=usage: completion(usage=usage))
+            assert raised.value.attempts == 1
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            lambda: web.Response(text="<html>", content_type="text/html"),
+            lambda: web.Response(body=b"\xff\xfe", content_type="application/json"),
+            lambda: web.json_response(None),
+            lambda: web.json_response([]),
+            lambda: web.json_response("text"),
+            lambda: web.json_response({}),
+            lambda: web.json_response({"choices": None}),
+            lambda: web.json_response({"choices": "several"}),
+            lambda: web.json_response({"choices": [None]}),
+            lambda: web.json_response({"choices": ["one"]}),
+            lambda: web.json_response({"choices": [{"message": None}]}),
+            lambda: web.json_response({"choices": [{"message": "text"}]}),
+            lambda: web.json_response({"choices": [{"message": {"content": 42}}]}),
+            lambda: web.json_response({"choices": [{"message": {"content": ["a", "b"]}}]}),
+            lambda: web.Response(text='{"choices": ' + "[" * 100_000, content_type="application/json"),
+            lambda: web.Response(status=204),
+        ],
+    )
+    async def test_any_other_form_is_a_bad_reply(self, said: Callable[[], web.Response]) -> None:
+        with pytest.raises(CallFailed) as raised:
+            await self.reply(said)
+        assert (raised.value.kind, raised.value.attempts) == ("bad reply", 1)
+
+    async def test_a_finish_reason_of_another_form_is_none(self) -> None:
+        choice = {"message": {"role": "assistant", "content": "5"}, "finish_reason": {"why": "so"}}
+        assert (await self.reply(lambda: completion(choices=[choice]))).finish_reason is None
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "echo",
+        [
+            lambda said: web.Response(status=400, text=said),
+            lambda said: web.Response(status=500, text=said),
+            lambda said: web.json_response({"error": {"message": said}}, status=401),
+            lambda said: web.Response(status=429, headers={"Retry-After": said}),
+            lambda said: web.Response(text=said, content_type="application/json"),
+            lambda said: completion(said, choices=said),
+            lambda said: completion(usage={"prompt_tokens": said}),
+            lambda said: completion(usage={"prompt_tokens": {said: said}}),
+            lambda said: completion(usage={"prompt_tokens_details": {"cached_tokens": [said]}}),
+        ],
+    )
+    async def test_a_key_that_the_server_echoes_is_in_no_message_and_no_span(
+        self, echo: Callable[[str], web.Response], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("THE_KEY", KEY)
+        time_ = Time()
+
+        async def handler(request: web.Request) -> web.Response:
+            return echo(request.headers["Authorization"])
+
+        async with served(handler) as url:
+            where = Endpoint(base_url=url, model="small", api_key_env="THE_KEY")
+            async with client(where, clock=time_.clock, sleep=time_.sleep) as asker:
+                with TraceStore(tmp_path, study="small") as traces, traces.example("q1", {}):
+                    error = await refusal(asker)
+        seen: BaseException | None = error
+        while seen is not None:
+            assert KEY not in f"{seen} {seen!r} {vars(seen)}"
+            seen = seen.__cause__ or seen.__context__
+        assert list(tmp_path.iterdir())
+        assert not [path for path in tmp_path.iterdir() if KEY in path.read_text()]
+
+    async def test_a_long_page_is_shortened(self) -> None:
+        async def handler(_: web.Request) -> web.Response:
+            return web.Response(status=400, text="no \n " * 10_000)
+
+        async with served(handler) as url, client(url) as asker:
+            error = await refusal(asker)
+        assert error.detail.startswith("no no no")
+        assert len(error.detail) <= 300
+
+    def test_an_absent_key_is_a_mistake_of_the_asker(self) -> None:
+        with pytest.raises(InputError, match="NO_SUCH_VARIABLE"):
+            ChatClient("small", Endpoint(base_url="http://127.0.0.1:1/v1", model="m", api_key_env="NO_SUCH_VARIABLE"))
+
+
+class TestGate:
+    async def test_no_more_calls_at_once_than_allowed(self) -> None:
+        under_way = most = 0
+
+        async def handler(_: web.Request) -> web.Response:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.005)
+            under_way -= 1
+            return completion()
+
+        async with served(handler) as url:
+            gate = Gate(concurrency=3)
+            async with client(url, gate=gate) as one, client(url, gate=gate) as other:
+                await asyncio.gather(*(ask(asker) for asker in [one, other] * 6))
+        assert most == 3
+
+    async def test_an_endpoints_own_limit_holds(self) -> None:
+        under_way = most = 0
+
+        async def handler(_: web.Request) -> web.Response:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.005)
+            under_way -= 1
+            return completion()
+
+        async with served(handler) as url, client(Endpoint(base_url=url, model="m", concurrency=1)) as asker:
+            await asyncio.gather(*(ask(asker) for _ in range(4)))
+        assert most == 1
+
+    async def test_no_more_calls_a_second_than_allowed(self) -> None:
+        gate = Gate(requests_per_s=50)
+        entered: list[float] = []
+        start = time.monotonic()
+
+        async def enter() -> None:
+            async with gate:
+                entered.append(time.monotonic() - start)
+
+        await asyncio.gather(*(enter() for _ in range(6)))
+        # The i-th may not come before i periods have passed; later is always allowed.
+        assert all(at_s >= i / 50 for i, at_s in enumerate(sorted(entered)))
+
+    async def test_a_place_is_given_back_however_a_call_ends(self) -> None:
+        gate = Gate(requests_per_s=1, concurrency=1)
+        async with gate:
+            pass
+        with pytest.raises(TimeoutError):  # waits for its turn, with the only place taken
+            async with asyncio.timeout(0.02), gate:
+                raise AssertionError("the second came within the first second")
+        with pytest.raises(ZeroDivisionError):
+            async with Gate(concurrency=1) as _:
+                raise ZeroDivisionError
+        assert gate._places is not None
+        assert not gate._places.locked()
+
+    async def test_waiting_for_a_place_counts_against_the_deadline(self) -> None:
+        gate = Gate(concurrency=1)
+        async with gate, client("http://127.0.0.1:1/v1", gate=gate, deadline_s=0.05) as asker:
+            error = await refusal(asker)
+        assert error.kind == "timeout"
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+async def test_a_proxy_is_not_asked_for_this_machine(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def handler(_: web.Request) -> web.Response:
+        return completion()
+
+    async with served(handler) as url:
+        external = ExternalEngine(url, model="small")
+        endpoint = await external.start(Model(name="small", source="none"), None, EngineOptions(), tmp_path / "log")
+        async with client(endpoint) as asker:
+            assert (await ask(asker)).text == "42"
+
+
+async def test_a_proxy_is_asked_for_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def proxy(request: web.Request) -> web.Response:
+        asked.append(str(request.url))
+        return completion()
+
+    async with served(proxy) as url:
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, url.removesuffix("/v1"))
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        external = ExternalEngine("http://models.invalid/v1", model="small")
+        endpoint = await external.start(Model(name="small", source="none"), None, EngineOptions(), tmp_path / "log")
+        async with client(endpoint) as asker:
+            assert (await ask(asker)).text == "42"
+    assert asked == ["http://models.invalid/v1/chat/completions"] * 2
+
+
+async def test_a_closed_client_can_be_used_again() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return completion()
+
+    async with served(handler) as url, client(url) as asker:
+        await ask(asker)
+        await asker.close()
+        assert (await ask(asker)).text == "42"
+
+
+async def test_a_cancelled_call_is_cancelled_and_not_a_failure() -> None:
+    arrived, forever = asyncio.Event(), asyncio.Event()
+
+    async def handler(_: web.Request) -> web.Response:
+        arrived.set()
+        await forever.wait()
+        return completion()
+
+    async with served(handler) as url, client(url) as asker:
+        call = asyncio.create_task(ask(asker))
+        await arrived.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        forever.set()
