@@ -7,15 +7,18 @@ the application that imports Orkester, is left alone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Tracer
+
+from orkester.errors import OrkesterError
 
 from . import attributes as names
 
@@ -73,6 +76,36 @@ def chat_span(model: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
         yield span
 
 
+class _SpanFile:
+    """The exporter's stream. What goes wrong is kept, not raised: the exporter would log a traceback and go on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fault: OSError | None = None
+        self._file = path.open("ab", buffering=0)
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def write(self, text: str) -> None:
+        """Append whole lines, or nothing."""
+        end = self._file.seek(0, os.SEEK_END)
+        left = memoryview(text.encode())
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self.fault = error
+            self._file.truncate(end)
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class TraceStore:
     """Writes the spans of one study as OTLP JSON lines, one file per process that worked on it.
 
@@ -85,6 +118,7 @@ class TraceStore:
         self._directory = directory
         self._study = study
         self._provider: TracerProvider | None = None
+        self._file: _SpanFile | None = None
         self._study_context: SpanContext | None = None
         self._study_span: Span | None = None
 
@@ -97,10 +131,11 @@ class TraceStore:
         self._directory.mkdir(parents=True, exist_ok=True)
         taken = [path.stem.removeprefix("spans-") for path in self._directory.glob("spans-*.jsonl")]
         number = max((int(number) + 1 for number in taken if number.isdecimal()), default=0)
-        path = self._directory / f"spans-{number:04d}.jsonl"
+        self._file = _SpanFile(self._directory / f"spans-{number:04d}.jsonl")
         resource = Resource.create({"service.name": "orkester", names.OPENINFERENCE_PROJECT: self._study})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(FileSpanExporter(path), max_queue_size=65536))
+        exporter = FileSpanExporter(stream=cast("IO[str]", self._file))
+        self._provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=65536))
         return self
 
     def __exit__(
@@ -110,6 +145,8 @@ class TraceStore:
             self._study_span.end()
         if self._provider is not None:
             self._provider.shutdown()
+        if self._file is not None:
+            self._file.close()
 
     def tracer(self) -> Tracer:
         """The tracer that writes here.
@@ -122,9 +159,19 @@ class TraceStore:
         return self._provider.get_tracer(_SCOPE)
 
     def flush(self) -> None:
-        """Put every ended span on disk; called when a block ends."""
+        """Put every ended span on disk; called when a block ends.
+
+        Raises:
+            OrkesterError: some could not be written (disk full, say).
+        """
         if self._provider is not None:
             self._provider.force_flush()
+        if self._file is not None and self._file.fault is not None:
+            fault, self._file.fault = self._file.fault, None
+            raise OrkesterError(
+                f"{self._file.path}: the trace could not be written: {fault.strerror}. Make room and run the same "
+                "command again: it goes on from the last block on disk"
+            ) from fault
 
     def begin_study(self, *, study_id: str, objectives: Sequence[str]) -> None:
         """Open the study's own trace; it ends with the store."""
