@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orkester.errors import InputError, ModelError
+from orkester.errors import ModelError
 from orkester.evals.task import Example
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.chat import Message
@@ -16,28 +16,25 @@ from orkester.serving.pool import Pool, Served
 from .study_file import EngineOptionsPart, ExternalPart, FakePart, StudyFile
 
 
-def models_of(file: StudyFile, catalogue: Catalogue, folder: Path) -> Mapping[str, Model]:
-    """The study's models by name. Endpoints run elsewhere and fakes need no weights, so any name will do there.
+def model_of(file: StudyFile, name: str, catalogue: Catalogue, folder: Path) -> Model:
+    """One of a study's models. Endpoints run elsewhere and fakes need no weights, so any name will do there.
 
     Args:
         file: the study file.
+        name: as in its ``models``.
         catalogue: where names come from.
         folder: of the study file, which paths in it are relative to.
 
     Raises:
-        InputError: a name is not in the catalogue, or the engine cannot be had.
+        InputError: the name is not in the catalogue.
     """
     match file.engine:
         case ExternalPart(base_url=url):
-            return {name: Model(name=name, source=url) for name in file.models}
+            return Model(name=name, source=url)
         case FakePart():
-            return {name: Model(name=name, source="fake") for name in file.models}
-        case "vllm":
-            raise InputError(
-                "engine: vllm is not part of this version yet; use llamacpp, or base_url for a vLLM you run"
-            )
+            return Model(name=name, source="fake")
         case _:
-            return {name: catalogue.find(name, folder=folder) for name in file.models}
+            return catalogue.find(name, folder=folder)
 
 
 def missing_weights(models: Mapping[str, Model], catalogue: Catalogue) -> Sequence[Model]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orkester.errors import OrkesterError
-from orkester.evals.block import Block
+from orkester.evals.block import Block, Phase
 from orkester.evals.measurement import AgentShare, Estimate, Measurement, agent_shares, measure
 from orkester.evals.records import Records
 from orkester.graphs import Team
@@ -28,6 +28,7 @@ class TeamResult:
         trial: number of the trial that first asked for it.
         search: its measurement in the search; None when it could not be measured at all.
         confirmed: its measurement on the held-out examples; None unless it was confirmed.
+        whole: whether it was measured on every example of the search; one that was cut off is on no front yet.
         infeasible: why it cannot be on the front; empty when it can.
         on_front: whether no other feasible team beats it in the search.
         agents: who used how many tokens, how much time and energy, in the search.
@@ -39,6 +40,7 @@ class TeamResult:
     trial: int
     search: Measurement | None
     confirmed: Measurement | None
+    whole: bool
     infeasible: str
     on_front: bool
     agents: Sequence[AgentShare]
@@ -85,14 +87,18 @@ def results(
     records: Records,
     objectives: Mapping[str, Direction],
     constraints: Mapping[str, str],
+    sizes: Mapping[Phase, int],
     *,
     measured: Callable[[Sequence[Block]], Measurement] = measure,
 ) -> Results:
-    """Put a run's records together. A team with a violated constraint or a missing objective is never on the front.
+    """Put a run's records together.
+
+    A team with a missing objective is never on the front, nor one that violates a constraint, be it in confirmation.
 
     Args:
         records: of one run.
         objectives, constraints: of its study.
+        sizes: examples that make a whole measurement, by phase.
         measured: sums up the blocks of one team and phase; for callers that keep what they have summed up.
 
     Raises:
@@ -116,6 +122,10 @@ def results(
         searched = phases.get("search", [])
         search = measured(searched) if searched else None
         confirmed = measured(phases["confirm"]) if "confirm" in phases else None
+        reason = reasons.get(team_id) or infeasibility(search, objectives, constraints)
+        if not reason and confirmed is not None and confirmed.examples >= sizes["confirm"]:
+            broken = infeasibility(confirmed, objectives, constraints)
+            reason = f"in confirmation: {broken}" if broken else ""
         shares = agent_shares(searched)
         built.append(
             TeamResult(
@@ -123,7 +133,8 @@ def results(
                 trial=trial,
                 search=search,
                 confirmed=confirmed,
-                infeasible=reasons.get(team_id) or infeasibility(search, objectives, constraints),
+                whole=search is not None and search.examples >= sizes["search"],
+                infeasible=reason,
                 on_front=False,
                 agents=shares.agents,
                 residual_j=shares.residual_j,
@@ -162,7 +173,7 @@ def violation(value: float, text: str) -> float:
 
 
 def _with_front(built: list[TeamResult], objectives: Mapping[str, Direction]) -> list[TeamResult]:
-    feasible = [result for result in built if not result.infeasible and result.search is not None]
+    feasible = [result for result in built if result.whole and not result.infeasible]
     points = [[_value(result.search, name) for name in objectives] for result in feasible]
     members = {feasible[i].team.id for i in front_indices(points, list(objectives.values()))}
     return [replace(result, on_front=result.team.id in members) for result in built]

@@ -6,7 +6,7 @@ import fcntl
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -17,6 +17,12 @@ from orkester.errors import InputError
 
 SCHEMA = 1
 _MANIFEST = "study.yaml"
+_DRAFT = "study.tmp"
+_LOCK = "lock"
+#: Most things that one message names.
+_SHOWN = 5
+#: What a manifest has at least.
+_KEYS: Mapping[str, type] = {"schema": int, "study": dict, "name": str, "sizes": dict}
 _PACKAGES = ("orkester", "langgraph", "openai", "optuna", "opentelemetry-sdk", "pydantic", "xllamacpp")
 
 
@@ -66,7 +72,8 @@ class RunDirectory:
     def __enter__(self) -> RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / "lock").open("a+", encoding="utf-8")
+            self._refuse_what_is_no_run({entry.name for entry in self.path.iterdir()})
+            self._lock = (self.path / _LOCK).open("a+", encoding="utf-8")
         except OSError as error:
             raise InputError(f"{self.path}: cannot be used as a run directory: {error.strerror}") from error
         try:
@@ -91,6 +98,15 @@ class RunDirectory:
             self._lock.close()  # which releases it; the file stays, since removing it would race with the next owner
             self._lock = None
 
+    def _refuse_what_is_no_run(self, names: set[str]) -> None:
+        """A folder with other things in it is left alone; one that was killed before its manifest was there is not."""
+        foreign = sorted(name for name in names - {_LOCK, _DRAFT} if not name.startswith("."))
+        if _MANIFEST not in names and foreign:
+            raise InputError(
+                f"{self.path} is not a run directory: it has no {_MANIFEST}, but {_some(foreign)}; give --run a new "
+                "or an empty directory"
+            )
+
     def manifest(self) -> Mapping[str, Any] | None:
         """What the run was made for; None when there is no run here yet.
 
@@ -104,12 +120,13 @@ class RunDirectory:
             return None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InputError(f"{path}: cannot be read as a run's manifest: {error}") from error
-        if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
-            raise InputError(f"{path}: this is not the manifest of a run; give --run another directory")
-        if data["schema"] > SCHEMA:
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if isinstance(schema, int) and schema > SCHEMA:
             raise InputError(
-                f"{path}: written by a newer Orkester (schema {data['schema']}, this one reads up to {SCHEMA}); upgrade"
+                f"{path}: written by a newer Orkester (schema {schema}, this one reads up to {SCHEMA}); upgrade"
             )
+        if not isinstance(data, dict) or not all(isinstance(data.get(key), kind) for key, kind in _KEYS.items()):
+            raise InputError(f"{path}: this is not the manifest of a run; give --run another directory")
         return data
 
     def begin(self, study: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -117,7 +134,7 @@ class RunDirectory:
 
         Args:
             study: what identifies it: everything that was asked except the budget, plain data.
-            facts: what else belongs in it; written once, when the run begins.
+            facts: what else belongs in it, ``name`` and ``sizes`` at least; written once, when the run begins.
 
         Raises:
             InputError: the directory holds another study; the message says what differs.
@@ -125,27 +142,44 @@ class RunDirectory:
         there = self.manifest()
         asked = json.loads(json.dumps(study))
         if there is None:
-            if self.blocks.exists():
-                raise InputError(f"{self.path} has blocks but no {_MANIFEST}; give --run another directory")
             self.write_manifest({"schema": SCHEMA, "study": asked, **facts, "versions": versions()})
             return
         if there["study"] != asked:
-            differing = sorted(key for key in {*there["study"], *asked} if there["study"].get(key) != asked.get(key))
+            different = _some(list(_differences(there["study"], asked)))
             raise InputError(
-                f"{self.path} is the run of another study: {', '.join(differing)} "
-                f"{'differs' if len(differing) == 1 else 'differ'} from its {_MANIFEST}. Give --run another directory, "
-                "or remove this one if it is not needed"
+                f"{self.path} is the run of another study. Not the same: {different}. "
+                "Give --run another directory, or remove this one if it is not needed"
             )
 
     def write_manifest(self, data: Mapping[str, Any]) -> None:
         """Replace the manifest in one step."""
         path = self.path / _MANIFEST
-        draft = path.with_suffix(".tmp")
+        draft = self.path / _DRAFT
         with draft.open("w", encoding="utf-8") as file:
             yaml.safe_dump(dict(data), file, sort_keys=False, allow_unicode=True)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+
+
+def _differences(there: Any, asked: Any, key: str = "") -> Iterator[str]:
+    """The keys in which two mappings differ, with what they say."""
+    if isinstance(there, dict) and isinstance(asked, dict):
+        for name in dict.fromkeys([*asked, *there]):
+            yield from _differences(there.get(name), asked.get(name), f"{key}.{name}" if key else name)
+    elif there != asked:
+        yield f"{key} (there {_short(there)}, asked for {_short(asked)})"
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:37] + "…"
+
+
+def _some(entries: Sequence[str]) -> str:
+    """The first few of them."""
+    more = len(entries) - _SHOWN
+    return ", ".join(entries[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import quote
 
 from orkester.evals.measurement import Measurement
 from orkester.evals.runner import derive_seed
@@ -66,7 +67,7 @@ class Sampling:
         with _quiet():
             self._study = optuna.create_study(
                 study_name=name,
-                storage=f"sqlite:///{path}",
+                storage=_url(path),
                 directions=list(objectives.values()),
                 load_if_exists=True,
             )
@@ -84,6 +85,11 @@ class Sampling:
         """Trials told so far, over all resumes."""
         return len(self._order)
 
+    @property
+    def told_teams(self) -> set[str]:
+        """Ids of the teams told so far. One may be missing that was measured just before the process was killed."""
+        return set(self._order)
+
     def ask(self) -> tuple[Trial, Team] | None:
         """The next team; None when every team of the space has been told.
 
@@ -91,7 +97,7 @@ class Sampling:
         itself ``REPEATS`` times in a row is overruled by a random draw among the teams not told yet.
         """
 
-        told = set(self._order)
+        told = self.told_teams
         if len(told) >= len(self._space) and all(team.id in told for team in self._space.teams()):
             return None
         with _quiet():
@@ -161,6 +167,12 @@ class Sampling:
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         self._order.append(team.id)
 
+    def drop(self, trial: Trial) -> None:
+        """Take an ask back."""
+        import optuna
+
+        self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
 
 def importances(path: Path, name: str, objectives: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
     """For each objective, each parameter's share of importance (PED-ANOVA, Watanabe et al., arXiv:2304.10255).
@@ -178,7 +190,7 @@ def importances(path: Path, name: str, objectives: Sequence[str]) -> Mapping[str
     if not path.exists():
         return {}
     try:
-        study = optuna.load_study(study_name=name, storage=f"sqlite:///{path}")
+        study = optuna.load_study(study_name=name, storage=_url(path))
     except KeyError:  # killed before the study was there
         return {}
     found: dict[str, Mapping[str, float]] = {}
@@ -186,10 +198,17 @@ def importances(path: Path, name: str, objectives: Sequence[str]) -> Mapping[str
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found[objective] = optuna.importance.get_param_importances(study, target=_nth_value(i))
+                shares = optuna.importance.get_param_importances(study, target=_nth_value(i))
         except (ValueError, RuntimeError):  # Optuna's way to say: too few trials
             continue
+        if shares:  # without any trial there are none
+            found[objective] = shares
     return found
+
+
+def _url(path: Path) -> str:
+    # Quoted, since '?' and '%' mean something in an address and nothing in the name of a file.
+    return f"sqlite:///{quote(str(path))}"
 
 
 @contextmanager

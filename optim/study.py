@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from orkester.errors import InputError
-from orkester.evals.scorers import scorer
+from orkester.evals.block import Phase
+from orkester.evals.scorers import Scorer, scorer
 from orkester.evals.task import Example, Task, load_examples, split
 from orkester.serving.catalogue import Catalogue, Model
 
-from .back_end import models_of
+from .back_end import model_of
 from .space import Space, space_of
-from .study_file import Source, StudyFile, read_study_file
+from .study_file import ExternalPart, FakePart, Source, StudyFile, listed, read_study_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,11 @@ class Study:
     def search_examples(self) -> Sequence[Example]:
         """The examples every team sees in the search, in order."""
         return self.task.search[: self.file.measure.examples]
+
+    @property
+    def sizes(self) -> dict[Phase, int]:
+        """How many examples a team is measured on, by phase."""
+        return {"search": len(self.search_examples), "confirm": len(self.task.confirm)}
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same study: everything asked but the budget, with the data and the weights."""
@@ -76,16 +82,10 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     path = Path(path)
     file, source = read_study_file(path)
     space, faults = space_of(file, source)
-    task: Task | None = None
-    models: Mapping[str, Model] = {}
-    try:
-        task = _task(file, source, path.parent)
-    except InputError as error:
-        faults.append(str(error))
-    try:
-        models = models_of(file, catalogue or Catalogue.default(), path.parent)
-    except InputError as error:
-        faults.append(source.error(["models"], str(error)))
+    task, wrong = _task(file, source, path.parent)
+    faults += wrong
+    models, wrong = _models(file, source, catalogue or Catalogue.default(), path.parent)
+    faults += wrong
     if task is not None and file.measure.examples is not None and file.measure.examples > len(task.search):
         faults.append(
             source.error(
@@ -96,35 +96,73 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
         )
     if file.task.shots == 0:
         faults += [
-            source.error(["task"], f"the base model {name} learns a task from examples: set shots to 2 or more")
+            source.error(
+                ["task", "shots"], f"the base model {name} learns a task from examples: set shots to 2 or more"
+            )
             for name, model in models.items()
             if model.base
         ]
-    if "energy_j" in file.objectives and hasattr(file.engine, "base_url"):
-        faults.append(
-            source.error(
-                ["objectives", "energy_j"],
-                "the energy of an endpoint that runs elsewhere is unavailable: leave it out, or serve the model here",
-            )
-        )
+    if isinstance(file.engine, ExternalPart):
+        faults += _about_energy(file, source)
     if faults or task is None:
-        raise InputError("\n".join(faults))
+        raise InputError(listed(faults))
     return Study(file=file, path=path, task=task, models=models, space=space)
 
 
-def _task(file: StudyFile, source: Source, folder: Path) -> Task:
+def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path) -> tuple[dict[str, Model], list[str]]:
+    models: dict[str, Model] = {}
+    faults: list[str] = []
+    if file.engine == "vllm":
+        faults.append(
+            source.error(
+                ["engine"], "vllm is not part of this version yet; use llamacpp, or base_url for a vLLM that you run"
+            )
+        )
+    if isinstance(file.engine, FakePart) and (data := file.engine.fake.data) and not (folder / data).is_file():
+        faults.append(source.error(["engine", "fake", "data"], f"there is no file {folder / data}"))
+    for i, name in enumerate(file.models):
+        try:
+            models[name] = model_of(file, name, catalogue, folder)
+        except InputError as error:
+            faults.append(source.error(["models", i], str(error)))
+    return models, faults
+
+
+def _about_energy(file: StudyFile, source: Source) -> list[str]:
+    """Joules of an endpoint that someone else runs cannot be had, so nothing may depend on them."""
+    why = "the energy of a server that someone else runs is unavailable"
+    said = "objectives" in file.model_fields_set
+    without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if not name.startswith("energy"))
+    remedy = "leave it out, or serve the model here" if said else f"give objectives without it: {{{without}}}"
+    wanted = [("objectives", name, remedy) for name in file.objectives]
+    wanted += [("constraints", name, "leave it out, or serve the model here") for name in file.constraints]
+    return [source.error([key, name], f"{why}: {what}") for key, name, what in wanted if name.startswith("energy")]
+
+
+def _task(file: StudyFile, source: Source, folder: Path) -> tuple[Task | None, list[str]]:
     part = file.task
+    faults: list[str] = []
+    chosen: Scorer | None = None
+    parts: tuple[list[Example], list[Example], list[Example]] | None = None
     try:
         chosen = scorer(part.scorer, folder=folder)
     except InputError as error:
-        raise InputError(source.error(["task", "scorer"], str(error))) from error
+        inside = list(part.scorer) if isinstance(part.scorer, dict) else []
+        faults.append(source.error(["task", "scorer", *inside], str(error)))
     data = folder / part.data
-    examples = load_examples(data, fields=part.fields)
     try:
-        shots, search, confirm = split(examples, confirm=part.confirm, shots=part.shots, seed=file.seed)
+        examples = load_examples(data, fields=part.fields)
     except InputError as error:
-        raise InputError(source.error(["task"], str(error))) from error
-    return Task(
+        faults.append(str(error))
+    else:
+        try:
+            parts = split(examples, confirm=part.confirm, shots=part.shots, seed=file.seed)
+        except InputError as error:
+            faults.append(source.error(["task"], str(error)))
+    if chosen is None or parts is None:
+        return None, faults
+    shots, search, confirm = parts
+    task = Task(
         name=file.name,
         shots=tuple(shots),
         search=tuple(search),
@@ -135,3 +173,4 @@ def _task(file: StudyFile, source: Source, folder: Path) -> Task:
         extract=part.extract,
         data_sha256=hashlib.sha256(data.read_bytes()).hexdigest(),
     )
+    return task, faults

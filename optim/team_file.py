@@ -24,7 +24,7 @@ from orkester.serving.energy import UnavailableMeter
 from .back_end import open_pool, shots_as_messages
 from .results import Results, TeamResult
 from .study import Study
-from .study_file import EngineOptionsPart, ExternalPart, FakePart
+from .study_file import EngineOptionsPart, EngineSpec
 
 SCHEMA = 1
 
@@ -40,7 +40,7 @@ class TeamFile(BaseModel):
     topology: str
     knobs: dict[str, KnobValue]
     models: dict[str, dict[str, Any]]
-    engine: str | ExternalPart | FakePart
+    engine: EngineSpec
     engine_options: EngineOptionsPart
     concurrency: int
     deadline_s: float
@@ -160,7 +160,13 @@ def load_team(path: str | Path) -> SavedTeam:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path}: this is not a team file: {where}: {first['msg']}") from error
-    return SavedTeam(team=Team(file.topology, file.knobs).check(), file=file)
+    try:
+        team = Team(file.topology, file.knobs).check()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if absent := [name for name in team.models if name not in file.models]:
+        raise InputError(f"{path}: the team wants the model {absent[0]!r}, which is not among its models")
+    return SavedTeam(team=team, file=file)
 
 
 def _plain(model: Model) -> dict[str, Any]:

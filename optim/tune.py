@@ -101,7 +101,8 @@ def tune(
         raise ModelError(f"the weights of {names} are not here; fetch them: orkester models pull {names}")
     directory = RunDirectory(Path(run) if run is not None else Path("runs") / study.name)
     with directory:
-        directory.begin(study.identity(), {"name": study.name, "machine": machine.facts(), "seed": study.file.seed})
+        facts = {"name": study.name, "sizes": study.sizes, "machine": machine.facts()}
+        directory.begin(study.identity(), facts)
         with BlockLog(directory.blocks) as log:
             sampling = _sampling(study, directory)
             if log.all_blocks():
@@ -204,7 +205,7 @@ def _sampling(study: Study, directory: RunDirectory) -> Sampling:
 def _write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
     from .report import write_report
 
-    found = results(log.records(), study.file.objectives, study.file.constraints)
+    found = results(log.records(), study.file.objectives, study.file.constraints, study.sizes)
     for old in directory.teams.glob("*.json") if directory.teams.exists() else ():
         old.unlink()
     for result in found.front:
@@ -233,7 +234,7 @@ def open_run(path: str | Path) -> Run:
     records = read_records(directory.blocks)
     asked = manifest["study"]
     objectives: Mapping[str, Direction] = asked["objectives"]
-    found = results(records, objectives, asked["constraints"])
+    found = results(records, objectives, asked["constraints"], manifest["sizes"])
     return Run(path=directory.path, name=str(manifest["name"]), manifest=manifest, results=found, blocks=records.blocks)
 
 

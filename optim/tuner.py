@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orkester.errors import EngineError
+from orkester.errors import EngineLost
 from orkester.evals.block import Block, Phase
 from orkester.evals.measurement import Measurement, measure
 from orkester.evals.records import BlockLog, TeamFailure
@@ -93,7 +93,10 @@ class Tuner:
     # -- search ---------------------------------------------------------------------------------------------------
 
     async def _search(self) -> None:
-        while not (reason := self._search_is_over()):
+        while True:
+            reason = self._search_is_over()
+            if reason and self._known() <= self.sampling.told_teams:
+                break
             asked = self.sampling.ask()
             if asked is None:
                 reason = "every team of the space is measured"
@@ -101,6 +104,9 @@ class Tuner:
             trial, team = asked
             number = self.sampling.told
             known = team.id in self._known()  # then Optuna is told what is known: nothing is run twice
+            if reason and not known:
+                self.sampling.drop(trial)
+                break
             attributes = {names.TEAM_ID: team.id, names.TEAM_TOPOLOGY: team.topology}
             with self.traces.trial(number, attributes) as span:
                 result = await self._measure_in_search(team, number)
@@ -157,35 +163,35 @@ class Tuner:
                         break
                     if index >= len(blocks):
                         await self._run_block(team, examples, "search", index, number)
-            except EngineError as error:
-                self.log.append(
-                    TeamFailure(
-                        team=team.id,
-                        topology=team.topology,
-                        knobs=dict(team.knobs),
-                        reason=str(error),
-                        trial=number,
-                    )
-                )
+            except EngineLost as error:
+                self._give_up(team, number, str(error))
         return next(result for result in self._results().teams if result.team.id == team.id)
 
     # -- confirmation ---------------------------------------------------------------------------------------------
 
     async def _confirm(self) -> None:
-        members = self._results().front
+        """Until every front member is confirmed: one that fails here makes room for others."""
         parts = self._parts("confirm")
-        for number, member in enumerate(members, start=1):
-            if len(self.log.blocks(member.team.id, "confirm")) >= len(parts):
-                continue
-            self.observer(
-                TeamStarted(team=member.team, phase="confirm", number=number, of=len(members), blocks=len(parts))
-            )
-            for index, examples in enumerate(parts):
-                if index >= len(self.log.blocks(member.team.id, "confirm")):
-                    await self._run_block(member.team, examples, "confirm", index, None)
+        while True:
+            members = self._results().front
+            waiting = [m for m in members if len(self.log.blocks(m.team.id, "confirm")) < len(parts)]
+            if not waiting:
+                return
+            team, number = waiting[0].team, len(members) - len(waiting) + 1
+            self.observer(TeamStarted(team=team, phase="confirm", number=number, of=len(members), blocks=len(parts)))
+            try:
+                for index in range(len(self.log.blocks(team.id, "confirm")), len(parts)):
+                    await self._run_block(team, parts[index], "confirm", index, None)
+            except EngineLost as error:
+                self._give_up(team, waiting[0].trial, f"in confirmation: {error}")
             found = self._results()
-            result = next(r for r in found.teams if r.team.id == member.team.id)
+            result = next(r for r in found.teams if r.team.id == team.id)
             self.observer(TeamMeasured(result=result, results=found, phase="confirm"))
+
+    def _give_up(self, team: Team, trial: int, reason: str) -> None:
+        self.log.append(
+            TeamFailure(team=team.id, topology=team.topology, knobs=dict(team.knobs), reason=reason, trial=trial)
+        )
 
     # -- blocks ---------------------------------------------------------------------------------------------------
 
@@ -203,13 +209,15 @@ class Tuner:
                 progress=lambda done: self._progress(team, phase, index, done, len(examples)),
             )
             dead = self.pool.dead(team.models)
+            if any(call.failure == "connection" for example in block.examples for call in example.calls):
+                await self.pool.check_elsewhere(team.models)
             if not dead:
                 self.log.append(block)
                 self._new_s += self.clock() - begun
                 self._new_examples += len(examples)
                 return
             self.observer(BlockRerun(team=team, block=index, reason=f"the engine of {', '.join(dead)} died"))
-        raise EngineError(
+        raise EngineLost(
             f"the engine of {', '.join(dead)} died {MAX_RERUNS + 1} times in block {index} of {team.id}"
             f"{self.pool.last_words(dead[0])}"
         )
@@ -270,7 +278,8 @@ class Tuner:
         size = len(records.blocks) + len(records.failures)
         if self._last is None or self._last[0] != size:
             file = self.study.file
-            self._last = (size, results(records, file.objectives, file.constraints, measured=self._measured))
+            sizes = self.study.sizes
+            self._last = (size, results(records, file.objectives, file.constraints, sizes, measured=self._measured))
         return self._last[1]
 
     def _measured(self, blocks: Sequence[Block]) -> Measurement:

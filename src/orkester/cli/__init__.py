@@ -23,7 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Finds the smallest team of agents that plays your task well: quality, latency and energy, measured.",
+    help="Finds the smallest team of agents that plays your task well: quality, latency and energy, measured.\n\n"
+    "Example: `orkester tune examples/arithmetic.yaml`",
 )
 app.command()(tune)
 app.command()(report)
@@ -60,4 +61,7 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:  # a full disk, a folder without permission: what it says is for the user
+        print(f"orkester: {error}", file=sys.stderr)
         sys.exit(1)

@@ -8,7 +8,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The models a study can name, and their weights.")
+from .results import LOG_WIDTH
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The models a study can name, and their weights.\n\nExample: `orkester models list`",
+)
 
 
 @app.command("list")
@@ -46,7 +51,7 @@ def list_models() -> None:
             model.source.split("#")[0],
         )
     console = Console(highlight=False)
-    (console if console.is_terminal else Console(highlight=False, width=160)).print(table)
+    (console if console.is_terminal else Console(highlight=False, width=LOG_WIDTH)).print(table)
 
 
 @app.command()

@@ -96,7 +96,7 @@ def sentence(event: Event) -> str:
     match event:
         case Resumed(teams=teams, blocks=blocks, lost=lost):
             cut = "; the block that was cut off is run again" if lost else ""
-            said = f"resumed: {teams} teams and {blocks} blocks are there already{cut}"
+            said = f"resumed: {_count(teams, 'team')} and {_count(blocks, 'block')} are there already{cut}"
         case EnginesStarting(models=models):
             said = f"starting {', '.join(models)}"
         case EnginesReady(models=models, seconds=seconds):
@@ -127,6 +127,10 @@ def _outcome(result: TeamResult, found: Results, phase: str) -> str:
     return ", ".join(
         f"{name} {measurement.estimates[name].value:.3g}" for name in found.objectives if name in measurement.estimates
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _duration(seconds: float) -> str:

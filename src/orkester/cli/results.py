@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from orkester.evals.measurement import Estimate, Measurement
     from orkester.optim.results import Results
 
+#: Columns where there is no terminal: enough that nothing is cut or broken in a log.
+LOG_WIDTH = 250
+
 RunArgument = Annotated[Path, typer.Argument(help="Run directory.", metavar="RUN")]
 
 
@@ -51,7 +54,7 @@ def print_front(run: Run) -> None:
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=160)
+        console = Console(highlight=False, width=LOG_WIDTH)
     found = run.results
     if not found.front:
         reasons = {result.infeasible for result in found.teams if result.infeasible}

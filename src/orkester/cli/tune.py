@@ -7,6 +7,14 @@ from typing import Annotated
 
 import typer
 
+from orkester.errors import OrkesterError
+
+
+class _Stopped(OrkesterError):
+    """Interrupted; Typer ends with the right code by itself, but says nothing."""
+
+    exit_code = 130
+
 
 def tune(
     study: Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY.yaml")],
@@ -27,7 +35,12 @@ def tune(
 
     asked = orkester.load_study(study)
     directory = run or Path("runs") / asked.name
-    with progress(asked, directory) as observer:
-        found = orkester.tune(asked, directory, observer=observer)
+    try:
+        with progress(asked, directory) as observer:
+            found = orkester.tune(asked, directory, observer=observer)
+    except KeyboardInterrupt as error:
+        raise _Stopped(f"{str(error) or 'interrupted'}; the same command goes on from there") from error
     print_front(found)
     typer.echo(f"Report: {found.report}")
+    if not found.results.front:
+        raise typer.Exit(1)

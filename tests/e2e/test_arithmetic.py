@@ -1,0 +1,138 @@
+"""The real engine on real weights: the smallest model of the repository's own family."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import ROOT, quick_folder, write_study
+
+import orkester
+from orkester.errors import EngineError
+
+MODEL = "arithmetic-80k"
+
+
+def arithmetic(folder: Path, **changes: object) -> Path:
+    """A study of one real model on the example's data."""
+    path = write_study(
+        folder,
+        **{
+            "name": "arithmetic",
+            "task": {"data": "sums.jsonl", "scorer": "numeric", "confirm": 0.5, "max_tokens": 8},
+            "models": [MODEL],
+            "engine": "llamacpp",
+            "engine_options": {"context_tokens": 256, "threads": 1},
+            "search": {"single": {"model": "any"}, "vote": {"agents": [2, 3], "model": "any", "temperature": 0.5}},
+            "objectives": {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"},
+            "measure": {"examples": 8, "block": 4, "concurrency": 2, "deadline_s": 60},
+            "budget": {"trials": 3},
+            **changes,
+        },
+    )
+    rows = (ROOT / "examples" / "arithmetic.jsonl").read_text().splitlines()[:16]
+    (folder / "sums.jsonl").write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[orkester.Run]:
+    with quick_folder() as folder:
+        yield orkester.tune(arithmetic(folder / "study"), folder / "run")
+
+
+def test_a_study_on_llama_cpp_ends_with_a_confirmed_front(run: orkester.Run) -> None:
+    assert len(run.results.teams) == 3
+    assert run.results.front
+    for result in run.results.teams:
+        assert result.infeasible == ""
+        assert result.search is not None
+        assert result.search.failures == {}
+        assert result.search.examples == 8
+    for result in run.results.front:
+        assert result.confirmed is not None
+        assert result.confirmed.examples == 8
+    assert run.report.is_file()
+
+
+def test_the_answers_are_numbers_and_some_are_right(run: orkester.Run) -> None:
+    answers = [example.answer for block in run.blocks for example in block.examples]
+    assert all(answer is not None and answer.lstrip("-").isdigit() for answer in answers)
+    assert any(example.score == 1 for block in run.blocks for example in block.examples)
+
+
+def test_one_team_is_measured_in_memory_without_a_run(run: orkester.Run, quick_path: Path) -> None:
+    single = next(result.team for result in run.results.teams if result.team.topology == "single")
+    study = arithmetic(quick_path)
+    before = sorted(quick_path.rglob("*"))
+    found = orkester.evaluate(study, single, confirm=True)
+    assert (found.team, found.phase, found.examples, found.blocks) == (single.id, "confirm", 8, 2)
+    assert found.failures == {}
+    assert found.energy_method == "estimate"
+    assert found.estimates["energy_j"].value > 0
+    assert sorted(quick_path.rglob("*")) == before
+
+
+def test_the_energy_is_an_estimate_of_what_engine_and_orkester_used(run: orkester.Run) -> None:
+    for block in run.blocks:
+        assert block.energy_method == "estimate"
+        assert set(block.energy_assumptions) >= {
+            "active_w_per_core",
+            "low_w_per_core",
+            "high_w_per_core",
+            "not_included",
+        }
+        assert block.energy_j is not None
+        assert set(block.energy_j) == {"orkester", f"engine:{MODEL}"}
+        assert all(joules > 0 for joules in block.energy_j.values())
+    for result in run.results.teams:
+        assert result.search is not None
+        assert result.search.estimates["energy_j"].value > 0
+        shares = [share.energy_j or 0.0 for share in result.agents]
+        assert sum(shares) + (result.residual_j or 0.0) == pytest.approx(result.search.estimates["energy_j"].value)
+
+
+def test_tokens_are_counted_by_the_engine(run: orkester.Run) -> None:
+    calls = [call for block in run.blocks for example in block.examples for call in example.calls]
+    assert all(call.input_tokens and call.output_tokens and call.output_tokens <= 8 for call in calls)
+    facts = run.blocks[0].engines[MODEL]
+    assert facts["engine"] == "llamacpp"
+    assert facts["weights"] == f"{MODEL}.gguf"
+
+
+def test_a_trace_is_written_for_every_example(run: orkester.Run) -> None:
+    spans = [
+        span
+        for path in (run.path / "traces").glob("*.jsonl")
+        for line in path.read_text().splitlines()
+        for resource in json.loads(line)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
+    names = [span["name"] for span in spans]
+    examples = sum(len(block.examples) for block in run.blocks)
+    calls = sum(len(example.calls) for block in run.blocks for example in block.examples)
+    assert sum(name.startswith("example ") for name in names) == examples
+    assert names.count(f"chat {MODEL}") == calls
+    assert names.count("study arithmetic") == 1
+    assert sum(name.startswith("trial ") for name in names) >= 3
+
+
+def test_the_winner_answers_a_question_on_engines_of_its_own(run: orkester.Run) -> None:
+    winner = run.results.front[0]
+    saved = orkester.load_team(run.path / "teams" / f"{winner.team.id}.json")
+    assert saved.team == winner.team
+    assert saved.run("What is 12 + 34?").lstrip("-").isdigit()
+
+
+def test_weights_that_are_none_end_a_study_with_the_engines_last_words(quick_path: Path) -> None:
+    (quick_path / "broken.gguf").write_bytes(b"GGUF, but not really" * 100)
+    study = arithmetic(quick_path / "study", models=["../broken.gguf"], search={"single": {}})
+    with pytest.raises(EngineError) as raised:
+        orkester.tune(study, quick_path / "run")
+    message = str(raised.value)
+    assert raised.value.exit_code == 1
+    assert "ended while starting" in message
+    assert "failed to load model" in message
+    assert f"the whole log: {quick_path / 'run' / 'logs'}" in message
+    assert len(message.splitlines()) <= 24

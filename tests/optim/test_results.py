@@ -1,0 +1,149 @@
+"""Results, put together from blocks made by hand."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from blocks import block, call, result
+
+from orkester.errors import OrkesterError
+from orkester.evals.block import Block, Phase
+from orkester.evals.records import Records, TeamFailure
+from orkester.graphs import Team
+from orkester.optim.results import Results, TeamResult, results, violation
+
+OBJECTIVES: Mapping[str, Any] = {"quality": "maximize", "calls": "minimize"}
+SIZES: Mapping[Phase, int] = {"search": 4, "confirm": 2}
+
+
+def team(agents: int) -> Team:
+    return Team("vote", {"agents": agents, "model": "small", "temperature": 0.7})
+
+
+def measured(agents: int, right: int, *, phase: Phase = "search", examples: int = 4, **changes: Any) -> Block:
+    """A block of a vote of so many agents, of whose answers so many are right."""
+    made = tuple(result(i, score=float(i < right), calls=(call(),) * agents) for i in range(examples))
+    who = team(agents)
+    return block(team=who.id, knobs=dict(who.knobs), phase=phase, trial=agents, examples=made, **changes)
+
+
+def together(*blocks: Block, failures: Sequence[TeamFailure] = (), **changes: Any) -> Results:
+    asked = {"objectives": OBJECTIVES, "constraints": {}, "sizes": SIZES, **changes}
+    return results(Records(blocks=blocks, failures=failures), **asked)
+
+
+def by_agents(found: Results) -> dict[int, TeamResult]:
+    return {int(entry.team.knobs["agents"]): entry for entry in found.teams}
+
+
+def test_the_front_is_what_no_other_team_beats_best_first() -> None:
+    found = together(measured(1, 1), measured(2, 3), measured(3, 2), measured(4, 4))
+    assert [entry.team.knobs["agents"] for entry in found.front] == [4, 2, 1]
+    assert not by_agents(found)[3].on_front
+    assert [entry.trial for entry in found.teams] == [1, 2, 3, 4]
+
+
+def test_the_best_in_an_objective_to_be_small_comes_first() -> None:
+    found = together(measured(4, 4), measured(1, 1), objectives={"calls": "minimize", "quality": "maximize"})
+    assert [entry.team.knobs["agents"] for entry in found.front] == [1, 4]
+
+
+def test_a_part_of_a_measurement_is_on_no_front_and_keeps_nobody_off() -> None:
+    found = together(measured(1, 2, examples=2), measured(2, 1))
+    assert not by_agents(found)[1].whole
+    assert [entry.team.knobs["agents"] for entry in found.front] == [2]
+
+
+def test_failures_are_infeasible_unless_the_study_allows_them() -> None:
+    failed = result(0, answer=None, score=0.0, failure="http 400", calls=(call(failure="http 400"),))
+    late = result(1, answer=None, score=0.0, failure="deadline")
+    bad = block(team=team(3).id, trial=0, examples=(failed, late, result(2), result(3)))
+    found = together(bad, measured(1, 1))
+    assert by_agents(found)[3].infeasible == "failure_rate is 0.5, not <= 0 (1 × http 400, 1 × deadline)"
+    assert [entry.team.knobs["agents"] for entry in found.front] == [1]
+    allowed = together(bad, measured(1, 1), constraints={"failure_rate": "<= 0.5"})
+    assert by_agents(allowed)[3].infeasible == ""
+    assert allowed.constraints == {"failure_rate": "<= 0.5"}
+
+
+@pytest.mark.parametrize(
+    ("constraints", "reason"),
+    [
+        ({"calls": "<= 2"}, "calls is 3, not <= 2"),
+        ({"quality": ">= 0.9"}, "quality is 0.75, not >= 0.9"),
+        ({"calls": "<= 3", "quality": ">= 0.75"}, ""),
+        ({"energy_j_per_success": "<= 0.01"}, "energy_j_per_success is 1.33, not <= 0.01"),
+    ],
+)
+def test_a_violated_constraint_is_the_reason(constraints: dict[str, str], reason: str) -> None:
+    found = together(measured(3, 3), constraints=constraints)
+    assert found.teams[0].infeasible == reason
+    assert bool(found.front) == (not reason)
+
+
+def test_what_could_not_be_measured_is_infeasible_by_name() -> None:
+    gone = {"energy_j": None, "energy_method": "unavailable"}
+    limited = together(measured(1, 1, **gone), constraints={"energy_j": "<= 3"})
+    assert limited.teams[0].infeasible == "energy_j could not be measured"
+    wanted = together(measured(1, 1, **gone), objectives={**OBJECTIVES, "energy_j": "minimize"})
+    assert wanted.teams[0].infeasible == "energy_j could not be measured"
+    assert together(measured(1, 1, **gone)).front
+
+
+def test_a_team_that_was_given_up_is_infeasible_with_what_is_known_of_it() -> None:
+    gone = TeamFailure(
+        team=team(2).id, topology="vote", knobs=team(2).knobs, reason="the engine of small died 4 times", trial=2
+    )
+    found = together(measured(1, 1), failures=[gone])
+    assert by_agents(found)[2].infeasible == "the engine of small died 4 times"
+    assert by_agents(found)[2].search is None
+    assert by_agents(found)[2].as_json(OBJECTIVES)["objectives"] is None
+    assert [entry.team.knobs["agents"] for entry in found.front] == [1]
+
+
+def test_a_constraint_counts_in_confirmation_once_that_is_whole() -> None:
+    def confirmed(right: int, examples: int) -> Results:
+        return together(
+            measured(1, 4),
+            measured(1, right, phase="confirm", examples=examples),
+            measured(2, 4),
+            constraints={"quality": ">= 0.5"},
+        )
+
+    assert by_agents(confirmed(0, 1))[1].infeasible == ""
+    broken = confirmed(0, 2)
+    assert by_agents(broken)[1].infeasible == "in confirmation: quality is 0, not >= 0.5"
+    assert [entry.team.knobs["agents"] for entry in broken.front] == [2]  # it makes room for the next best
+    assert by_agents(confirmed(1, 2))[1].on_front
+
+
+def test_confirmation_does_not_change_who_is_on_the_front_otherwise() -> None:
+    found = together(measured(1, 3), measured(1, 0, phase="confirm", examples=2), measured(2, 2))
+    assert [entry.team.knobs["agents"] for entry in found.front] == [1]
+    estimates = found.front[0].as_json(OBJECTIVES)
+    assert estimates["objectives"]["quality"]["value"] == 0.75
+    assert estimates["confirmed"]["quality"] == {
+        "value": 0.0,
+        "low": 0.0,
+        "high": pytest.approx(0.658, abs=1e-3),
+        "n": 2,
+    }
+
+
+def test_joules_of_different_methods_are_never_compared() -> None:
+    mixed = measured(1, 1), measured(2, 2, energy_method="nvml")
+    with pytest.raises(OrkesterError, match=r"different methods \(estimate, nvml\)"):
+        together(*mixed, objectives={"quality": "maximize", "energy_j": "minimize"})
+    assert together(*mixed).front  # they are not: energy is no objective here
+
+
+def test_reruns_of_all_phases_are_counted() -> None:
+    found = together(measured(1, 4, reruns=1), measured(1, 2, phase="confirm", examples=2, reruns=2))
+    assert found.teams[0].reruns == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "beyond"), [(3.0, "<= 2", 1.0), (2.0, "<= 2", 0.0), (0.5, ">= 0.75", 0.25), (1.0, ">= .5", -0.5)]
+)
+def test_a_violation_is_how_far_a_value_is_beyond_its_limit(value: float, limit: str, beyond: float) -> None:
+    assert violation(value, limit) == beyond
