@@ -226,6 +226,14 @@ def _quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
+def storage_errors() -> tuple[type[Exception], ...]:
+    """What Optuna's database raises when it cannot be read or written."""
+    import optuna
+    import sqlalchemy.exc
+
+    return optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError
+
+
 def _nth_value(i: int) -> Callable[[optuna.trial.FrozenTrial], float]:
     return lambda trial: float(trial.values[i])
 

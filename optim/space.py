@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orkester.graphs import Between, Knob, KnobValue, OneOf, OneOfModels, Team, topologies, topology
 
-from .study_file import KnobSpec, Source, StudyFile, nearest
+from .source import Source, nearest
+from .study_file import KnobSpec, StudyFile
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

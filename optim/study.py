@@ -15,8 +15,9 @@ from orkester.evals.task import Example, Task, load_examples, split
 from orkester.serving.catalogue import Catalogue, Model
 
 from .back_end import model_of
+from .source import Source, listed, short
 from .space import Space, space_of
-from .study_file import ExternalPart, FakePart, Source, StudyFile, listed, read_study_file
+from .study_file import ExternalPart, FakePart, StudyFile, read_study_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +160,8 @@ def _task(file: StudyFile, source: Source, folder: Path) -> tuple[Task | None, l
             parts = split(examples, confirm=part.confirm, shots=part.shots, seed=file.seed)
         except InputError as error:
             faults.append(source.error(["task"], str(error)))
+        if chosen is not None and (unscorable := _unscorable(chosen, examples)):
+            faults.append(source.error(["task", "scorer"], unscorable))
     if chosen is None or parts is None:
         return None, faults
     shots, search, confirm = parts
@@ -174,3 +177,12 @@ def _task(file: StudyFile, source: Source, folder: Path) -> tuple[Task | None, l
         data_sha256=hashlib.sha256(data.read_bytes()).hexdigest(),
     )
     return task, faults
+
+
+def _unscorable(chosen: Scorer, examples: Sequence[Example]) -> str:
+    """An example whose right answer the scorer gives no point: every team would fail it."""
+    for example in examples if chosen.version != "own" else ():
+        right = str(example.expected[0] if isinstance(example.expected, list) else example.expected)
+        if chosen.score(right, example.expected) == 0:
+            return f"{chosen.name} gives no point to {short(right)}, which the example {example.id!r} says is right"
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import tempfile
 import threading
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orkester.errors import InputError, ModelError
+from orkester.errors import InputError, ModelError, OrkesterError
 from orkester.evals.block import Block
 from orkester.evals.measurement import Measurement, measure
 from orkester.evals.records import BlockLog, read_records
@@ -28,11 +29,14 @@ from .back_end import meter_for, missing_weights, open_pool, shots_as_messages
 from .events import Observer, Resumed, silent
 from .results import Results, results
 from .run_directory import RunDirectory
-from .sampling import Sampling, importances
+from .sampling import Sampling, importances, storage_errors
 from .study import Study, load_study
 from .study_file import Direction
 from .team_file import write_team
 from .tuner import Interrupted, Tuner
+
+_DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+_GO_ON = "Make room and run the same command again: it goes on from the last block on disk"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +95,7 @@ def tune(
     Raises:
         InputError: the study or the run directory cannot be used.
         ModelError: weights are absent; ``orkester models pull`` fetches them.
+        OrkesterError: the run directory can no longer be written (disk full, say); the same call goes on from there.
         KeyboardInterrupt: after Ctrl-C, once the block under way is on disk; a second Ctrl-C loses that block.
     """
     if not isinstance(study, Study):
@@ -100,7 +105,7 @@ def tune(
         names = " ".join(model.name for model in absent)
         raise ModelError(f"the weights of {names} are not here; fetch them: orkester models pull {names}")
     directory = RunDirectory(Path(run) if run is not None else Path("runs") / study.name)
-    with directory:
+    with directory, _on_disk(directory):
         facts = {"name": study.name, "sizes": study.sizes, "machine": machine.facts()}
         directory.begin(study.identity(), facts)
         with BlockLog(directory.blocks) as log:
@@ -114,6 +119,22 @@ def tune(
                 if log.all_blocks():
                     _write_outcome(study, directory, log)
     return open_run(directory.path)
+
+
+@contextmanager
+def _on_disk(directory: RunDirectory) -> Iterator[None]:
+    """Says what to do about a disk that is full, and about a damaged database."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_FAULTS:
+            raise
+        where = error.filename or directory.path
+        raise OrkesterError(f"{where}: cannot be written: {error.strerror}. {_GO_ON}") from error
+    except storage_errors() as error:
+        said = str(getattr(error.__cause__ or error, "orig", error)).splitlines()[0]
+        remedy = "If it is damaged, remove it: it is made again from the blocks" if "disk" not in said else _GO_ON
+        raise OrkesterError(f"{directory.database}: cannot be used: {said}. {remedy}") from error
 
 
 async def _tune(

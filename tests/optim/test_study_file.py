@@ -15,8 +15,9 @@ from support import STUDY, merged, write_study
 import orkester
 from orkester.errors import InputError
 from orkester.evals.objectives import OBJECTIVES
+from orkester.optim.source import listed
 from orkester.optim.space import space_of
-from orkester.optim.study_file import StudyFile, limit, listed, read_study_file
+from orkester.optim.study_file import StudyFile, limit, read_study_file
 
 #: What a user must never have to read.
 _JARGON = re.compile(
@@ -211,6 +212,12 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
     ),
     ({"engine": 3}, "engine", "engine:", ["takes auto, llamacpp, vllm", "base_url", "but got 3"]),
     ({"engine": {"base_url": "127.0.0.1:8000"}}, "engine.base_url", "base_url:", ["such as http://127.0.0.1:8000/v1"]),
+    (
+        {"engine": {"base_url": "http://me:secret@x/v1"}},
+        "engine.base_url",
+        "base_url:",
+        ["name a variable with api_key_env"],
+    ),
     ({"engine": {"base_url": "http://[::1/v1"}}, "engine.base_url", "base_url:", ["such as http://127.0.0.1:8000/v1"]),
     (
         {"engine": {"base_url": "http://x/v1", "api_key": "k"}},
@@ -357,6 +364,15 @@ def test_all_faults_of_the_meaning_are_shown_at_once(tmp_path: Path) -> None:
     assert len(message.splitlines()) == 6
     for text in ("'vot'", "'temp'", "'arithmetic'", "'exat'", "absent.jsonl: there is no such data file", "'smol'"):
         assert text in message
+
+
+def test_a_scorer_that_cannot_read_the_right_answers_is_refused(tmp_path: Path) -> None:
+    path = write_study(tmp_path, task={"scorer": "numeric"})
+    data = tmp_path / "data.jsonl"
+    data.write_text(data.read_text().replace('"answer": "14"', '"answer": "fourteen"'))
+    message = refusal(path)
+    assert f"{path}:{line_of(path, 'scorer: numeric')}: task.scorer:" in message
+    assert "numeric gives no point to 'fourteen', which the example 'q7' says is right" in message
 
 
 def test_many_faults_still_fit_a_screen(tmp_path: Path) -> None:
