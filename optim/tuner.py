@@ -123,7 +123,8 @@ class Tuner:
         known = self._known()
         if len(known) >= budget.trials:
             return f"{budget.trials} teams are measured"
-        if budget.minutes is not None and self._searched_s() >= budget.minutes * 60:
+        # Of whole teams alone: one that was cut off half-way is finished, as it would have been without the cut.
+        if budget.minutes is not None and self._searched_s(known) >= budget.minutes * 60:
             return f"{budget.minutes:g} minutes are spent"
         return ""
 
@@ -263,14 +264,15 @@ class Tuner:
         teams = max(0, min(budget.trials, len(self.study.space)) - len(self._known()))
         search_s = teams * len(self.study.search_examples) * pace
         if budget.minutes is not None:
-            search_s = min(search_s, max(0.0, budget.minutes * 60 - self._searched_s()))
+            search_s = min(search_s, max(0.0, budget.minutes * 60 - self._searched_s(self._known())))
         confirmed = sum(block.phase == "confirm" for block in self.log.all_blocks())
         members = max(1, len(self._results().front))
         blocks = max(0, members * math.ceil(len(self.study.task.confirm) / self.study.file.measure.block) - confirmed)
         return search_s + blocks * self.study.file.measure.block * pace
 
-    def _searched_s(self) -> float:
-        return sum(block.wall_s for block in self.log.all_blocks() if block.phase == "search")
+    def _searched_s(self, teams: set[str]) -> float:
+        blocks = (block for block in self.log.all_blocks() if block.phase == "search")
+        return sum(block.wall_s for block in blocks if block.team in teams)
 
     def _results(self) -> Results:
         # Asked for at every progress event: put together again only when a record has come.

@@ -165,6 +165,18 @@ def test_the_budget_in_minutes_counts_measuring_over_all_resumes(quick_path: Pat
     assert again.blocks == first.blocks
 
 
+def test_a_team_cut_off_half_way_is_finished_though_the_minutes_are_spent(quick_path: Path) -> None:
+    path = write_study(quick_path / "study", search=SEARCH, budget={"trials": 20, "minutes": 1e-6})
+    whole = orkester.tune(path, quick_path / "whole")
+    cut = quick_path / "cut"
+    cut.mkdir()
+    (cut / "study.yaml").write_bytes((quick_path / "whole" / "study.yaml").read_bytes())
+    (first, *_) = (quick_path / "whole" / "blocks.jsonl").read_bytes().splitlines(keepends=True)
+    (cut / "blocks.jsonl").write_bytes(first)
+    resumed = orkester.tune(path, cut)
+    assert [(b.team, b.phase, b.index) for b in resumed.blocks] == [(b.team, b.phase, b.index) for b in whole.blocks]
+
+
 def test_a_member_that_breaks_a_constraint_in_confirmation_makes_room_for_others(quick_path: Path) -> None:
     def study(folder: str, **changes: object) -> Path:
         return write_study(quick_path / folder, search=SEARCH, budget={"trials": 20}, **changes)
