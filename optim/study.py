@@ -15,7 +15,7 @@ from orkester.evals.task import Example, Task, load_examples, split
 from orkester.serving.catalogue import Catalogue, Model
 
 from .back_end import model_of
-from .source import Source, listed, short
+from .source import Source, listed, nearest, short
 from .space import Space, space_of
 from .study_file import ExternalPart, FakePart, StudyFile, read_study_file
 
@@ -98,7 +98,8 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     if file.task.shots == 0:
         faults += [
             source.error(
-                ["task", "shots"], f"the base model {name} learns a task from examples: set shots to 2 or more"
+                ["task", "shots"],
+                f"{name}, which is not chatted with, learns a task from examples: set shots to 2 or more",
             )
             for name, model in models.items()
             if model.base
@@ -121,9 +122,19 @@ def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path)
         )
     if isinstance(file.engine, FakePart) and (data := file.engine.fake.data) and not (folder / data).is_file():
         faults.append(source.error(["engine", "fake", "data"], f"there is no file {folder / data}"))
+    if file.task.completion and isinstance(file.engine, ExternalPart):
+        faults.append(
+            source.error(["task", "completion"], "how a server that someone else runs prompts is its owner's")
+        )
+    for i, name in enumerate(file.task.completion):
+        if name not in file.models:
+            faults.append(
+                source.error(["task", "completion", i], f"is not a model of the study: {nearest(name, file.models)}")
+            )
     for i, name in enumerate(file.models):
         try:
-            models[name] = model_of(file, name, catalogue, folder)
+            model = model_of(file, name, catalogue, folder)
+            models[name] = model.completing() if name in file.task.completion else model
         except InputError as error:
             faults.append(source.error(["models", i], str(error)))
     return models, faults

@@ -61,6 +61,9 @@ class TaskPart(_Part):
     fields: dict[FieldName, str] = Field({}, description="names of the data's own fields")
     confirm: float = Field(0.3, gt=0, lt=1, description="share of the examples held out for confirmation")
     shots: int = Field(0, ge=0, description="first examples, shown to base models as worked answers and never scored")
+    completion: list[str] = Field(
+        [], description="models asked to go on with the shots instead of being chatted with; base models always are"
+    )
     instruction: str = Field("", description="system message for every agent")
     max_tokens: int = Field(64, ge=1, description="most tokens of one answer")
     extract: str | None = Field(None, description="regular expression with one group: the answer within the text")

@@ -41,10 +41,10 @@ class Catalogue:
     def default(cls) -> Catalogue:
         """The models that come with Orkester; weights in ``$ORKESTER_CACHE``, else the user's cache folder."""
         entries: dict[str, dict[str, Any]] = yaml.safe_load(_ENTRIES.read_text(encoding="utf-8"))
-        models = {
-            name: Model(name=name, **{**entry, "stop": tuple(entry.get("stop", ()))}) for name, entry in entries.items()
-        }
-        return cls(models, cache=cache_folder())
+        models = {name: Model(name=name, **entry) for name, entry in entries.items()}
+        return cls(
+            {name: model.completing() if model.base else model for name, model in models.items()}, cache=cache_folder()
+        )
 
     @property
     def names(self) -> Sequence[str]:

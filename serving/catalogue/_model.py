@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+#: A conversation as questions and answers to go on with, for models that are not chatted with. An answer is one line.
+COMPLETION_TEMPLATE = (
+    "{% for m in messages %}"
+    "{% if m['role'] == 'user' %}Q: {{ m['content'] }}\nA:"
+    "{% elif m['role'] == 'assistant' %} {{ m['content'] }}\n"
+    "{% elif m['role'] == 'system' %}{{ m['content'] }}\n"
+    "{% endif %}{% endfor %}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,3 +41,7 @@ class Model:
     base: bool = False
     chat_template: str = ""
     stop: tuple[str, ...] = ()
+
+    def completing(self) -> Model:
+        """The same weights, asked to go on with worked examples instead of being chatted with."""
+        return replace(self, base=True, chat_template=COMPLETION_TEMPLATE, stop=("\n",))

@@ -278,12 +278,25 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
         ["must not be more than measure.examples (12), but got 13"],
     ),
     ({"measure": {"examples": 16}}, "measure.examples", "examples:", ["asks for 16", "15 are left", "5 held out"]),
+    (
+        {"task": {"shots": 2, "completion": ["smal"]}},
+        "task.completion.0",
+        "smal",
+        ["is not a model of the study: 'smal' (did you mean 'small'?)"],
+    ),
+    (
+        {**ELSEWHERE, "task": {"shots": 2, "completion": ["small"]}},
+        "task.completion",
+        "completion:",
+        ["a server that someone else runs"],
+    ),
+    ({"task": {"completion": ["small"]}}, "task.shots", "task:", ["small, which is not chatted with", "2 or more"]),
     ({"task": {"shots": 19}}, "task", "task:", ["20 examples are too few", "19 are shots"]),
     (
         {**LLAMACPP, "models": ["gemma3-270m"], "task": {"shots": 0}},
         "task.shots",
         "shots:",
-        ["base model gemma3-270m", "2 or more"],
+        ["gemma3-270m, which is not chatted with", "2 or more"],
     ),
     *(
         (
@@ -364,6 +377,15 @@ def test_all_faults_of_the_meaning_are_shown_at_once(tmp_path: Path) -> None:
     assert len(message.splitlines()) == 6
     for text in ("'vot'", "'temp'", "'arithmetic'", "'exat'", "absent.jsonl: there is no such data file", "'smol'"):
         assert text in message
+
+
+def test_a_model_that_completes_is_asked_so_and_the_others_are_chatted_with(tmp_path: Path) -> None:
+    models = orkester.load_study(write_study(tmp_path, task={"shots": 2, "completion": ["small"]})).models
+    assert models["small"].base
+    assert models["small"].stop == ("\n",)
+    assert "Q: {{ m['content'] }}" in models["small"].chat_template
+    assert not models["large"].base
+    assert models["large"].chat_template == ""
 
 
 def test_a_scorer_that_cannot_read_the_right_answers_is_refused(tmp_path: Path) -> None:
