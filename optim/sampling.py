@@ -6,11 +6,13 @@ a run that was killed and resumed asks for the same teams as one that was not.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
@@ -34,7 +36,7 @@ REPEATS = 10
 
 
 class Sampling:
-    """An Optuna study in a SQLite file.
+    """An Optuna study in a SQLite file. Enter it; leaving closes the file.
 
     The first trials go through the topologies once, in the study file's order, so that each has a result before the
     sampler (TPE over the conditional space, grouped by topology) begins to choose.
@@ -64,14 +66,14 @@ class Sampling:
         self._objectives = objectives
         self._constraints = {**DEFAULT_CONSTRAINTS, **constraints}
         self._seed = seed
-        with _quiet():
-            self._study = optuna.create_study(
-                study_name=name,
-                storage=_url(path),
-                directions=list(objectives.values()),
-                load_if_exists=True,
-            )
-            self._study.set_metric_names(list(objectives))
+        with contextlib.ExitStack() as stack:
+            storage = stack.enter_context(_database(path))
+            with _quiet():
+                self._study = optuna.create_study(
+                    study_name=name, storage=storage, directions=list(objectives.values()), load_if_exists=True
+                )
+                self._study.set_metric_names(list(objectives))
+            self._close = stack.pop_all().close
         running = optuna.trial.TrialState.RUNNING
         interrupted = self._study.get_trials(deepcopy=False, states=(running,))
         for left in interrupted:
@@ -79,6 +81,14 @@ class Sampling:
             self._study.tell(left.number, state=optuna.trial.TrialState.FAIL)
         told = [trial for trial in self._study.get_trials(deepcopy=False) if _was_told(trial)]
         self._order = [str(trial.user_attrs["team"]) for trial in told]
+
+    def __enter__(self) -> Sampling:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._close()
 
     @property
     def told(self) -> int:
@@ -189,26 +199,35 @@ def importances(path: Path, name: str, objectives: Sequence[str]) -> Mapping[str
 
     if not path.exists():
         return {}
-    try:
-        study = optuna.load_study(study_name=name, storage=_url(path))
-    except KeyError:  # killed before the study was there
-        return {}
     found: dict[str, Mapping[str, float]] = {}
-    for i, objective in enumerate(objectives):
+    with _database(path) as storage:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                shares = optuna.importance.get_param_importances(study, target=_nth_value(i))
-        except (ValueError, RuntimeError):  # Optuna's way to say: too few trials
-            continue
-        if shares:  # without any trial there are none
-            found[objective] = shares
+            study = optuna.load_study(study_name=name, storage=storage)
+        except KeyError:  # killed before the study was there
+            return {}
+        for i, objective in enumerate(objectives):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    shares = optuna.importance.get_param_importances(study, target=_nth_value(i))
+            except (ValueError, RuntimeError):  # Optuna's way to say: too few trials
+                continue
+            if shares:  # without any trial there are none
+                found[objective] = shares
     return found
 
 
-def _url(path: Path) -> str:
+@contextmanager
+def _database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
+    import optuna
+
     # Quoted, since '?' and '%' mean something in an address and nothing in the name of a file.
-    return f"sqlite:///{quote(str(path))}"
+    storage = optuna.storages.RDBStorage(f"sqlite:///{quote(str(path))}")
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 @contextmanager

@@ -108,8 +108,7 @@ def tune(
     with directory, _on_disk(directory):
         facts = {"name": study.name, "sizes": study.sizes, "machine": machine.facts()}
         directory.begin(study.identity(), facts)
-        with BlockLog(directory.blocks) as log:
-            sampling = _sampling(study, directory)
+        with BlockLog(directory.blocks) as log, _sampling(study, directory) as sampling:
             if log.all_blocks():
                 teams = {block.team for block in log.all_blocks()}
                 observer(Resumed(teams=len(teams), blocks=len(log.all_blocks()), lost=log.torn))
