@@ -215,10 +215,11 @@ def _energy(blocks: Sequence[Block]) -> dict[str, Estimate]:
     low, high = bootstrap_blocks(totals, counts) or (None, None)
     n = sum(counts)
     found = {"energy_j": Estimate(value=sum(totals) / n, low=low, high=high, n=n)}
-    successes = sum(example.score > 0.5 for block in blocks for example in block.examples)
-    if successes:
-        per_success = sum(totals) / successes
-        found["energy_j_per_success"] = Estimate(value=per_success, low=None, high=None, n=n)
+    successes = [sum(example.score > 0.5 for example in block.examples) for block in blocks]
+    if any(successes):
+        # Where a block has none, so may all blocks that are drawn, and the quotient has no upper end.
+        low, high = (bootstrap_blocks(totals, successes) if all(successes) else None) or (None, None)
+        found["energy_j_per_success"] = Estimate(value=sum(totals) / sum(successes), low=low, high=high, n=n)
     return found
 
 

@@ -105,6 +105,16 @@ def test_failures_score_0_count_by_kind_and_at_their_deadline() -> None:
     assert found.estimates["input_tokens"].value == 20 / 4  # what failed was not counted, and is not expected to be
 
 
+def test_joules_per_success_have_an_interval_where_every_block_has_a_success() -> None:
+    right, wrong = result(), result(1, score=0.0)
+    blocks = [block(index=i, examples=(right, wrong)) for i in range(MIN_BLOCKS)]
+    found = measure(blocks).estimates["energy_j_per_success"]
+    assert (found.low, found.high) == bootstrap_blocks([4.0] * MIN_BLOCKS, [1] * MIN_BLOCKS)
+    assert found.value == 4.0
+    without = measure([*blocks, block(index=MIN_BLOCKS, examples=(wrong,))]).estimates["energy_j_per_success"]
+    assert (without.low, without.high) == (None, None)
+
+
 def test_where_everything_failed_there_are_no_tokens_and_no_joules_per_success() -> None:
     found = measure([block(examples=(failed(0), failed(1)))])
     assert found.estimates["quality"].value == 0
