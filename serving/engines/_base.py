@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from orkester.errors import EngineError
+
 from ..catalogue import Model
+
+#: How long an engine may take to start that says nothing else.
+START_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +25,60 @@ class EngineOptions:
         context_tokens: longest prompt plus answer of one request.
         threads: CPU threads for the model; 0 means all but one that this process may use: agents need one too.
         prefix_caching: whether prompts that begin alike share work.
-        start_timeout_s: an engine that is not ready by then has failed.
+        max_num_active_seqs: requests vLLM's scheduler admits at once, at most ``slots``; None for as many as slots.
+        kv_cache_dtype: of the key-value cache, by vLLM's names; ``auto`` is the model's own.
+        quantization: method by vLLM's names; None for what the weights say.
+        tensor_parallel: devices that share each layer.
+        start_timeout_s: an engine that is not ready by then has failed; None for what is usual for the engine.
     """
 
     slots: int = 4
     context_tokens: int = 1024
     threads: int = 0
     prefix_caching: bool = True
-    start_timeout_s: float = 120.0
+    max_num_active_seqs: int | None = None
+    kv_cache_dtype: str = "auto"
+    quantization: str | None = None
+    tensor_parallel: int = 1
+    start_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Memory that an engine needs, as far as can be said before it runs.
+
+    Attributes:
+        device_bytes: on each accelerator it uses; 0 without one.
+        host_bytes: of this machine's memory.
+        asleep_device_bytes: what it keeps on each accelerator while it sleeps; None for an engine that cannot sleep.
+        asleep_host_bytes: of this machine's memory while it sleeps.
+        parts: what ``device_bytes`` (without an accelerator, ``host_bytes``) is made of, by name, for messages.
+    """
+
+    device_bytes: int = 0
+    host_bytes: int = 0
+    asleep_device_bytes: int | None = None
+    asleep_host_bytes: int = 0
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineMetrics:
+    """What an engine says of itself at one moment.
+
+    Attributes:
+        running, waiting: requests being answered, and in its queue.
+        kv_cache_usage: share of the key-value cache in use, 0 to 1.
+        preemptions: requests put back into the queue for want of cache, since it started.
+        prefix_cache_queries, prefix_cache_hits: prompt tokens looked up in, and found in, the prefix cache since then.
+    """
+
+    running: float
+    waiting: float
+    kv_cache_usage: float
+    preemptions: float
+    prefix_cache_queries: float
+    prefix_cache_hits: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +113,25 @@ def loopback(base_url: str) -> bool:
 
 
 class Engine(Protocol):
-    """Serves one model. ``start`` may be called again after ``stop``."""
+    """Serves one model. ``start`` may be called again after ``stop``.
+
+    ``PlainEngine`` has what an engine without tricks answers to all but ``start``, ``stop`` and ``alive``.
+    """
+
+    def footprint(self, model: Model, weights: Path | None, options: EngineOptions) -> Footprint:
+        """Memory it would need.
+
+        Raises:
+            EngineError: that cannot be said, since the weights cannot be read.
+        """
+        ...
 
     async def start(self, model: Model, weights: Path | None, options: EngineOptions, log: Path) -> Endpoint:
         """Start, wait until a one-token probe is answered, and say where it listens.
 
         Args:
             model: what to serve.
-            weights: its file on disk; None for engines that need none here (external, fake).
+            weights: its file or folder on disk; None for engines that need none here (external, fake).
             options: how.
             log: file that takes the engine's output; made if absent.
 
@@ -83,5 +145,66 @@ class Engine(Protocol):
         ...
 
     def alive(self) -> bool:
-        """Whether it could still answer; for an endpoint someone else runs, always true after ``start``."""
+        """Whether its process runs; for an endpoint someone else runs, always true after ``start``."""
         ...
+
+    async def healthy(self) -> bool:
+        """Whether it still answers: a process may live on with a dead or hanging core. Asks the engine."""
+        ...
+
+    async def sleep(self) -> None:
+        """Give the accelerator's memory back, keeping the weights in the host's. Nothing may be under way.
+
+        Raises:
+            EngineError: it cannot, or did not.
+        """
+        ...
+
+    async def wake(self) -> None:
+        """Be ready again after ``sleep``.
+
+        Raises:
+            EngineError: it did not.
+        """
+        ...
+
+    async def reset_prefix_cache(self) -> bool:
+        """Forget the prompts seen so far; whether it did."""
+        ...
+
+    async def metrics(self) -> EngineMetrics | None:
+        """How busy it is; None when it does not say."""
+        ...
+
+
+class PlainEngine:
+    """What an engine answers that has no memory to speak of, does not sleep, and says nothing of itself."""
+
+    def footprint(self, model: Model, weights: Path | None, options: EngineOptions) -> Footprint:
+        """Nothing that counts."""
+        del model, weights, options
+        return Footprint()
+
+    def alive(self) -> bool:
+        """See ``Engine.alive``."""
+        raise NotImplementedError
+
+    async def healthy(self) -> bool:
+        """Whether the process runs."""
+        return self.alive()
+
+    async def sleep(self) -> None:
+        """Never asked of an engine whose footprint says that it cannot."""
+        raise EngineError("this engine cannot sleep")
+
+    async def wake(self) -> None:
+        """See ``sleep``."""
+        raise EngineError("this engine cannot sleep")
+
+    async def reset_prefix_cache(self) -> bool:
+        """It does not."""
+        return False
+
+    async def metrics(self) -> EngineMetrics | None:
+        """None."""
+        return None

@@ -10,10 +10,10 @@ from orkester.errors import InputError
 
 from ..catalogue import Model
 from . import _probe
-from ._base import Endpoint, EngineOptions
+from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, PlainEngine
 
 
-class ExternalEngine:
+class ExternalEngine(PlainEngine):
     """Asks ``base_url``; keeps to the rate and concurrency its owner allows.
 
     Args:
@@ -53,7 +53,7 @@ class ExternalEngine:
         del model, weights, log
         key = api_key(self._endpoint)
         await _probe.one_token(
-            self._endpoint.base_url, self._endpoint.model, key=key, timeout_s=options.start_timeout_s
+            self._endpoint.base_url, self._endpoint.model, key=key, timeout_s=options.start_timeout_s or START_TIMEOUT_S
         )
         return self._endpoint
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from orkester.errors import EngineError
 
 from ..catalogue import Model
-from ._base import Endpoint, EngineOptions
+from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, PlainEngine
 from ._child import ChildServer
 from ._fake_script import FakeScript
 
 _SERVER = Path(__file__).with_name("_fake_server.py")
 
 
-class FakeEngine:
+class FakeEngine(PlainEngine):
     """Answers as its script says; nothing it says is a result about any model.
 
     Args:
@@ -47,7 +47,7 @@ class FakeEngine:
                 "faults": [fault.model_dump() for fault in script.faults],
             },
             log=log,
-            timeout_s=options.start_timeout_s,
+            timeout_s=options.start_timeout_s or START_TIMEOUT_S,
         )
         assert child.pid is not None
         return Endpoint(

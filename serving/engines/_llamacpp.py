@@ -11,13 +11,13 @@ from orkester.errors import EngineError
 from ..catalogue import Model
 from ..machine import usable_threads
 from . import _probe
-from ._base import Endpoint, EngineOptions
+from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, PlainEngine
 from ._child import ChildServer, last_words
 
 _SERVER = Path(__file__).with_name("_llamacpp_server.py")
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(PlainEngine):
     """Serves a GGUF file from a process of its own, on loopback and a free port."""
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class LlamaCppEngine:
                 "chat_template": model.chat_template,
             },
             log=log,
-            timeout_s=options.start_timeout_s,
+            timeout_s=options.start_timeout_s or START_TIMEOUT_S,
         )
         base_url = f"{address}/v1"
         try:
-            await _probe.one_token(base_url, model.name, timeout_s=options.start_timeout_s)
+            await _probe.one_token(base_url, model.name, timeout_s=options.start_timeout_s or START_TIMEOUT_S)
         except BaseException as error:
             await self.stop()
             if isinstance(error, EngineError):
