@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 #: Search chooses teams; confirmation measures the chosen again, on held-out examples and with fresh samples.
 Phase: TypeAlias = Literal["search", "confirm"]
+#: What became of engines' prefix caches before a team was measured; empty when not known.
+PrefixCache: TypeAlias = Literal["", "cold", "kept", "warm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,7 @@ class Call:
         input_tokens, output_tokens, cached_tokens: as the server counted; None when it did not say.
         attempts: 1 when the first try succeeded.
         failure: None, or the kind of failure (``http 400``, ``timeout``, …).
+        queue_s, ttft_s, decode_s: parts of ``latency_s`` as the server timed them, see ``Reply``; None when it did not.
     """
 
     agent: str
@@ -35,6 +38,9 @@ class Call:
     cached_tokens: int | None = None
     attempts: int = 1
     failure: str | None = None
+    queue_s: float | None = None
+    ttft_s: float | None = None
+    decode_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,11 @@ class Block:
         energy_assumptions: what the joules stand on.
         examples: results in the order of the data.
         engines: facts of each engine that served it, by model name.
-        reruns: how often it was started before, because an engine died.
+        reruns: how often it was started before, because an engine was lost.
+        engine_options: the team's, of those that the study searches.
+        engine_metrics: how busy each engine was, by model name; see ``EngineSampler.summary``.
+        prefix_cache: what became of the engines' prefix caches before the team's measurement: ``cold`` when all were
+            emptied, ``kept`` when one could not be, ``warm`` when they were left on purpose; empty when not known.
     """
 
     team: str
@@ -96,3 +106,6 @@ class Block:
     examples: tuple[ExampleResult, ...]
     engines: Mapping[str, Mapping[str, object]]
     reruns: int = 0
+    engine_options: Mapping[str, bool | int | float | str | None] = field(default_factory=dict)
+    engine_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    prefix_cache: PrefixCache = ""

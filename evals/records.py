@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
@@ -15,9 +15,19 @@ from orkester.errors import InputError, OrkesterError
 
 from .block import Block, Call, ExampleResult, Phase
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+
+
+def _with_engines(data: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2 has the engine options of a team and what engines say of themselves; before, there were neither."""
+    new: dict[str, Any] = {"engine_options": {}}
+    if data["kind"] == "block":
+        new |= {"engine_metrics": {}, "prefix_cache": ""}
+    return {**data, **new}
+
+
 #: From schema N to N + 1, each a function of a line's data.
-MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {1: _with_engines}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +38,7 @@ class TeamFailure:
         team, topology, knobs: the team.
         reason: what happened, for people.
         trial: number of the trial that asked for it.
+        engine_options: the team's, of those that the study searches.
     """
 
     team: str
@@ -35,6 +46,7 @@ class TeamFailure:
     knobs: Mapping[str, int | float | str]
     reason: str
     trial: int
+    engine_options: Mapping[str, bool | int | float | str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

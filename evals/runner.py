@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from orkester.telemetry import TraceStore, score_event
 from orkester.telemetry import attributes as names
 
 from .block import Block, Call, ExampleResult, Phase
+from .engine_metrics import EngineSampler, Metrics
 from .task import Example, Task
 
 
@@ -88,6 +89,7 @@ class BlockRunner:
         *,
         engines: Mapping[str, Mapping[str, object]],
         progress: Callable[[int], None] | None = None,
+        metrics: Metrics | None = None,
     ) -> Block:
         """Run the block and wait for all its examples.
 
@@ -96,6 +98,7 @@ class BlockRunner:
             models: by the names in the team's knobs.
             engines: facts of the engines, for the record.
             progress: called with the number of examples done.
+            metrics: asks the engines how busy they are; None for not at all.
 
         Raises:
             OrkesterError: something other than a model call is wrong (a scorer of the user's, say). Failed calls
@@ -115,17 +118,18 @@ class BlockRunner:
 
         async with self._window:
             await self._warm_up(plan.team)
-            started_at = self.now().isoformat(timespec="milliseconds")
-            before, start = self.meter.read(), self.clock()
-            try:
-                async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(one(example)) for example in plan.examples]
-            except ExceptionGroup as several:
-                if (wrong := several.subgroup(OrkesterError)) is None:
-                    raise
-                first = wrong.exceptions[0]  # one message is enough for whoever asked
-                raise first from first.__cause__
-            wall_s, after = self.clock() - start, self.meter.read()
+            async with EngineSampler(metrics) if metrics is not None else nullcontext() as sampler:
+                started_at = self.now().isoformat(timespec="milliseconds")
+                before, start = self.meter.read(), self.clock()
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        tasks = [group.create_task(one(example)) for example in plan.examples]
+                except ExceptionGroup as several:
+                    if (wrong := several.subgroup(OrkesterError)) is None:
+                        raise
+                    first = wrong.exceptions[0]  # one message is enough for whoever asked
+                    raise first from first.__cause__
+                wall_s, after = self.clock() - start, self.meter.read()
         if self.traces is not None:
             self.traces.flush()
         return Block(
@@ -145,6 +149,8 @@ class BlockRunner:
             examples=tuple(task.result() for task in tasks),
             engines=engines,
             reruns=plan.reruns,
+            engine_options=dict(plan.team.engine),
+            engine_metrics=sampler.summary() if sampler is not None else {},
         )
 
     async def _warm_up(self, team: Team) -> None:
@@ -238,7 +244,19 @@ class _Metered:
         seed: int | None = None,
     ) -> Reply:
         start = self.clock()
-        call = Call(agent=agent, model=self.name, sample=sample, start_s=start - self.origin, latency_s=0.0)
+
+        def note(latency_s: float, **found: Any) -> None:
+            self.calls.append(
+                Call(
+                    agent=agent,
+                    model=self.name,
+                    sample=sample,
+                    start_s=start - self.origin,
+                    latency_s=latency_s,
+                    **found,
+                )
+            )
+
         try:
             reply = await self.inner.chat(
                 messages,
@@ -249,22 +267,20 @@ class _Metered:
                 seed=derive_seed(*self.base, agent, sample) if seed is None else seed,
             )
         except CallFailed as error:
-            self.calls.append(
-                replace(call, latency_s=self.clock() - start, attempts=error.attempts, failure=error.kind)
-            )
+            note(self.clock() - start, attempts=error.attempts, failure=error.kind)
             raise
         except asyncio.CancelledError:
-            self.calls.append(replace(call, latency_s=self.clock() - start, failure="cancelled"))
+            note(self.clock() - start, failure="cancelled")
             raise
-        self.calls.append(
-            replace(
-                call,
-                latency_s=reply.latency_s,
-                input_tokens=reply.input_tokens,
-                output_tokens=reply.output_tokens,
-                cached_tokens=reply.cached_tokens,
-                attempts=reply.attempts,
-            )
+        note(
+            reply.latency_s,
+            input_tokens=reply.input_tokens,
+            output_tokens=reply.output_tokens,
+            cached_tokens=reply.cached_tokens,
+            attempts=reply.attempts,
+            queue_s=reply.queue_s,
+            ttft_s=reply.ttft_s,
+            decode_s=reply.decode_s,
         )
         return reply
 

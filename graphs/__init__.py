@@ -10,11 +10,12 @@ from types import ModuleType
 
 from ._context import TeamContext
 from ._knobs import Between, Knob, KnobValue, OneOf, OneOfModels
-from ._team import Team, TeamSettings, check_value
+from ._team import EngineValue, Team, TeamSettings, check_value, written
 from ._topology import Topology, topologies, topology
 
 __all__ = [
     "Between",
+    "EngineValue",
     "Knob",
     "KnobValue",
     "OneOf",
@@ -26,6 +27,7 @@ __all__ = [
     "check_value",
     "topologies",
     "topology",
+    "written",
 ]
 
 

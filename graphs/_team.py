@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from orkester.errors import InputError
 from orkester.serving.chat import ChatModel
@@ -16,6 +16,9 @@ from orkester.telemetry import workflow_span
 from ._context import as_given, plain_key
 from ._knobs import Between, Knob, KnobValue, OneOf, OneOfModels
 from ._topology import topology
+
+#: What an engine option may be; None leaves it to the engine.
+EngineValue: TypeAlias = bool | int | float | str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,28 +38,37 @@ class Team:
     Attributes:
         topology: its name.
         knobs: a value for each knob of the topology.
+        engine: options of the engines that serve it, where the study searches them. They are not the graph's: nothing
+            here knows what they mean.
     """
 
     topology: str
     knobs: Mapping[str, KnobValue]
+    engine: Mapping[str, EngineValue] = field(default_factory=dict)
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        ordered = dict(sorted(self.knobs.items()))
-        text = json.dumps([self.topology, ordered], sort_keys=True)
+        ordered, engine = dict(sorted(self.knobs.items())), dict(sorted(self.engine.items()))
+        parts = [self.topology, ordered, engine] if engine else [self.topology, ordered]
+        text = json.dumps(parts, sort_keys=True)
         object.__setattr__(self, "knobs", MappingProxyType(ordered))
+        object.__setattr__(self, "engine", MappingProxyType(engine))
         object.__setattr__(self, "id", f"{self.topology}-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
 
     def __str__(self) -> str:
-        """In a line: ``vote: agents=5, model=small, temperature=0.7``, knobs in the topology's order."""
+        """In a line: ``vote: agents=5, model=small, temperature=0.7``, knobs in the topology's order.
+
+        Engine options follow, if any, as a study file writes them: ``; engine: prefix_caching=true``.
+        """
         shown = ", ".join(f"{name}={self.knobs[name]}" for name in topology(self.topology).knobs if name in self.knobs)
-        return f"{self.topology}: {shown}"
+        engine = f"; engine: {written(self.engine)}" if self.engine else ""
+        return f"{self.topology}: {shown}{engine}"
 
     def __hash__(self) -> int:
         return hash(self.id)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Team, (self.topology, dict(self.knobs))
+        return Team, (self.topology, dict(self.knobs), dict(self.engine))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -122,6 +134,17 @@ def check_value(knob: Knob, value: KnobValue) -> None:
         raise InputError(f"{knob.name} takes a name, but got {value!r}")
     elif isinstance(knob.range, OneOf) and value not in knob.range.choices:
         raise InputError(f"{knob.name} takes one of {', '.join(knob.range.choices)}, but got {value!r}")
+
+
+def written(options: Mapping[str, object]) -> str:
+    """Engine options as a study file writes them: ``max_num_active_seqs=8, prefix_caching=true``."""
+
+    def one(value: object) -> str:
+        if value is None:
+            return "none"
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    return ", ".join(f"{name}={one(value)}" for name, value in options.items())
 
 
 def _article(kind: type) -> str:

@@ -40,7 +40,7 @@ class CascadeContext(TeamContext):
     agreement: Annotated[float, Between(0.5, 1.0)] = 1.0
 
 
-def fan_out(state: VoteState, runtime: Runtime[CascadeContext]) -> list[Send]:
+async def fan_out(state: VoteState, runtime: Runtime[CascadeContext]) -> list[Send]:
     """One cheap voter for each vote."""
     return [Send("first", Turn(question=state["question"], sample=i)) for i in range(runtime.context.votes)]
 
@@ -53,13 +53,13 @@ async def first(state: Turn, runtime: Runtime[CascadeContext]) -> VoteState:
     return {"drafts": [Draft(state["sample"], context.read(reply.text))]}
 
 
-def count(state: VoteState, runtime: Runtime[CascadeContext]) -> Answer:
+async def count(state: VoteState, runtime: Runtime[CascadeContext]) -> Answer:
     """Elect the most frequent draft and say how many agreed."""
     answer, agreement = majority(state["drafts"], runtime.context.key)
     return {"answer": answer, "agreement": agreement}
 
 
-def escalate(state: VoteState, runtime: Runtime[CascadeContext]) -> str:
+async def escalate(state: VoteState, runtime: Runtime[CascadeContext]) -> str:
     """The larger model is needed when too few agreed."""
     return END if state["agreement"] >= runtime.context.agreement else "then"
 

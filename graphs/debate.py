@@ -38,7 +38,7 @@ class DebateContext(TeamContext):
     temperature: Annotated[float, Between(0.0, 1.2)] = 0.7
 
 
-def opening(state: VoteState, runtime: Runtime[DebateContext]) -> list[Send]:
+async def opening(state: VoteState, runtime: Runtime[DebateContext]) -> list[Send]:
     """Round 0: everyone answers alone."""
     agents = range(runtime.context.agents)
     return [Send("debater", Turn(question=state["question"], sample=i, round=0, others=[])) for i in agents]
@@ -54,13 +54,13 @@ async def debater(state: Turn, runtime: Runtime[DebateContext]) -> VoteState:
     return {"drafts": [Draft(state["sample"], context.read(reply.text), state["round"])]}
 
 
-def count(state: VoteState, runtime: Runtime[DebateContext]) -> Answer:
+async def count(state: VoteState, runtime: Runtime[DebateContext]) -> Answer:
     """Elect the most frequent answer of the round that has just ended."""
     answer, agreement = majority(_last_round(state), runtime.context.key)
     return {"answer": answer, "agreement": agreement}
 
 
-def again(state: VoteState, runtime: Runtime[DebateContext]) -> str | list[Send]:
+async def again(state: VoteState, runtime: Runtime[DebateContext]) -> str | list[Send]:
     """Another round, or the end."""
     drafts = _last_round(state)
     following = drafts[0].round + 1

@@ -36,7 +36,7 @@ class VoteContext(TeamContext):
     temperature: Annotated[float, Between(0.0, 1.2)] = 0.7
 
 
-def fan_out(state: VoteState, runtime: Runtime[VoteContext]) -> list[Send]:
+async def fan_out(state: VoteState, runtime: Runtime[VoteContext]) -> list[Send]:
     """One voter for each agent."""
     return [Send("voter", Turn(question=state["question"], sample=i)) for i in range(runtime.context.agents)]
 
@@ -49,7 +49,7 @@ async def voter(state: Turn, runtime: Runtime[VoteContext]) -> VoteState:
     return {"drafts": [Draft(state["sample"], context.read(reply.text))]}
 
 
-def count(state: VoteState, runtime: Runtime[VoteContext]) -> Answer:
+async def count(state: VoteState, runtime: Runtime[VoteContext]) -> Answer:
     """Elect the most frequent answer."""
     answer, agreement = majority(state["drafts"], runtime.context.key)
     return {"answer": answer, "agreement": agreement}

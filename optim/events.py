@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from orkester.evals.block import Phase
 from orkester.graphs import Team
+from orkester.serving.lease import EngineEvent
 
 from .results import Results, TeamResult
 
@@ -22,10 +23,33 @@ class Resumed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preparing:
+    """Something that takes long goes before the engines' start: weights are converted, say."""
+
+    line: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EnginesStarting:
-    """Engines are being started; ``EnginesReady`` follows."""
+    """Engines are being started, or woken where they sleep; ``EnginesReady`` follows.
+
+    Attributes:
+        models: whose.
+        waking: those of them that sleep.
+        options: the engine options that are searched, as these have them.
+    """
 
     models: tuple[str, ...]
+    waking: tuple[str, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StillStarting:
+    """They do not answer yet."""
+
+    models: tuple[str, ...]
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +58,13 @@ class EnginesReady:
 
     models: tuple[str, ...]
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineChanged:
+    """Something befell an engine."""
+
+    event: EngineEvent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +119,18 @@ class SearchEnded:
 
 @dataclass(frozen=True, kw_only=True)
 class Stopping:
-    """An interrupt was seen; the block under way is finished first."""
+    """An interrupt was seen; the block under way is finished first, unless it is to end at once."""
+
+    at_once: bool
 
 
 Event: TypeAlias = (
     Resumed
+    | Preparing
     | EnginesStarting
+    | StillStarting
     | EnginesReady
+    | EngineChanged
     | TeamStarted
     | BlockProgress
     | BlockRerun

@@ -53,6 +53,7 @@ class TeamResult:
             "id": self.team.id,
             "topology": self.team.topology,
             "knobs": dict(self.team.knobs),
+            "engine": dict(self.team.engine),
             "trial": self.trial,
             "objectives": _estimates(self.search, objectives),
             "confirmed": _estimates(self.confirmed, objectives),
@@ -111,9 +112,10 @@ def results(
     for block in records.blocks:
         grouped.setdefault(block.team, {}).setdefault(block.phase, []).append(block)
         if block.team not in teams:
-            teams[block.team] = (Team(block.topology, block.knobs), block.trial or 0)
+            teams[block.team] = (Team(block.topology, block.knobs, block.engine_options), block.trial or 0)
     for failure in records.failures:
-        teams.setdefault(failure.team, (Team(failure.topology, failure.knobs), failure.trial))
+        team = Team(failure.topology, failure.knobs, failure.engine_options)
+        teams.setdefault(failure.team, (team, failure.trial))
         reasons[failure.team] = failure.reason
 
     built: list[TeamResult] = []

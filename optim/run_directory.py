@@ -6,7 +6,7 @@ import fcntl
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -43,6 +43,11 @@ class RunDirectory:
     def blocks(self) -> Path:
         """A line per block."""
         return self.path / "blocks.jsonl"
+
+    @property
+    def engines(self) -> Path:
+        """A line for whatever befell an engine."""
+        return self.path / "engines.jsonl"
 
     @property
     def database(self) -> Path:
@@ -150,6 +155,19 @@ class RunDirectory:
                 f"{self.path} is the run of another study. Not the same: {different}. "
                 "Give --run another directory, or remove this one if it is not needed"
             )
+
+    def settle(self, key: str, decide: Callable[[], Any]) -> Any:
+        """A decision that every resume has to stand by: the one in the manifest, or one made now and written there.
+
+        Args:
+            key: its name in the manifest.
+            decide: makes it; plain data.
+        """
+        data = dict(self.manifest() or {})
+        if key not in data:
+            data[key] = decide()
+            self.write_manifest(data)
+        return data[key]
 
     def write_manifest(self, data: Mapping[str, Any]) -> None:
         """Replace the manifest in one step."""

@@ -11,6 +11,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
@@ -33,6 +34,21 @@ if TYPE_CHECKING:
 STARTUP_TRIALS = 8
 #: How often in a row the sampler may ask for teams that were told before it is overruled.
 REPEATS = 10
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What Optuna asks for.
+
+    Attributes:
+        trial: Optuna's.
+        team: to be measured.
+        number: of the trial, from 0; the next one when it was asked for.
+    """
+
+    trial: Trial
+    team: Team
+    number: int
 
 
 class Sampling:
@@ -81,6 +97,7 @@ class Sampling:
             self._study.tell(left.number, state=optuna.trial.TrialState.FAIL)
         told = [trial for trial in self._study.get_trials(deepcopy=False) if _was_told(trial)]
         self._order = [str(trial.user_attrs["team"]) for trial in told]
+        self._next_number = 1 + max((int(trial.user_attrs["trial"]) for trial in told), default=-1)
 
     def __enter__(self) -> Sampling:
         return self
@@ -100,68 +117,74 @@ class Sampling:
         """Ids of the teams told so far. One may be missing that was measured just before the process was killed."""
         return set(self._order)
 
-    def ask(self) -> tuple[Trial, Team] | None:
-        """The next team; None when every team of the space has been told.
+    def ask(self, most: int = 1) -> Sequence[Asked]:
+        """The next teams, each chosen as if those before it were disappointing (Optuna's constant liar).
 
-        It may be one that was told before: the caller tells what is known of it and asks again. A sampler that repeats
-        itself ``REPEATS`` times in a row is overruled by a random draw among the teams not told yet.
+        A team may be one that was told before, or stand twice among these: the caller tells what is known of it and
+        asks again. A sampler that repeats itself ``REPEATS`` times in a row is overruled by a random draw among the
+        teams not asked for yet.
+
+        Args:
+            most: so many. The first ones do not depend on how many.
+
+        Returns:
+            Fewer than ``most`` when no team of the space is left; none when every one has been told.
         """
+        asked: list[Asked] = []
+        while len(asked) < most:
+            order = [*self._order, *(each.team.id for each in asked)]
+            seen = set(order)
+            if len(seen) >= len(self._space) and all(team.id in seen for team in self._space.teams()):
+                break
+            with _quiet():
+                self._study.sampler = self._sampler(order)
+            trial = self._study.ask()
+            asked.append(Asked(trial, self._space.suggest(trial), self._next_number + len(asked)))
+        return asked
 
-        told = self.told_teams
-        if len(told) >= len(self._space) and all(team.id in told for team in self._space.teams()):
-            return None
-        with _quiet():
-            self._study.sampler = self._sampler(told)
-        trial = self._study.ask()
-        return trial, self._space.suggest(trial)
+    def _sampler(self, order: Sequence[str]) -> optuna.samplers.BaseSampler:
+        """TPE; with the topology given for the first of each, with everything given for a sampler that is stuck.
 
-    def _sampler(self, told: set[str]) -> optuna.samplers.BaseSampler:
-        """TPE; with the topology given for the first of each, with everything given for a sampler that is stuck."""
+        Args:
+            order: ids of the teams asked for so far.
+        """
         import optuna
 
         tpe = optuna.samplers.TPESampler(
-            seed=derive_seed(self._seed, "ask", self.told),
+            seed=derive_seed(self._seed, "ask", len(order)),
             multivariate=True,
             group=True,
+            constant_liar=True,
             n_startup_trials=STARTUP_TRIALS,
         )
         topologies = list(self._space.grids)
-        if self.told < len(topologies):
-            return optuna.samplers.PartialFixedSampler({"topology": topologies[self.told]}, tpe)
-        if self._repeats() >= REPEATS:
-            return optuna.samplers.PartialFixedSampler(self._space.params(self._untold(told)), tpe)
+        if len(order) < len(topologies):
+            return optuna.samplers.PartialFixedSampler({"topology": topologies[len(order)]}, tpe)
+        if _repeats(order) >= REPEATS:
+            return optuna.samplers.PartialFixedSampler(self._space.params(self._unseen(order)), tpe)
         return tpe
 
-    def _repeats(self) -> int:
-        """How many of the last trials asked for a team that had been told before."""
-        count = 0
-        for i in range(len(self._order) - 1, -1, -1):
-            if self._order[i] not in self._order[:i]:
-                break
-            count += 1
-        return count
-
-    def _untold(self, told: set[str]) -> Team:
-        rng = random.Random(derive_seed(self._seed, "draw", self.told))
+    def _unseen(self, order: Sequence[str]) -> Team:
+        rng, seen = random.Random(derive_seed(self._seed, "draw", len(order))), set(order)
         for _ in range(1000):
             team = self._space.draw(rng)
-            if team.id not in told:
+            if team.id not in seen:
                 return team
-        return next(team for team in self._space.teams() if team.id not in told)
+        return next(team for team in self._space.teams() if team.id not in seen)
 
-    def tell(self, trial: Trial, team: Team, *, measurement: Measurement | None, infeasible: str) -> None:
+    def tell(self, asked: Asked, *, measurement: Measurement | None, infeasible: str) -> None:
         """Say what was found.
 
         Args:
-            trial: from ``ask``.
-            team: likewise.
+            asked: from ``ask``; of several, in their order.
             measurement: of the search; None when the team could not be measured.
             infeasible: why it cannot be on the front; empty when it can.
         """
         import optuna
 
-        trial.set_user_attr("team", team.id)
-        trial.set_user_attr("trial", self.told)
+        trial = asked.trial
+        trial.set_user_attr("team", asked.team.id)
+        trial.set_user_attr("trial", asked.number)
         if infeasible:
             trial.set_user_attr("infeasible", infeasible)
         estimates = measurement.estimates if measurement is not None else {}
@@ -175,13 +198,24 @@ class Sampling:
         else:
             trial.set_user_attr("unmeasurable", infeasible)  # tells this failure from an interruption
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        self._order.append(team.id)
+        self._order.append(asked.team.id)
+        self._next_number = max(self._next_number, asked.number + 1)
 
-    def drop(self, trial: Trial) -> None:
+    def drop(self, asked: Asked) -> None:
         """Take an ask back."""
         import optuna
 
-        self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        self._study.tell(asked.trial, state=optuna.trial.TrialState.FAIL)
+
+
+def _repeats(order: Sequence[str]) -> int:
+    """How many of the last teams asked for had been asked for before."""
+    count = 0
+    for i in range(len(order) - 1, -1, -1):
+        if order[i] not in order[:i]:
+            break
+        count += 1
+    return count
 
 
 def importances(path: Path, name: str, objectives: Sequence[str]) -> Mapping[str, Mapping[str, float]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from orkester.graphs import Between, Knob, KnobValue, OneOf, OneOfModels, Team, topologies, topology
+from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, Team, topologies, topology
 
 from .source import Source, nearest
-from .study_file import KnobSpec, StudyFile
+from .study_file import RESTARTS, KnobSpec, Restart, StudyFile
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -40,32 +40,68 @@ class Grid:
 
 @dataclass(frozen=True)
 class Space:
-    """Grids by topology and knob. Finite: a team differs from another by a grid step or more."""
+    """The teams of a study. Finite: a team differs from another by a grid step or more.
+
+    Attributes:
+        grids: by topology and knob.
+        engine: values of the engine options that are searched; every team has one of each, whatever its topology.
+    """
 
     grids: Mapping[str, Mapping[str, Grid]]
+    engine: Mapping[str, tuple[EngineValue, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return sum(math.prod(len(g.values) for g in knobs.values()) for knobs in self.grids.values())
+        engines = math.prod(len(values) for values in self.engine.values())
+        return engines * sum(math.prod(len(g.values) for g in knobs.values()) for knobs in self.grids.values())
 
     def __contains__(self, team: object) -> bool:
         if not isinstance(team, Team) or team.topology not in self.grids:
             return False
         grids = self.grids[team.topology]
-        return set(grids) == set(team.knobs) and all(team.knobs[name] in grid.values for name, grid in grids.items())
+        return (
+            set(grids) == set(team.knobs)
+            and all(team.knobs[name] in grid.values for name, grid in grids.items())
+            and set(self.engine) == set(team.engine)
+            and all(team.engine[name] in values for name, values in self.engine.items())
+        )
+
+    @property
+    def restarts(self) -> Mapping[str, Restart]:
+        """What another value of each searched engine option costs."""
+        return {name: RESTARTS[name] for name in self.engine}
+
+    def engines(self) -> Iterator[Mapping[str, EngineValue]]:
+        """Every combination of the searched engine options; an empty one when there are none."""
+        for values in itertools.product(*self.engine.values()):
+            yield dict(zip(self.engine, values, strict=True))
+
+    def configurations(self) -> Sequence[tuple[tuple[str, ...], Mapping[str, EngineValue]]]:
+        """All engines that some team needs: models, with engine options they are to be served with."""
+        models: dict[str, None] = {}
+        for name, grids in self.grids.items():
+            for knob in topology(name).knobs.values():
+                if isinstance(knob.range, OneOfModels):
+                    models.update(dict.fromkeys(str(value) for value in grids[knob.name].values))
+        return [(tuple(models), engine) for engine in self.engines()]
 
     def teams(self) -> Iterator[Team]:
         """Every team of the space."""
         for name, grids in self.grids.items():
             for values in itertools.product(*(grid.values for grid in grids.values())):
-                yield Team(name, dict(zip(grids, values, strict=True)))
+                for engine in self.engines():
+                    yield Team(name, dict(zip(grids, values, strict=True)), engine)
 
     def draw(self, rng: random.Random) -> Team:
-        """A team, topologies and knob values equally likely."""
+        """A team, topologies and values equally likely."""
         name = rng.choice(list(self.grids))
-        return Team(name, {knob: rng.choice(grid.values) for knob, grid in self.grids[name].items()})
+        knobs = {knob: rng.choice(grid.values) for knob, grid in self.grids[name].items()}
+        return Team(name, knobs, {option: rng.choice(values) for option, values in self.engine.items()})
 
     def suggest(self, trial: BaseTrial) -> Team:
-        """The team that Optuna asks for. Parameters are ``topology`` and ``TOPOLOGY.KNOB``; fixed knobs are none."""
+        """The team that Optuna asks for.
+
+        Parameters are ``topology``, ``TOPOLOGY.KNOB`` and ``engine.OPTION``; fixed knobs are none.
+        """
         name = str(trial.suggest_categorical("topology", list(self.grids)))
         return Team(
             name,
@@ -73,12 +109,20 @@ class Space:
                 knob: grid.values[0] if grid.fixed else _suggest(trial, f"{name}.{knob}", grid)
                 for knob, grid in self.grids[name].items()
             },
+            {
+                option: trial.suggest_categorical(f"engine.{option}", list(values))
+                for option, values in self.engine.items()
+            },
         )
 
-    def params(self, team: Team) -> dict[str, KnobValue]:
+    def params(self, team: Team) -> dict[str, KnobValue | EngineValue]:
         """The Optuna parameters that lead to this team."""
         searched = {k: g for k, g in self.grids[team.topology].items() if not g.fixed}
-        return {"topology": team.topology, **{f"{team.topology}.{k}": team.knobs[k] for k in searched}}
+        return {
+            "topology": team.topology,
+            **{f"{team.topology}.{k}": team.knobs[k] for k in searched},
+            **{f"engine.{option}": team.engine[option] for option in self.engine},
+        }
 
 
 def _suggest(trial: BaseTrial, name: str, grid: Grid) -> KnobValue:
@@ -112,7 +156,7 @@ def build_space(study: StudyFile, complain: Complain) -> Space:
                 grids[name][knob.name] = _grid(knob, spec, study.models)
             except ValueError as error:
                 complain(["search", name, knob.name], str(error))
-    return Space(grids)
+    return Space(grids, study.engine_options.choices)
 
 
 def _grid(knob: Knob, spec: KnobSpec | None, models: list[str]) -> Grid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,12 @@ from orkester.serving.catalogue import Catalogue, Model
 from .back_end import model_of
 from .source import Source, listed, nearest, short
 from .space import Space, space_of
-from .study_file import ExternalPart, FakePart, StudyFile, read_study_file
+from .study_file import EngineOptionsPart, ExternalPart, FakePart, StudyFile, VllmPart, read_study_file
+
+#: Options that only vLLM has.
+_VLLM_OPTIONS = ("prefix_cache", "max_num_active_seqs", "kv_cache_dtype", "quantization", "tensor_parallel")
+#: Options that study files could not have when records had schema 1.
+_NEW_OPTIONS = _VLLM_OPTIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,9 @@ class Study:
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same study: everything asked but the budget, with the data and the weights."""
         asked = self.file.model_dump(mode="json", exclude={"budget"})
+        for name in _NEW_OPTIONS:  # a run that was made before they were there is still the same study
+            if asked["engine_options"][name] == EngineOptionsPart.model_fields[name].default:
+                del asked["engine_options"][name]
         asked["task"]["data_sha256"] = self.task.data_sha256
         asked["models"] = {
             name: {"source": model.source, "sha256": model.sha256} for name, model in self.models.items()
@@ -87,6 +96,7 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     faults += wrong
     models, wrong = _models(file, source, catalogue or Catalogue.default(), path.parent)
     faults += wrong
+    faults += _about_engine(file, source, path.parent)
     if task is not None and file.measure.examples is not None and file.measure.examples > len(task.search):
         faults.append(
             source.error(
@@ -114,12 +124,6 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
 def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path) -> tuple[dict[str, Model], list[str]]:
     models: dict[str, Model] = {}
     faults: list[str] = []
-    if file.engine == "vllm":
-        faults.append(
-            source.error(
-                ["engine"], "vllm is not part of this version yet; use llamacpp, or base_url for a vLLM that you run"
-            )
-        )
     if isinstance(file.engine, FakePart) and (data := file.engine.fake.data) and not (folder / data).is_file():
         faults.append(source.error(["engine", "fake", "data"], f"there is no file {folder / data}"))
     if file.task.completion and isinstance(file.engine, ExternalPart):
@@ -138,6 +142,32 @@ def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path)
         except InputError as error:
             faults.append(source.error(["models", i], str(error)))
     return models, faults
+
+
+def _about_engine(file: StudyFile, source: Source, folder: Path) -> list[str]:
+    """Options that the engine does not have, and a Python that is not there."""
+    engine, options = file.engine, file.engine_options
+    faults: list[str] = []
+    if isinstance(engine, VllmPart) and (python := engine.vllm.interpreter(folder)) and not os.access(python, os.X_OK):
+        faults.append(source.error(["engine", "vllm", "python"], f"there is no program {python}"))
+    elif isinstance(engine, VllmPart) and python and python.is_dir():
+        faults.append(
+            source.error(["engine", "vllm", "python"], f"{python} is a folder; name the Python in it: bin/python")
+        )
+    if engine == "vllm" or isinstance(engine, VllmPart | FakePart):
+        return faults
+    external = isinstance(engine, ExternalPart)
+    if external:
+        why = "how a server that someone else runs is started is its owner's; leave it out"
+    elif engine == "auto":
+        why = "only vLLM has this option, and auto may choose llama.cpp; leave it out, or name the engine: vllm"
+    else:
+        why = "only vLLM has this option; leave it out, or choose the engine vllm"
+    defaults = EngineOptionsPart.model_fields
+    given = [name for name in _VLLM_OPTIONS if getattr(options, name) != defaults[name].default]
+    if external and isinstance(options.prefix_caching, list):
+        given.append("prefix_caching")
+    return faults + [source.error(["engine_options", name], why) for name in given]
 
 
 def _about_energy(file: StudyFile, source: Source) -> list[str]:

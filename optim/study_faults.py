@@ -36,7 +36,8 @@ def explain(source: Source, data: Mapping[Any, Any], error: ValidationError, roo
     for place in dict.fromkeys(place for place, _ in deepest):
         here = [fault for other, fault in deepest if other == place]
         about_type = [fault for fault in here if fault["type"] in _TAKES]
-        if about_type:
+        # Where one branch of a union takes the type and finds another fault, the others' words about it are no help.
+        if about_type and len(about_type) == len(here):
             given = about_type[0]["input"]
             takes = " or ".join(dict.fromkeys(_TAKES[fault["type"]] for fault in about_type))
             quotes = " (put it in quotes)" if takes == "text" and not isinstance(given, (list, dict, NoneType)) else ""
@@ -60,6 +61,8 @@ def _say(fault: Any, place: tuple[str | int, ...], root: type[BaseModel]) -> str
             said = f"takes one of {', '.join(known)}, but got {given}{near(str(fault['input']), known)}"
         case "string_pattern_mismatch":  # there is one pattern in a study file: that of its name
             said = f"takes letters, digits, '.', '_' and '-', a letter or digit first, but got {given}"
+        case "string_too_short":
+            said = "takes text, but got nothing between the quotes"
         case "too_short":
             said = "needs at least one entry"
         case "invalid_key":

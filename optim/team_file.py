@@ -16,21 +16,26 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from orkester.errors import InputError
 from orkester.evals.scorers import scorer
 from orkester.evals.task import reader
-from orkester.graphs import KnobValue, Team, TeamSettings
+from orkester.graphs import EngineValue, KnobValue, Team, TeamSettings
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.chat import ChatModel
 from orkester.serving.energy import UnavailableMeter
 
-from .back_end import open_pool, shots_as_messages
+from .back_end import back_end, open_pool, shots_as_messages
 from .results import Results, TeamResult
+from .source import nearest
 from .study import Study
-from .study_file import EngineOptionsPart, EngineSpec
+from .study_file import RESTARTS, EngineOptionsPart, EngineSpec
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class TeamFile(BaseModel):
-    """What ``teams/<id>.json`` holds."""
+    """What ``teams/<id>.json`` holds.
+
+    ``engine_options`` are those the team was measured with; ``engine_searched`` names those of them that its study
+    searched, which are part of the team.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,6 +47,7 @@ class TeamFile(BaseModel):
     models: dict[str, dict[str, Any]]
     engine: EngineSpec
     engine_options: EngineOptionsPart
+    engine_searched: list[str] = []
     concurrency: int
     deadline_s: float
     instruction: str
@@ -63,7 +69,8 @@ def write_team(path: Path, study: Study, result: TeamResult, results: Results) -
         knobs=dict(result.team.knobs),
         models={name: _plain(study.models[name]) for name in result.team.models},
         engine=study.file.engine,
-        engine_options=study.file.engine_options,
+        engine_options=study.file.engine_options.settled(result.team.engine),
+        engine_searched=list(result.team.engine),
         concurrency=study.file.measure.concurrency,
         deadline_s=study.file.measure.deadline_s,
         instruction=part.instruction,
@@ -85,7 +92,7 @@ class SavedTeam:
     """A team with the settings it was measured under. Made by ``load_team``.
 
     Attributes:
-        team: topology and knobs; ``orkester.graphs.topology(team.topology).graph`` is the compiled LangGraph.
+        team: all of it; ``orkester.graphs.topology(team.topology).graph`` is the compiled LangGraph.
         file: all that was saved with it.
     """
 
@@ -112,9 +119,10 @@ class SavedTeam:
             EngineError: an engine did not start.
         """
         with tempfile.TemporaryDirectory(prefix="orkester-") as logs:
+            folder = Path(self.file.folder)
             pool = open_pool(
+                back_end=back_end(self.file.engine, folder),
                 models={name: _model(plain) for name, plain in self.file.models.items()},
-                engine=self.file.engine,
                 options=self.file.engine_options,
                 concurrency=self.file.concurrency,
                 deadline_s=self.file.deadline_s,
@@ -122,10 +130,9 @@ class SavedTeam:
                 catalogue=catalogue or Catalogue.default(),
                 meter=UnavailableMeter("not asked for"),
                 logs=Path(logs),
-                folder=Path(self.file.folder),
             )
             async with pool:
-                yield await pool.lease(self.team.models)
+                yield (await pool.lease(self.team.models, self.team.engine)).models
 
     async def answer(self, question: Any) -> str:
         """Answer one question, with engines of its own; for many questions use ``models`` and ``team.answer``."""
@@ -161,12 +168,25 @@ def load_team(path: str | Path) -> SavedTeam:
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path}: this is not a team file: {where}: {first['msg']}") from error
     try:
-        team = Team(file.topology, file.knobs).check()
+        team = Team(file.topology, file.knobs, _engine(file)).check()
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if absent := [name for name in team.models if name not in file.models]:
         raise InputError(f"{path}: the team wants the model {absent[0]!r}, which is not among its models")
     return SavedTeam(team=team, file=file)
+
+
+def _engine(file: TeamFile) -> dict[str, EngineValue]:
+    """The engine options that are part of the team.
+
+    Raises:
+        InputError: one is not an option that a study searches, or is still a list to choose from.
+    """
+    if unknown := [name for name in file.engine_searched if name not in RESTARTS]:
+        raise InputError(f"engine_searched: no study searches {nearest(unknown[0], RESTARTS)}")
+    if open_ := [name for name in RESTARTS if isinstance(getattr(file.engine_options, name), list)]:
+        raise InputError(f"engine_options.{open_[0]}: a team has one value, not a list to choose from")
+    return {name: getattr(file.engine_options, name) for name in file.engine_searched}
 
 
 def _plain(model: Model) -> dict[str, Any]:

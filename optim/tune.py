@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orkester.errors import InputError, ModelError, OrkesterError
+from orkester.errors import InputError, OrkesterError
 from orkester.evals.block import Block
 from orkester.evals.measurement import Measurement, measure
 from orkester.evals.records import BlockLog, read_records
@@ -22,18 +20,23 @@ from orkester.evals.runner import BlockPlan, BlockRunner
 from orkester.graphs import Team
 from orkester.serving import machine
 from orkester.serving.catalogue import Catalogue
+from orkester.serving.lease import EngineEvent
 from orkester.serving.pool import Pool
 from orkester.telemetry import TraceStore
 
-from .back_end import meter_for, missing_weights, open_pool, shots_as_messages
-from .events import Observer, Resumed, silent
+from .back_end import BackEnd, back_end, open_pool, shots_as_messages
+from .engine_log import EngineLog, read_events, summary
+from .events import EngineChanged, Observer, Preparing, Resumed, silent
+from .interrupts import Interrupts
+from .ordering import BATCH
 from .results import Results, results
 from .run_directory import RunDirectory
 from .sampling import Sampling, importances, storage_errors
+from .source import nearest
 from .study import Study, load_study
-from .study_file import Direction
+from .study_file import RESTARTS, Direction
 from .team_file import write_team
-from .tuner import Interrupted, Tuner
+from .tuner import Tuner
 
 _DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 _GO_ON = "Make room and run the same command again: it goes on from the last block on disk"
@@ -95,25 +98,45 @@ def tune(
     Raises:
         InputError: the study or the run directory cannot be used.
         ModelError: weights are absent; ``orkester models pull`` fetches them.
+        EngineError: a model does not fit into memory, or its engine cannot be started.
         OrkesterError: the run directory can no longer be written (disk full, say); the same call goes on from there.
-        KeyboardInterrupt: after Ctrl-C, once the block under way is on disk; a second Ctrl-C loses that block.
+        KeyboardInterrupt: after Ctrl-C, once the block under way is on disk; a second Ctrl-C loses that block. Engines
+            are stopped first, whatever comes.
     """
     if not isinstance(study, Study):
         study = load_study(study, catalogue=catalogue)
     catalogue = catalogue or Catalogue.default()
-    if absent := missing_weights(study.models, catalogue):
-        names = " ".join(model.name for model in absent)
-        raise ModelError(f"the weights of {names} are not here; fetch them: orkester models pull {names}")
+    decided = back_end(study.file.engine, study.path.parent)
+    decided.require_energy(study.file, study.path)
+    decided.require_weights(study.models, catalogue)
     directory = RunDirectory(Path(run) if run is not None else Path("runs") / study.name)
     with directory, _on_disk(directory):
         facts = {"name": study.name, "sizes": study.sizes, "machine": machine.facts()}
-        directory.begin(study.identity(), facts)
-        with BlockLog(directory.blocks) as log, _sampling(study, directory) as sampling:
+        directory.begin({**study.identity(), **decided.identity}, facts)
+        with (
+            BlockLog(directory.blocks) as log,
+            EngineLog(directory.engines) as engine_log,
+            _sampling(study, directory) as sampling,
+        ):
             if log.all_blocks():
                 teams = {block.team for block in log.all_blocks()}
                 observer(Resumed(teams=len(teams), blocks=len(log.all_blocks()), lost=log.torn))
+
+            def befell(event: EngineEvent) -> None:
+                engine_log.append(event)
+                observer(EngineChanged(event=event))
+
+            pool = _pool(
+                study,
+                decided,
+                catalogue,
+                directory.logs,
+                traces=directory.traces,
+                on_event=befell,
+                say=lambda line: observer(Preparing(line=line)),
+            )
             try:
-                asyncio.run(_tune(study, directory, log, sampling, observer, catalogue))
+                asyncio.run(_tune(study, directory, log, sampling, observer, pool))
             finally:
                 if log.all_blocks():
                     _write_outcome(study, directory, log)
@@ -142,12 +165,11 @@ async def _tune(
     log: BlockLog,
     sampling: Sampling,
     observer: Observer,
-    catalogue: Catalogue,
+    pool: Pool,
 ) -> None:
     measure_part = study.file.measure
     with TraceStore(directory.traces, study=study.name) as traces:
         traces.begin_study(study_id=study.id, objectives=list(study.file.objectives))
-        pool = _pool(study, catalogue, directory.logs)
         runner = BlockRunner(
             task=study.task,
             meter=pool.meter,
@@ -156,59 +178,43 @@ async def _tune(
             seed=study.file.seed,
             traces=traces,
         )
-        async with pool:
-            tuner = Tuner(
-                study=study, log=log, sampling=sampling, runner=runner, pool=pool, traces=traces, observer=observer
-            )
-            with _interrupts(tuner.stop):
-                await tuner.run()
+        tuner = Tuner(
+            study=study,
+            log=log,
+            sampling=sampling,
+            runner=runner,
+            pool=pool,
+            traces=traces,
+            observer=observer,
+            batch=directory.settle("batch", lambda: 1 if pool.fits(study.space.configurations()) else BATCH),
+        )
+        with Interrupts(tuner.stop, observer) as interrupts:
+            async with pool:
+                await interrupts.heed(tuner.run())
 
 
-def _pool(study: Study, catalogue: Catalogue, logs: Path) -> Pool:
+def _pool(
+    study: Study,
+    decided: BackEnd,
+    catalogue: Catalogue,
+    logs: Path,
+    *,
+    traces: Path | None = None,
+    **told: Callable[[Any], None],
+) -> Pool:
     return open_pool(
+        back_end=decided,
         models=study.models,
-        engine=study.file.engine,
         options=study.file.engine_options,
         concurrency=study.file.measure.concurrency,
         deadline_s=study.file.measure.deadline_s,
         shots=shots_as_messages(study.task.shots),
         catalogue=catalogue,
-        meter=meter_for(study.file.engine),
+        meter=decided.meter(),
         logs=logs,
-        folder=study.path.parent,
+        traces=traces,
+        **told,
     )
-
-
-@contextmanager
-def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) asks for the end, the second cancels at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    asked = False
-
-    def interrupt() -> None:
-        nonlocal asked
-        if asked and task is not None:
-            task.cancel()
-        elif not asked:
-            asked = True
-            stop()
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, interrupt)
-    try:
-        yield
-    except asyncio.CancelledError as error:
-        if not asked:
-            raise
-        raise Interrupted("stopped at once; the block under way is lost, everything before it is on disk") from error
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
 
 
 def _sampling(study: Study, directory: RunDirectory) -> Sampling:
@@ -237,6 +243,7 @@ def _write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None
         manifest=directory.manifest() or {},
         importances=importances(directory.database, study.name, list(study.file.objectives)),
         blocks=log.all_blocks(),
+        engine_uses=summary(read_events(directory.engines)),
         now=datetime.now(UTC),
     )
 
@@ -275,6 +282,7 @@ def report(path: str | Path) -> Path:
         manifest=run.manifest,
         importances=importances(directory.database, run.name, list(run.results.objectives)),
         blocks=run.blocks,
+        engine_uses=summary(read_events(directory.engines)),
         now=datetime.now(UTC),
     )
     return directory.report
@@ -301,8 +309,11 @@ def evaluate(
     team.check()
     if foreign := [name for name in team.models if name not in study.models]:
         raise InputError(f"the team wants {foreign[0]!r}, but the study's models are {', '.join(study.models)}")
+    if unknown := [name for name in team.engine if name not in RESTARTS]:
+        raise InputError(f"the team wants the engine option {nearest(unknown[0], RESTARTS)}")
+    decided = back_end(study.file.engine, study.path.parent)
     with tempfile.TemporaryDirectory(prefix="orkester-") as logs:
-        return asyncio.run(_evaluate(study, team, confirm, _pool(study, catalogue, Path(logs))))
+        return asyncio.run(_evaluate(study, team, confirm, _pool(study, decided, catalogue, Path(logs))))
 
 
 async def _evaluate(study: Study, team: Team, confirm: bool, pool: Pool) -> Measurement:
@@ -316,7 +327,7 @@ async def _evaluate(study: Study, team: Team, confirm: bool, pool: Pool) -> Meas
             deadline_s=part.deadline_s,
             seed=study.file.seed,
         )
-        models = await pool.lease(team.models)
+        lease = await pool.lease(team.models, team.engine)
         blocks = [
             await runner.run(
                 BlockPlan(
@@ -325,8 +336,9 @@ async def _evaluate(study: Study, team: Team, confirm: bool, pool: Pool) -> Meas
                     phase="confirm" if confirm else "search",
                     index=index,
                 ),
-                models,
-                engines=pool.facts(team.models),
+                lease.models,
+                engines=lease.facts,
+                metrics=lease.metrics,
             )
             for index, start in enumerate(range(0, len(examples), part.block))
         ]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from orkester.errors import EngineLost
-from orkester.evals.block import Block, Phase
+from orkester.errors import EngineError, EngineLost
+from orkester.evals.block import Block, Phase, PrefixCache
 from orkester.evals.measurement import Measurement, measure
 from orkester.evals.records import BlockLog, TeamFailure
 from orkester.evals.runner import BlockPlan, BlockRunner
 from orkester.evals.task import Example
 from orkester.graphs import Team
-from orkester.serving.chat import ChatModel
+from orkester.serving.lease import Lease
 from orkester.serving.pool import Pool
 from orkester.telemetry import TraceStore
 from orkester.telemetry import attributes as names
@@ -22,24 +22,20 @@ from orkester.telemetry import attributes as names
 from .events import (
     BlockProgress,
     BlockRerun,
-    EnginesReady,
-    EnginesStarting,
     Observer,
     SearchEnded,
-    Stopping,
     TeamMeasured,
     TeamStarted,
 )
+from .interrupts import Interrupted
+from .ordering import by_engines
 from .results import Results, TeamResult, results, violation
-from .sampling import Sampling
+from .sampling import Asked, Sampling
+from .starting import starting
 from .study import Study
 
 #: How often a block is started again because an engine died in it, before its team is given up.
 MAX_RERUNS = 2
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user asked for the end; everything finished is on disk."""
 
 
 @dataclass(kw_only=True)
@@ -57,6 +53,7 @@ class Tuner:
         pool: leases models; engines start when first needed.
         traces: the run's trace store.
         observer: told what happens.
+        batch: teams asked for at a time, to be measured in the order of their engines; the same in every resume.
         clock: monotonic seconds.
     """
 
@@ -67,17 +64,20 @@ class Tuner:
     pool: Pool
     traces: TraceStore
     observer: Observer
+    batch: int = 1
     clock: Callable[[], float] = time.monotonic
     _stopping: bool = field(default=False, init=False)
+    _in_block: bool = field(default=False, init=False)
+    _emptied: tuple[tuple[str, Phase], PrefixCache] | None = field(default=None, init=False)
     _new_s: float = field(default=0.0, init=False)
     _new_examples: int = field(default=0, init=False)
     _last: tuple[int, Results] | None = field(default=None, init=False)
     _measurements: dict[tuple[str, Phase, int], Measurement] = field(default_factory=dict, init=False)
 
-    def stop(self) -> None:
-        """Finish the block under way, then raise ``Interrupted``."""
+    def stop(self) -> bool:
+        """Finish the block under way, then raise ``Interrupted``; whether there is one, or only engines that start."""
         self._stopping = True
-        self.observer(Stopping())
+        return self._in_block
 
     async def run(self) -> Results:
         """Search and confirm.
@@ -97,26 +97,43 @@ class Tuner:
             reason = self._search_is_over()
             if reason and self._known() <= self.sampling.told_teams:
                 break
-            asked = self.sampling.ask()
-            if asked is None:
+            # What has been told, not what is known: a batch that was cut off is asked for again as it was.
+            left = self.study.file.budget.trials - len(self.sampling.told_teams)
+            asked = self.sampling.ask(max(1, min(self.batch, left)))
+            if not asked:
                 reason = "every team of the space is measured"
                 break
-            trial, team = asked
-            number = self.sampling.told
-            known = team.id in self._known()  # then Optuna is told what is known: nothing is run twice
-            if reason and not known:
-                self.sampling.drop(trial)
+            found: dict[int, TeamResult] = {}
+            for index in by_engines([each.team for each in asked], self._measured_teams(self.sampling.told_teams)):
+                reason = self._search_is_over()
+                if not reason or asked[index].team.id in self._known():
+                    found[index] = await self._search_for(asked[index])
+            for index, each in enumerate(asked):
+                if index in found:
+                    self.sampling.tell(each, measurement=found[index].search, infeasible=found[index].infeasible)
+                else:
+                    self.sampling.drop(each)
+            if len(found) < len(asked):
                 break
-            attributes = {names.TEAM_ID: team.id, names.TEAM_TOPOLOGY: team.topology}
-            with self.traces.trial(number, attributes) as span:
-                result = await self._measure_in_search(team, number)
-                for name, estimate in (result.search.estimates if result.search else {}).items():
-                    span.set_attribute(names.OBJECTIVE_PREFIX + name, estimate.value)
-                span.set_attribute(names.TRIAL_STATE, result.infeasible or "feasible")
-            self.sampling.tell(trial, team, measurement=result.search, infeasible=result.infeasible)
-            if not known:
-                self.observer(TeamMeasured(result=result, results=self._results(), phase="search"))
         self.observer(SearchEnded(reason=reason, teams=len(self._known())))
+
+    async def _search_for(self, asked: Asked) -> TeamResult:
+        team = asked.team
+        known = team.id in self._known()  # then Optuna is told what is known: nothing is run twice
+        attributes = {names.TEAM_ID: team.id, names.TEAM_TOPOLOGY: team.topology}
+        with self.traces.trial(asked.number, attributes) as span:
+            result = await self._measure_in_search(team, asked.number)
+            for name, estimate in (result.search.estimates if result.search else {}).items():
+                span.set_attribute(names.OBJECTIVE_PREFIX + name, estimate.value)
+            span.set_attribute(names.TRIAL_STATE, result.infeasible or "feasible")
+        if not known:
+            self.observer(TeamMeasured(result=result, results=self._results(), phase="search"))
+        return result
+
+    def _measured_teams(self, of: Collection[str]) -> Iterator[Team]:
+        """Those of these teams that were measured, in the order of their blocks."""
+        teams = {result.team.id: result.team for result in self._results().teams}
+        return (teams[block.team] for block in self.log.all_blocks() if block.team in of)
 
     def _search_is_over(self) -> str:
         budget = self.study.file.budget
@@ -175,24 +192,39 @@ class Tuner:
         parts = self._parts("confirm")
         while True:
             members = self._results().front
-            waiting = [m for m in members if len(self.log.blocks(m.team.id, "confirm")) < len(parts)]
+            waiting = [m for m in members if self._unconfirmed(m.team, len(parts))]
             if not waiting:
                 return
-            team, number = waiting[0].team, len(members) - len(waiting) + 1
+            # One that was cut off half-way was the next in order when it was begun.
+            begun = [index for index, m in enumerate(waiting) if self.log.blocks(m.team.id, "confirm")]
+            known = {result.team.id for result in self._results().teams}
+            order = begun or by_engines([m.team for m in waiting], self._measured_teams(known))
+            member, number = waiting[order[0]], len(members) - len(waiting) + 1
+            team = member.team
             self.observer(TeamStarted(team=team, phase="confirm", number=number, of=len(members), blocks=len(parts)))
             try:
                 for index in range(len(self.log.blocks(team.id, "confirm")), len(parts)):
                     await self._run_block(team, parts[index], "confirm", index, None)
             except EngineLost as error:
-                self._give_up(team, waiting[0].trial, f"in confirmation: {error}")
+                self._give_up(team, member.trial, f"in confirmation: {error}")
             found = self._results()
             result = next(r for r in found.teams if r.team.id == team.id)
             self.observer(TeamMeasured(result=result, results=found, phase="confirm"))
 
     def _give_up(self, team: Team, trial: int, reason: str) -> None:
         self.log.append(
-            TeamFailure(team=team.id, topology=team.topology, knobs=dict(team.knobs), reason=reason, trial=trial)
+            TeamFailure(
+                team=team.id,
+                topology=team.topology,
+                knobs=dict(team.knobs),
+                reason=reason,
+                trial=trial,
+                engine_options=dict(team.engine),
+            )
         )
+
+    def _unconfirmed(self, team: Team, parts: int) -> bool:
+        return len(self.log.blocks(team.id, "confirm")) < parts
 
     # -- blocks ---------------------------------------------------------------------------------------------------
 
@@ -201,37 +233,60 @@ class Tuner:
     ) -> None:
         for reruns in range(MAX_RERUNS + 1):
             self._leave_if_asked()
-            models = await self._lease(team)
-            begun = self.clock()
-            block = await self.runner.run(
-                BlockPlan(team=team, examples=examples, phase=phase, index=index, trial=trial, reruns=reruns),
-                models,
-                engines=self.pool.facts(team.models),
-                progress=lambda done: self._progress(team, phase, index, done, len(examples)),
-            )
-            dead = self.pool.dead(team.models)
-            if any(call.failure == "connection" for example in block.examples for call in example.calls):
-                await self.pool.check_elsewhere(team.models)
-            if not dead:
-                self.log.append(block)
-                self._new_s += self.clock() - begun
-                self._new_examples += len(examples)
+            lease = await self._lease(team)
+            plan = BlockPlan(team=team, examples=examples, phase=phase, index=index, trial=trial, reruns=reruns)
+            lost = await self._try_block(plan, lease)
+            if not lost:
                 return
-            self.observer(BlockRerun(team=team, block=index, reason=f"the engine of {', '.join(dead)} died"))
+            self._emptied = None  # the block's own prompts are in the caches of those that are left
+            self.observer(BlockRerun(team=team, block=index, reason=f"the engine of {', '.join(lost)} died"))
         raise EngineLost(
-            f"the engine of {', '.join(dead)} died {MAX_RERUNS + 1} times in block {index} of {team.id}"
-            f"{self.pool.last_words(dead[0])}"
+            f"the engine of {', '.join(lost)} died {MAX_RERUNS + 1} times in block {index} of {team.id}"
+            f"{self.pool.last_words(lost[0], team.engine)}"
         )
 
-    async def _lease(self, team: Team) -> Mapping[str, ChatModel]:
-        missing = self.pool.missing(team.models)
-        if missing:
-            self.observer(EnginesStarting(models=missing))
+    async def _try_block(self, plan: BlockPlan, lease: Lease) -> Sequence[str]:
+        """Run a block and write it down, unless an engine was lost in it: those that were."""
+        try:
+            prefix_cache = await self._prefix_caches(plan, lease)
+        except EngineError:
+            if lost := await self.pool.lost(lease):
+                return lost
+            raise
         begun = self.clock()
-        models = await self.pool.lease(team.models)
-        if missing:
-            self.observer(EnginesReady(models=missing, seconds=self.clock() - begun))
-        return models
+        block = await self.runner.run(
+            plan,
+            lease.models,
+            engines=lease.facts,
+            metrics=lease.metrics,
+            progress=lambda done: self._progress(plan, done),
+        )
+        if _may_have_lost_an_engine(block) and (lost := await self.pool.lost(lease)):
+            return lost
+        self.log.append(replace(block, prefix_cache=prefix_cache))
+        self._new_s += self.clock() - begun
+        self._new_examples += len(plan.examples)
+        return ()
+
+    async def _prefix_caches(self, plan: BlockPlan, lease: Lease) -> PrefixCache:
+        """Before a team's first block in a phase, see that it does not profit from the prompts of those before it."""
+        if self.study.file.engine_options.prefix_cache == "warm":
+            return "warm"
+        measuring = (plan.team.id, plan.phase)
+        if self._emptied is None or self._emptied[0] != measuring:
+            found: PrefixCache = "cold" if all((await lease.reset_prefix_caches()).values()) else "kept"
+            self._emptied = (measuring, found)
+            return found
+        return self._emptied[1]
+
+    async def _lease(self, team: Team) -> Lease:
+        self._in_block = False
+        missing = self.pool.missing(team.models, team.engine)
+        waking = self.pool.asleep(missing, team.engine)
+        async with starting(self.observer, missing, waking=waking, options=team.engine, clock=self.clock):
+            lease = await self.pool.lease(team.models, team.engine)
+        self._in_block = True  # until the next lease: what is measured now is worth waiting for
+        return lease
 
     def _leave_if_asked(self) -> None:
         if self._stopping:
@@ -242,15 +297,15 @@ class Tuner:
         size = self.study.file.measure.block
         return [examples[i : i + size] for i in range(0, len(examples), size)]
 
-    def _progress(self, team: Team, phase: Phase, index: int, done: int, of: int) -> None:
+    def _progress(self, plan: BlockPlan, done: int) -> None:
         self.observer(
             BlockProgress(
-                team=team,
-                phase=phase,
-                block=index + 1,
-                of=len(self._parts(phase)),
+                team=plan.team,
+                phase=plan.phase,
+                block=plan.index + 1,
+                of=len(self._parts(plan.phase)),
                 examples_done=done,
-                examples=of,
+                examples=len(plan.examples),
                 remaining_s=self._remaining_s(),
             )
         )
@@ -289,3 +344,10 @@ class Tuner:
         if key not in self._measurements:
             self._measurements[key] = measure(blocks)
         return self._measurements[key]
+
+
+def _may_have_lost_an_engine(block: Block) -> bool:
+    """Whether something failed that a sound engine does not answer with: anything but a complaint about the request."""
+    calls = (call.failure for example in block.examples for call in example.calls)
+    failures = [*calls, *(example.failure for example in block.examples)]
+    return any(failure is not None and not failure.startswith("http 4") for failure in failures)

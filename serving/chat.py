@@ -22,6 +22,9 @@ class Reply:
         latency_s: from submission to the whole answer, waiting for retries included.
         attempts: 1 when the first try succeeded.
         finish_reason: as the server gave it, ``length`` when ``max_tokens`` cut the answer.
+        queue_s: in the server's queue, before it began with the prompt; None when the server did not say.
+        ttft_s: from then to the first token; None when the server did not say.
+        decode_s: from the first token to the last; None when the server did not say.
     """
 
     text: str
@@ -31,6 +34,9 @@ class Reply:
     latency_s: float
     attempts: int = 1
     finish_reason: str | None = None
+    queue_s: float | None = None
+    ttft_s: float | None = None
+    decode_s: float | None = None
 
 
 class ChatModel(Protocol):

@@ -16,8 +16,10 @@ from orkester.errors import CallFailed
 from orkester.telemetry import attributes as names
 from orkester.telemetry import chat_span, traceparent
 
+from ._completion import reply_of
+from ._transport import HttpTransport, OpenAITransport, Transport, Unreachable
 from .chat import Message, Reply
-from .engines import Endpoint, api_key, loopback
+from .engines import Endpoint, api_key
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -84,6 +86,9 @@ class ChatClient:
         preamble: messages put before every request, after its system message: a base model's worked examples.
         stop: texts that end an answer.
         deadline_s: of one call, its retries and waits included.
+        api: asks through this client of the ``openai`` package, whose address and key are its own, rather than over
+            connections of our own: for what only that package does, Azure's addresses and tokens for one. Its retries
+            and time limits are not used; closing it is left to whoever made it.
         gate: limits shared with other clients of the endpoint; the endpoint's own limits if None.
         rng: draws the waits before retries.
         sleep: waits.
@@ -101,6 +106,7 @@ class ChatClient:
         preamble: Sequence[Message] = (),
         stop: Sequence[str] = (),
         deadline_s: float = 60.0,
+        api: AsyncOpenAI | None = None,
         gate: Gate | None = None,
         rng: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -115,8 +121,8 @@ class ChatClient:
         self._rng = rng or random.Random()
         self._sleep = sleep
         self._clock = clock
-        self._key = api_key(endpoint)
-        self._api: AsyncOpenAI | None = None
+        self._key = api.api_key if api else api_key(endpoint)
+        self._transport: Transport = OpenAITransport(api) if api else HttpTransport(endpoint.base_url, self._key)
         where = urlsplit(endpoint.base_url)
         self._attributes: dict[str, Any] = {
             names.PROVIDER_NAME: str(endpoint.facts.get("engine", "openai")),
@@ -173,14 +179,12 @@ class ChatClient:
             return reply
 
     def prepare(self) -> None:
-        """Do now what the first call would have to: import ``openai``, make its client."""
-        self._client()
+        """Do now what the first call would have to: import aiohttp, open a session. Needs a running event loop."""
+        self._transport.prepare()
 
     async def close(self) -> None:
         """Give connections back; the client may be used again."""
-        api, self._api = self._api, None
-        if api is not None:
-            await api.close()
+        await self._transport.close()
 
     def _with_preamble(self, messages: Sequence[Message]) -> list[Message]:
         if not self._preamble:
@@ -190,11 +194,12 @@ class ChatClient:
 
     async def _with_retries(self, request: Mapping[str, Any]) -> Reply:
         start = self._clock()
+        body = json.dumps(request).encode()
         for attempt in range(1, MAX_ATTEMPTS + 1):
             left_s = self._deadline_s - (self._clock() - start)
-            outcome = await self._try(request, left_s)
+            outcome = await self._try(body, left_s)
             if not isinstance(outcome, _Fault):
-                return _reply(outcome, self._clock() - start, attempt)
+                return reply_of(outcome, self._clock() - start, attempt)
             longest_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
             wait_s = max(outcome.retry_after_s, self._rng.uniform(0, longest_s))
             left_s = self._deadline_s - (self._clock() - start)
@@ -203,58 +208,27 @@ class ChatClient:
             await self._sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _try(self, request: Mapping[str, Any], left_s: float) -> Any:
+    async def _try(self, body: bytes, left_s: float) -> Any:
         """One try: the completion as parsed JSON, or why there is none."""
-        import openai
-
         parent = traceparent()
         try:
-            # The time limit is ours alone: openai's counts each read anew, so a server that trickles never meets it.
+            # The time limit is ours alone: one for each read would never be met by a server that trickles.
             async with asyncio.timeout(left_s), self._gate:
-                # The package's typed methods walk the request against its types and build the reply out of a dozen
-                # models, which is a third of a call's CPU time; of the reply we read five fields, and check those.
-                reply = await self._client().post(
-                    "/chat/completions",
-                    cast_to=bytes,
-                    body=request,
-                    options={"headers": {"traceparent": parent}} if parent else {},
-                )
-            return json.loads(reply)
+                answer = await self._transport.post(body, {"traceparent": parent} if parent else {})
+            if 200 <= answer.status < 300:
+                return json.loads(answer.body)
         except TimeoutError:
             return _Fault("timeout", f"no answer within {self._deadline_s:g} s", retriable=False)
-        except openai.APIConnectionError as error:
-            # APITimeoutError is among these: openai's aiohttp transport raises it for any lost or refused connection,
-            # and it has no time limit here that could have passed.
-            reason: BaseException = error
-            while reason.__cause__ is not None:
-                reason = reason.__cause__
-            return _Fault("connection", self._safe(f"{type(reason).__name__}: {reason}"), retriable=True)
-        except openai.APIStatusError as error:
-            status = error.status_code
-            return _Fault(
-                f"http {status}",
-                self._safe(error.response.text),
-                retriable=status == 429 or status >= 500,
-                retry_after_s=_retry_after_s(error.response.headers),
-            )
-        except (openai.OpenAIError, ValueError, RecursionError) as error:
+        except Unreachable as error:
+            return _Fault("connection", self._safe(str(error)), retriable=True)
+        except (ValueError, RecursionError) as error:
             return _Fault("bad reply", self._safe(f"{type(error).__name__}: {error}"), retriable=False)
-
-    def _client(self) -> AsyncOpenAI:
-        if self._api is None:
-            import openai
-
-            # With aiohttp underneath a call costs less CPU than with httpx (benchmarks/client_overhead.py).
-            self._api = openai.AsyncOpenAI(
-                api_key=self._key or "none",
-                base_url=self._endpoint.base_url,
-                max_retries=0,
-                timeout=None,
-                http_client=openai.DefaultAioHttpClient(timeout=None, trust_env=not loopback(self._endpoint.base_url)),
-            )
-            # Both come from the environment; an endpoint's owner is told the key that is meant for him and no more.
-            self._api.organization = self._api.project = None
-        return self._api
+        return _Fault(
+            f"http {answer.status}",
+            self._safe(answer.body.decode(errors="replace")),
+            retriable=answer.status == 429 or answer.status >= 500,
+            retry_after_s=_retry_after_s(answer.headers),
+        )
 
     def _safe(self, text: str) -> str:
         """What a server said, shortened, with the key taken out should it have been echoed."""
@@ -262,54 +236,6 @@ class ChatClient:
             text = text.replace(self._key, "[key]")
         text = " ".join(text.split())
         return text if len(text) <= _DETAIL else text[: _DETAIL - 1] + "…"
-
-
-def _reply(completion: Any, latency_s: float, attempts: int) -> Reply:
-    """A chat completion, as parsed JSON, as a Reply.
-
-    Raises:
-        CallFailed: it has no text, since an answer that is not there must not pass for a quick one; or its token counts
-            cannot be.
-    """
-    choices = _get(completion, "choices")
-    if not isinstance(choices, list) or not choices:
-        raise CallFailed("bad reply", "the reply has no choices", attempts)
-    content = _get(_get(choices[0], "message"), "content")
-    if not isinstance(content, str):
-        raise CallFailed("bad reply", f"the reply's content is {type(content).__name__}, not text", attempts)
-    text = content.strip()
-    if not text:
-        raise CallFailed("empty answer", "the model said nothing", attempts)
-    usage = _get(completion, "usage")
-    return Reply(
-        text=text,
-        input_tokens=_count(usage, "prompt_tokens", attempts),
-        output_tokens=_count(usage, "completion_tokens", attempts),
-        cached_tokens=_count(_get(usage, "prompt_tokens_details"), "cached_tokens", attempts),
-        latency_s=latency_s,
-        attempts=attempts,
-        finish_reason=reason if isinstance(reason := _get(choices[0], "finish_reason"), str) else None,
-    )
-
-
-def _get(value: object, key: str) -> object:
-    """An entry of a JSON object; None where it is absent, or the value is no object."""
-    return value.get(key) if isinstance(value, dict) else None
-
-
-def _count(usage: object, name: str, attempts: int) -> int | None:
-    """A token count; None when the server does not count.
-
-    Raises:
-        CallFailed: it is no count. A server that says nonsense about one thing is not believed about another.
-    """
-    value = _get(usage, name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        shown = str(value) if isinstance(value, int | float) else type(value).__name__
-        raise CallFailed("bad reply", f"the reply's usage has {name} {shown}", attempts)
-    return value
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
@@ -329,6 +255,9 @@ def _describe(span: Span, reply: Reply) -> None:
         names.USAGE_OUTPUT_TOKENS: reply.output_tokens,
         names.USAGE_CACHED_TOKENS: reply.cached_tokens,
         names.CALL_ATTEMPTS: reply.attempts,
+        names.CALL_QUEUE_S: reply.queue_s,
+        names.CALL_TTFT_S: reply.ttft_s,
+        names.CALL_DECODE_S: reply.decode_s,
     }
     span.set_attributes({name: value for name, value in found.items() if value is not None})
     if reply.finish_reason:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+
+from ._gpus import Gpu, amd, nvidia
+
+__all__ = ["Gpu", "cpu_model", "facts", "gpus", "memory_bytes", "rapl", "usable_threads"]
 
 _POWERCAP = Path("/sys/class/powercap")
 
@@ -45,27 +47,17 @@ def cpu_model() -> str:
     return platform.machine()
 
 
-def gpus(*, timeout_s: float = 20.0) -> tuple[list[str], str]:
-    """Names of the NVIDIA GPUs, and why there are none."""
-    if shutil.which("nvidia-smi") is None:
-        return [], "nvidia-smi is not installed"
-    try:
-        asked = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout_s,
-        )
-    except subprocess.TimeoutExpired:  # a driver that hangs
-        return [], f"nvidia-smi did not answer within {timeout_s:g} s"
-    except OSError as error:
-        return [], f"nvidia-smi cannot be run: {error.strerror}"
-    names = [line.strip() for line in asked.stdout.splitlines() if line.strip()]
-    if asked.returncode or not names:
-        said = (asked.stderr or asked.stdout).strip().splitlines()
-        return [], f"nvidia-smi: {said[0] if said else 'found none'}"
-    return names, ""
+def gpus(*, timeout_s: float = 20.0) -> tuple[list[Gpu], str]:
+    """GPUs that this process may use, NVIDIA's or else AMD's, and why there are none.
+
+    Args:
+        timeout_s: how long the driver may take to answer.
+    """
+    found, why = nvidia(memory_bytes(), timeout_s=timeout_s)
+    if found:
+        return found, ""
+    found, why_not_amd = amd()
+    return found, "" if found else f"{why}; {why_not_amd}"
 
 
 def rapl() -> tuple[list[str], str]:
@@ -84,7 +76,7 @@ def facts() -> Mapping[str, object]:
         "cpu": cpu_model(),
         "threads": usable_threads(),
         "memory_bytes": total,
-        "gpus": gpus()[0],
+        "gpus": [f"{gpu.name}, {gpu.memory_bytes // 2**20} MiB, {gpu.driver}" for gpu in gpus()[0]],
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
@@ -35,10 +35,9 @@ def current_tracer() -> Tracer:
     return _tracer.get() or trace.get_tracer(_SCOPE)
 
 
-@contextmanager
-def workflow_span(topology: str, *, team: str) -> Iterator[Span]:
+def workflow_span(topology: str, *, team: str) -> AbstractContextManager[Span]:
     """Around one run of a team's graph."""
-    with current_tracer().start_as_current_span(
+    return current_tracer().start_as_current_span(
         f"invoke_workflow {topology}",
         attributes={
             names.OPERATION_NAME: "invoke_workflow",
@@ -46,14 +45,12 @@ def workflow_span(topology: str, *, team: str) -> Iterator[Span]:
             names.TEAM_ID: team,
             names.OPENINFERENCE_KIND: "CHAIN",
         },
-    ) as span:
-        yield span
+    )
 
 
-@contextmanager
-def agent_span(agent: str, *, model: str) -> Iterator[Span]:
+def agent_span(agent: str, *, model: str) -> AbstractContextManager[Span]:
     """Around one turn of an agent."""
-    with current_tracer().start_as_current_span(
+    return current_tracer().start_as_current_span(
         f"invoke_agent {agent}",
         attributes={
             names.OPERATION_NAME: "invoke_agent",
@@ -61,19 +58,16 @@ def agent_span(agent: str, *, model: str) -> Iterator[Span]:
             names.GRAPH_NODE: agent,
             names.REQUEST_MODEL: model,
         },
-    ) as span:
-        yield span
+    )
 
 
-@contextmanager
-def chat_span(model: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
+def chat_span(model: str, attributes: Mapping[str, Any]) -> AbstractContextManager[Span]:
     """Around one model call with its retries; the caller adds usage when it knows it."""
-    with current_tracer().start_as_current_span(
+    return current_tracer().start_as_current_span(
         f"chat {model}",
         kind=SpanKind.CLIENT,
         attributes={names.OPERATION_NAME: "chat", names.REQUEST_MODEL: model, **attributes},
-    ) as span:
-        yield span
+    )
 
 
 class _SpanFile:
@@ -126,7 +120,8 @@ class TraceStore:
         from opentelemetry.exporter.otlp.json.file.trace_exporter import FileSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        from ._processor import UntilFlushed
 
         self._directory.mkdir(parents=True, exist_ok=True)
         taken = [path.stem.removeprefix("spans-") for path in self._directory.glob("spans-*.jsonl")]
@@ -135,7 +130,7 @@ class TraceStore:
         resource = Resource.create({"service.name": "orkester", names.OPENINFERENCE_PROJECT: self._study})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         exporter = FileSpanExporter(stream=cast("IO[str]", self._file))
-        self._provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=65536))
+        self._provider.add_span_processor(UntilFlushed(exporter))
         return self
 
     def __exit__(

@@ -15,7 +15,7 @@ from typing import Any
 
 _SERVER = """
 import json, os, sys, traceback
-import aiohttp, asyncio_throttle, jinja2, langgraph.graph, openai, optuna, plotly.offline, rich.live
+import aiohttp, asyncio_throttle, jinja2, langgraph.graph, optuna, plotly.offline, rich.live
 import orkester.graphs, orkester.optim.tune, orkester.optim.report, orkester.cli.progress
 from opentelemetry.exporter.otlp.json.file import trace_exporter
 from orkester.graphs import topologies, topology
@@ -23,7 +23,6 @@ from orkester.cli import main
 
 for name in topologies():
     topology(name)
-openai.DefaultAioHttpClient, openai.AsyncOpenAI(api_key="none").chat.completions  # imported when first used
 optuna.logging.disable_default_handler()
 optuna.create_study(storage="sqlite://").ask()
 optuna.logging.enable_default_handler()

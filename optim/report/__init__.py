@@ -9,6 +9,7 @@ from typing import Any
 
 from orkester.evals.block import Block
 
+from ..engine_log import EngineUse
 from ..results import Results
 from ._content import content
 
@@ -21,6 +22,7 @@ def write_report(
     manifest: Mapping[str, Any],
     importances: Mapping[str, Mapping[str, float]],
     blocks: Sequence[Block],
+    engine_uses: Sequence[EngineUse] = (),
     now: datetime,
 ) -> None:
     """Write the report of a run in one step.
@@ -32,6 +34,7 @@ def write_report(
         manifest: of the run directory: what was asked, machine, versions.
         importances: by objective and parameter.
         blocks: all of them; for engines, energy assumptions and counts.
+        engine_uses: what befell the engines.
         now: when it is written.
     """
     import jinja2
@@ -45,7 +48,15 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.j2").render(
-        **content(name=name, results=results, manifest=manifest, importances=importances, blocks=blocks, now=now),
+        **content(
+            name=name,
+            results=results,
+            manifest=manifest,
+            importances=importances,
+            blocks=blocks,
+            engine_uses=engine_uses,
+            now=now,
+        ),
         css=(folder / "report.css").read_text(encoding="utf-8"),
     )
     draft = path.with_suffix(".tmp")

@@ -13,8 +13,10 @@ from orkester.evals.block import Block
 from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import OBJECTIVES
 
+from ..engine_log import EngineUse
 from ..results import Results, TeamResult
 from . import _charts
+from ._engines import engine_tables
 from ._members import member
 from ._methods import engines, joules, methods, power_range
 from ._numbers import duration, facts, interval, span, unit
@@ -28,6 +30,7 @@ def content(
     manifest: Mapping[str, Any],
     importances: Mapping[str, Mapping[str, float]],
     blocks: Sequence[Block],
+    engine_uses: Sequence[EngineUse],
     now: datetime,
 ) -> dict[str, Any]:
     """Everything the template shows; see ``write_report`` for the arguments."""
@@ -58,6 +61,7 @@ def content(
         "failures": _failures(results),
         "methods": methods(asked, blocks),
         "engines": engines(blocks),
+        "engine_tables": engine_tables(engine_uses, blocks),
         "machine": facts(manifest.get("machine", {})),
         "versions": manifest.get("versions", {}),
         "asked": yaml.safe_dump(dict(asked), sort_keys=False, allow_unicode=True),

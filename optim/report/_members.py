@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-from orkester.evals.block import Block
+from orkester.evals.block import Block, Call
+from orkester.evals.measurement import AgentShare
 
 from ..results import TeamResult
 from ._drawing import draw
 from ._numbers import number
-from ._waterfall import typical, waterfall
+from ._waterfall import has_parts, typical, waterfall
 
 
 def member(result: TeamResult, searched: Sequence[Block]) -> dict[str, Any]:
@@ -25,14 +27,15 @@ def member(result: TeamResult, searched: Sequence[Block]) -> dict[str, Any]:
     example = typical(searched)
     return {
         "columns": [share.agent for share in result.agents],
-        "agents": _table(result),
+        "agents": _table(result, searched),
         "drawing": Markup(draw(result.team, result.agents)),
         "waterfall": Markup(waterfall(example)) if example is not None else "",
         "example": example.id if example is not None else "",
+        "parts": example is not None and has_parts(example),
     }
 
 
-def _table(result: TeamResult) -> list[dict[str, Any]]:
+def _table(result: TeamResult, searched: Sequence[Block]) -> list[dict[str, Any]]:
     """A row for each quantity per example: a cell for each agent, the last one for the whole team."""
     agents = result.agents
     estimates = result.search.estimates if result.search is not None else {}
@@ -53,8 +56,29 @@ def _table(result: TeamResult) -> list[dict[str, Any]]:
         ),
         ("output tokens", [number(share.output_tokens) for share in agents], team("output_tokens")),
         ("p50 of a call [s]", [number(share.latency_p50_s) for share in agents], ""),
+        *_latency_parts(result.agents, searched),
         ("p50 of an example [s]", [""] * len(agents), team("latency_p50_s")),
         (f"energy [J, {method}]", [number(share.energy_j) for share in agents], team("energy_j")),
         ("… of it no agent's", [""] * len(agents), number(result.residual_j)),
     ]
     return [{"label": label, "cells": [*cells, whole]} for label, cells, whole in rows]
+
+
+def _latency_parts(agents: Sequence[AgentShare], searched: Sequence[Block]) -> list[tuple[str, list[str], str]]:
+    """A row for each part of a call's latency that a server told of: medians over the agent's calls."""
+    calls = [call for block in searched for example in block.examples for call in example.calls]
+    kinds = (
+        ("… in the engine's queue", "queue_s"),
+        ("… to the first token", "ttft_s"),
+        ("… for the tokens after it", "decode_s"),
+    )
+    rows = [(label, [_median(calls, agent, part) for agent in agents]) for label, part in kinds]
+    return [
+        (label, [number(value) for value in values], "") for label, values in rows if any(v is not None for v in values)
+    ]
+
+
+def _median(calls: Sequence[Call], agent: AgentShare, part: str) -> float | None:
+    of = [call for call in calls if (call.agent, call.model) == (agent.agent, agent.model)]
+    told = [value for call in of if (value := getattr(call, part)) is not None]
+    return statistics.median(told) if told else None

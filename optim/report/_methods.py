@@ -10,6 +10,13 @@ from orkester.evals.block import Block
 
 from ._numbers import facts, number, span
 
+#: In words, by what a block says.
+_PREFIX_CACHE: Mapping[str, str] = {
+    "cold": "emptied before each team's measurement, so that none profits from the prompts of those before it",
+    "kept": "not emptied between teams: the engine cannot",
+    "warm": "not emptied between teams, as the study asked for",
+}
+
 
 def joules(blocks: Sequence[Block]) -> str:
     """The label that every joule carries."""
@@ -40,6 +47,7 @@ def power_range(blocks: Sequence[Block]) -> dict[str, Any] | None:
 def methods(asked: Mapping[str, Any], blocks: Sequence[Block]) -> dict[str, Any]:
     """Task and measurement as they were asked for, and the assumptions behind the joules."""
     measured, task = asked.get("measure", {}), asked.get("task", {})
+    states = {block.prefix_cache for block in blocks}
     return {
         "block": measured.get("block"),
         "concurrency": measured.get("concurrency"),
@@ -51,6 +59,7 @@ def methods(asked: Mapping[str, Any], blocks: Sequence[Block]) -> dict[str, Any]
         "data_sha256": (task.get("data_sha256") or "")[:12],
         "scorer": task.get("scorer"),
         "max_tokens": task.get("max_tokens"),
+        "prefix_cache": "; ".join(words for state, words in _PREFIX_CACHE.items() if state in states),
         "energy": [facts(model) for model in _assumptions(blocks)],
     }
 

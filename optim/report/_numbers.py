@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from orkester.evals.measurement import Estimate
 from orkester.evals.objectives import OBJECTIVES
+from orkester.graphs import written
 
 NOTHING = "–"
 _UNITS = {"_bytes": "B", "_w_per_core": "W per core", "_s": "s"}  # by the end of a name
@@ -51,6 +52,8 @@ def fact(name: str, value: object) -> str:
     """``weights_bytes, 161216`` as ``weights: 161 kB``; for what machines, engines and meters say of themselves."""
     if isinstance(value, bool):
         shown = "yes" if value else "no"
+    elif isinstance(value, Mapping):
+        shown = written(value) or "none"
     elif isinstance(value, (list, tuple)):
         shown = ", ".join(str(item) for item in value) or "none"
     else:

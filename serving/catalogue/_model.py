@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 #: A conversation as questions and answers to go on with, for models that are not chatted with. An answer is one line.
 COMPLETION_TEMPLATE = (
@@ -29,6 +30,8 @@ class Model:
         base: a base model, not tuned to follow instructions: it learns the task from examples in its prompt.
         chat_template: replaces the one that comes with the weights; Jinja, empty for none.
         stop: texts that end an answer, for models that do not stop by themselves.
+        layout: what ``source`` has: a GGUF file, or a folder in Hugging Face's layout with safetensors.
+        safetensors: source of the same model in that layout, for vLLM; empty where its GGUF is converted.
     """
 
     name: str
@@ -41,6 +44,16 @@ class Model:
     base: bool = False
     chat_template: str = ""
     stop: tuple[str, ...] = ()
+    layout: Literal["gguf", "safetensors"] = "gguf"
+    safetensors: str = ""
+
+    def in_safetensors(self) -> Model:
+        """The same model from its source in Hugging Face's layout; itself where there is none."""
+        if not self.safetensors:
+            return self
+        return replace(
+            self, source=self.safetensors, safetensors="", layout="safetensors", size_bytes=None, sha256=None
+        )
 
     def completing(self) -> Model:
         """The same weights, asked to go on with worked examples instead of being chatted with."""

@@ -1,12 +1,14 @@
 """Engines, one file each."""
 
-from ._base import Endpoint, Engine, EngineMetrics, EngineOptions, Footprint, PlainEngine, loopback
+from ._base import Endpoint, Engine, EngineMetrics, EngineOptions, Footprint, PlainEngine, proxy_for
 from ._external import ExternalEngine, api_key
 from ._fake import FakeEngine
 from ._fake_script import FakeScript, Fault
 from ._llamacpp import LlamaCppEngine
+from ._vllm import Accelerator, VllmEngine
 
 __all__ = [
+    "Accelerator",
     "Endpoint",
     "Engine",
     "EngineMetrics",
@@ -18,6 +20,7 @@ __all__ = [
     "Footprint",
     "LlamaCppEngine",
     "PlainEngine",
+    "VllmEngine",
     "api_key",
-    "loopback",
+    "proxy_for",
 ]

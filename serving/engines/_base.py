@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,6 +111,19 @@ def loopback(base_url: str) -> bool:
     """Whether an address is on this machine. Proxies that the environment names cannot reach such a one."""
     host = urlsplit(base_url).hostname or ""
     return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def proxy_for(base_url: str) -> str | None:
+    """The proxy that the environment names for an address.
+
+    Not left to aiohttp's ``trust_env``: that looks it up for every request anew, on a thread, does not heed
+    ``ALL_PROXY``, and would send passwords out of ``~/.netrc``.
+    """
+    where = urlsplit(base_url)
+    if loopback(base_url) or urllib.request.proxy_bypass(where.hostname or ""):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(where.scheme) or proxies.get("all")
 
 
 class Engine(Protocol):

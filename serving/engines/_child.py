@@ -9,8 +9,9 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from orkester.errors import EngineError
 
@@ -39,14 +40,25 @@ class ChildServer:
         """Of the running process."""
         return self._process.pid if self._process is not None else None
 
-    async def start(self, command: Sequence[str], options: object, *, log: Path, timeout_s: float) -> str:
-        """Start it and return its address, ``http://127.0.0.1:PORT``.
+    async def start(
+        self,
+        command: Sequence[str],
+        options: object,
+        *,
+        log: Path,
+        timeout_s: float,
+        python: Path | str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+    ) -> Mapping[str, Any]:
+        """Start it and return what it says of itself, ``address`` (``http://127.0.0.1:PORT``) at least.
 
         Args:
-            command: arguments for the Python that runs us.
+            command: arguments for the interpreter.
             options: given to the script as JSON.
             log: takes what it writes to standard error.
             timeout_s: how long it may take.
+            python: the interpreter; ours if not given.
+            environment: variables that it gets beside ours.
 
         Raises:
             EngineError: it ended or did not say its address in time.
@@ -55,13 +67,14 @@ class ChildServer:
         self._log = log
         with log.open("ab") as sink:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
+                str(python),
                 *command,
                 json.dumps(options),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=sink,
                 start_new_session=True,
+                env={**os.environ, **environment} if environment else None,
             )
         assert self._process.stdout is not None
         try:
@@ -74,10 +87,11 @@ class ChildServer:
             await self.stop()
             raise
         try:
-            return str(json.loads(line)["address"])
-        except (ValueError, KeyError) as error:
+            said: Mapping[str, Any] = json.loads(line)
+        except ValueError as error:
             code = await self.stop()
             raise EngineError(f"{self._what} ended while starting (exit code {code}){last_words(log)}") from error
+        return said
 
     def alive(self) -> bool:
         """Whether the process is running."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
 from orkester.errors import EngineError
 
 from ..catalogue import Model
-from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, PlainEngine
+from . import _probe
+from ._base import START_TIMEOUT_S, Endpoint, EngineMetrics, EngineOptions, Footprint, PlainEngine
 from ._child import ChildServer
 from ._fake_script import FakeScript
 
 _SERVER = Path(__file__).with_name("_fake_server.py")
+_HEALTH_TIMEOUT_S = 3.0
 
 
 class FakeEngine(PlainEngine):
@@ -27,6 +30,14 @@ class FakeEngine(PlainEngine):
         self._script = script
         self._folder = folder
         self._child: ChildServer | None = None
+        self._address = ""
+
+    def footprint(self, model: Model, weights: Path | None, options: EngineOptions) -> Footprint:
+        """What the script says."""
+        del weights, options
+        size = round(self._script.of(self._script.memory_bytes, model.name, 0))
+        asleep = 0 if self._script.sleeps else None
+        return Footprint(device_bytes=size, asleep_device_bytes=asleep, parts={"as scripted": size})
 
     async def start(self, model: Model, weights: Path | None, options: EngineOptions, log: Path) -> Endpoint:
         """See ``Engine.start``. There is no probe: it would take part in the script's faults."""
@@ -36,7 +47,7 @@ class FakeEngine(PlainEngine):
         if data is not None and not data.exists():
             raise EngineError(f"{data}: the fake engine's data file is not there")
         child = self._child = ChildServer(f"the fake engine of {model.name}")
-        address = await child.start(
+        said = await child.start(
             [str(_SERVER)],
             {
                 "model": model.name,
@@ -44,14 +55,19 @@ class FakeEngine(PlainEngine):
                 "accuracy": script.of(script.accuracy, model.name, 0.7),
                 "latency_s": script.of(script.latency_s, model.name, 0.0),
                 "token_s": script.of(script.token_s, model.name, 0.0),
+                "start_s": script.of(script.start_s, model.name, 0.0),
                 "faults": [fault.model_dump() for fault in script.faults],
             },
             log=log,
             timeout_s=options.start_timeout_s or START_TIMEOUT_S,
         )
         assert child.pid is not None
+        self._address = str(said["address"])
         return Endpoint(
-            base_url=f"{address}/v1", model=model.name, pids=(child.pid,), facts={"engine": "fake", **asdict(options)}
+            base_url=f"{self._address}/v1",
+            model=model.name,
+            pids=(child.pid,),
+            facts={"engine": "fake", **asdict(options)},
         )
 
     async def stop(self) -> None:
@@ -62,3 +78,31 @@ class FakeEngine(PlainEngine):
     def alive(self) -> bool:
         """See ``Engine.alive``."""
         return self._child is not None and self._child.alive()
+
+    async def healthy(self) -> bool:
+        """Whether it answers; a question about itself takes no part in the script's faults."""
+        try:
+            await _probe.control("GET", f"{self._address}/stats", timeout_s=_HEALTH_TIMEOUT_S)
+        except EngineError:
+            return False
+        return True
+
+    async def sleep(self) -> None:
+        """See ``Engine.sleep``."""
+        await _probe.control("POST", f"{self._address}/sleep", timeout_s=_HEALTH_TIMEOUT_S)
+
+    async def wake(self) -> None:
+        """See ``Engine.wake``."""
+        await _probe.control("POST", f"{self._address}/wake", timeout_s=_HEALTH_TIMEOUT_S)
+
+    async def metrics(self) -> EngineMetrics | None:
+        """Requests under way; it has neither queue nor cache."""
+        said = json.loads(await _probe.control("GET", f"{self._address}/stats", timeout_s=_HEALTH_TIMEOUT_S))
+        return EngineMetrics(
+            running=said["running"],
+            waiting=0,
+            kv_cache_usage=0,
+            preemptions=0,
+            prefix_cache_queries=0,
+            prefix_cache_hits=0,
+        )

@@ -24,6 +24,8 @@ FaultKind: TypeAlias = Literal[
     "null",
     "bad_usage",
     "die",
+    "freeze",
+    "wrong_wake",
 ]
 
 
@@ -36,7 +38,9 @@ class Fault(_Part):
 
     HTTP errors by their number; ``hang`` never answers; ``cut`` ends the connection in the middle of the body;
     ``not_json`` and ``no_choices`` are replies of the wrong form; ``empty`` and ``null`` have no text; ``bad_usage``
-    has token counts that cannot be; ``die`` ends the engine's process.
+    has token counts that cannot be; ``die`` ends the engine's process, ``freeze`` lets it
+    run without ever answering anything again; ``wrong_wake`` is not drawn for a request: after its next sleep the
+    engine answers nonsense.
     """
 
     kind: FaultKind
@@ -56,6 +60,10 @@ class FakeScript(_Part):
     accuracy: ByModel = Field(0.7, description="chance of a right answer")
     latency_s: ByModel = Field(0.0, description="time a request takes, before its tokens")
     token_s: ByModel = Field(0.0, description="time an output token takes")
+    start_s: ByModel = Field(0.0, description="time it takes to start")
+    memory_bytes: ByModel = Field(0, description="of the accelerator that it claims to need")
+    capacity_bytes: int | None = Field(None, description="of the accelerator that the study claims to have")
+    sleeps: bool = Field(False, description="whether it can sleep; it needs none of its memory then")
     faults: list[Fault] = []
 
     def of(self, values: ByModel, model: str, default: float) -> float:

@@ -35,6 +35,8 @@ class FakeServer:
         self.faults: list[dict[str, Any]] = options["faults"]
         self.used = [0] * len(self.faults)
         self.requests = 0
+        self.running = 0
+        self.frozen = self.asleep = self.confused = False
         self.answers: dict[str, str] = {}
         if options["data"]:
             for line in Path(options["data"]).read_text(encoding="utf-8").splitlines():
@@ -44,13 +46,23 @@ class FakeServer:
                     self.answers[row["question"]] = str(expected[0] if isinstance(expected, list) else expected)
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
         self.requests += 1
+        self.running += 1
+        try:
+            return await self.respond(request)
+        finally:
+            self.running -= 1
+
+    async def respond(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        if self.asleep:
+            return web.json_response({"error": {"message": "asleep"}}, status=503)
         question = str(body["messages"][-1]["content"]).partition(DRAFTS)[0]
         # Greedy answers do not depend on the seed.
         draw = [self.model, body["messages"], body["temperature"], body.get("seed") if body["temperature"] else None]
         fault = self.fault(draw)
-        if fault == "hang":
+        self.frozen |= fault == "freeze"
+        if fault == "hang" or self.frozen:
             await asyncio.sleep(3600)
         if fault == "die":
             os._exit(1)
@@ -75,6 +87,8 @@ class FakeServer:
 
     def fault(self, draw: list[Any]) -> str:
         for i, fault in enumerate(self.faults):
+            if fault["kind"] == "wrong_wake":
+                continue
             if fault["models"] and self.model not in fault["models"]:
                 continue
             if fault["times"] is not None and self.used[i] >= fault["times"]:
@@ -86,6 +100,8 @@ class FakeServer:
 
     def answer(self, question: str, draw: list[Any]) -> str:
         right = self.answers.get(question, "42")
+        if self.confused:
+            return "!!!!!!"
         if share_of("right", draw) < self.accuracy:
             return right
         return f"wrong {int(share_of('wrong', draw) * 3)}"
@@ -115,14 +131,31 @@ class FakeServer:
         return response
 
     async def stats(self, _: web.Request) -> web.Response:
-        return web.json_response({"model": self.model, "requests": self.requests})
+        if self.frozen:
+            await asyncio.sleep(3600)
+        return web.json_response({"model": self.model, "requests": self.requests, "running": self.running})
+
+    async def sleep(self, _: web.Request) -> web.Response:
+        self.asleep = True
+        return web.json_response({})
+
+    async def wake(self, _: web.Request) -> web.Response:
+        self.asleep = False
+        for i, fault in enumerate(self.faults):
+            if fault["kind"] == "wrong_wake" and (not fault["models"] or self.model in fault["models"]):
+                self.confused |= fault["times"] is None or self.used[i] < fault["times"]
+                self.used[i] += 1
+        return web.json_response({})
 
 
 async def serve(options: dict[str, Any]) -> None:
+    await asyncio.sleep(options["start_s"])
     server = FakeServer(options)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.chat)
     app.router.add_get("/stats", server.stats)
+    app.router.add_post("/sleep", server.sleep)
+    app.router.add_post("/wake", server.wake)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import asdict
 from pathlib import Path
 
 from orkester.errors import EngineError
@@ -11,10 +10,11 @@ from orkester.errors import EngineError
 from ..catalogue import Model
 from ..machine import usable_threads
 from . import _probe
-from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, PlainEngine
+from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, Footprint, PlainEngine
 from ._child import ChildServer, last_words
 
 _SERVER = Path(__file__).with_name("_llamacpp_server.py")
+_OVERHEAD_BYTES = 512 * 2**20
 
 
 class LlamaCppEngine(PlainEngine):
@@ -23,13 +23,20 @@ class LlamaCppEngine(PlainEngine):
     def __init__(self) -> None:
         self._child: ChildServer | None = None
 
+    def footprint(self, model: Model, weights: Path | None, options: EngineOptions) -> Footprint:
+        """The weights, and what a small model's cache and buffers take; the file does not say it without being read."""
+        del model, options
+        size = weights.stat().st_size if weights is not None and weights.is_file() else 0
+        parts = {"weights": size, "llama.cpp itself": _OVERHEAD_BYTES}
+        return Footprint(host_bytes=sum(parts.values()), parts=parts)
+
     async def start(self, model: Model, weights: Path | None, options: EngineOptions, log: Path) -> Endpoint:
         """See ``Engine.start``."""
         if weights is None or weights.is_dir():
             raise EngineError(f"llama.cpp needs a GGUF file for {model.name}, but its weights are {weights}")
         threads = options.threads or max(1, usable_threads() - 1)
         child = self._child = ChildServer(f"llama.cpp with {model.name}")
-        address = await child.start(
+        said = await child.start(
             [str(_SERVER)],
             {
                 "name": model.name,
@@ -43,7 +50,7 @@ class LlamaCppEngine(PlainEngine):
             log=log,
             timeout_s=options.start_timeout_s or START_TIMEOUT_S,
         )
-        base_url = f"{address}/v1"
+        base_url = f"{said['address']}/v1"
         try:
             await _probe.one_token(base_url, model.name, timeout_s=options.start_timeout_s or START_TIMEOUT_S)
         except BaseException as error:
@@ -62,8 +69,10 @@ class LlamaCppEngine(PlainEngine):
                 "weights": weights.name,
                 "weights_bytes": weights.stat().st_size,
                 "weights_sha256": model.sha256,
-                **asdict(options),
+                "slots": options.slots,
+                "context_tokens": options.context_tokens,
                 "threads": threads,
+                "prefix_caching": options.prefix_caching,
             },
         )
 

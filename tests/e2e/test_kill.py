@@ -1,6 +1,7 @@
 """A study that is killed, again and again, finds what an undisturbed one finds."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 
 import optuna
 import pytest
+import yaml
 from forks import Fork, Forks, processes_with
 from support import quick_folder, write_study
 
@@ -25,6 +27,14 @@ STUDY: dict[str, Any] = {
     "measure": {"examples": 12, "block": 3, "concurrency": 2, "deadline_s": 60},
     "budget": {"trials": 7},
 }
+#: The same where engines have options that are searched and memory holds two of them, so that teams come in batches.
+LITTLE_MEMORY: dict[str, Any] = {
+    **STUDY,
+    "engine": {"fake": {**STUDY["engine"]["fake"], "memory_bytes": 10, "capacity_bytes": 25, "sleeps": True}},
+    "engine_options": {"max_num_active_seqs": [2, 4]},
+    "budget": {"trials": 10},
+}
+KILLS_IN_BATCHES = 9
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,7 @@ def outcome(path: Path) -> dict[str, Any]:
                 b.trial,
                 b.seed,
                 [(e.id, e.answer, e.score, e.failure, len(e.calls)) for e in b.examples],
+                dict(b.engine_options),
             )
             for b in run.blocks
         ],
@@ -114,11 +125,33 @@ def expect_no_engines(folder: Path) -> None:
 
 
 def test_a_study_killed_at_random_moments_finds_the_same_blocks_and_the_same_front(bench: Bench) -> None:
-    rng = random.Random(20)
+    run = bench.folder / "killed"
+    moments = kill(bench, KILLS, random.Random(20))
+    assert moments >= {"the start", "search", "confirm"}
+    expect_the_same_end(bench, run)
+
+
+def test_a_study_killed_within_batches_finds_the_same_blocks_and_the_same_front() -> None:
+    with quick_folder() as folder, Forks() as forks:
+        bench = Bench(forks, folder, write_study(folder / "study", **LITTLE_MEMORY), folder / "undisturbed")
+        process = bench.tune("undisturbed")
+        assert process.wait() == 0, process.said
+        found = outcome(bench.undisturbed)
+        assert {tuple(options) for *_, options in found["blocks"]} == {("max_num_active_seqs",)}
+        trials = list(dict.fromkeys(block[5] for block in found["blocks"] if block[3] == "search"))
+        assert trials != sorted(trials)  # not in the order of the asks, so in batches
+        kill(bench, KILLS_IN_BATCHES, random.Random(21))
+        manifests = [yaml.safe_load((folder / name / "study.yaml").read_text()) for name in ("undisturbed", "killed")]
+        assert [manifest["batch"] for manifest in manifests] == [8, 8]
+        expect_the_same_end(bench, folder / "killed")
+
+
+def kill(bench: Bench, often: int, rng: random.Random) -> set[str]:
+    """Start the study in ``killed`` and kill it, so often; in which moments."""
     run = bench.folder / "killed"
     phases = [block.phase for block in orkester.open_run(bench.undisturbed).blocks]
     kills, moments, whole = 0, set(), len(phases)
-    while kills < KILLS:
+    while kills < often:
         process = bench.tune("killed")
         before = blocks_on_disk(run)
         new = rng.choice([0, 1, 2, 2, 3, 3]) if before < whole else 0
@@ -131,7 +164,11 @@ def test_a_study_killed_at_random_moments_finds_the_same_blocks_and_the_same_fro
         assert code in {0, -signal.SIGKILL}, process.said
         kills += code == -signal.SIGKILL
         moments.add("the start" if blocks_on_disk(run) == before else [*phases, "the end"][blocks_on_disk(run)])
-    assert moments >= {"the start", "search", "confirm"}
+    return moments
+
+
+def expect_the_same_end(bench: Bench, run: Path) -> None:
+    """Let the killed study run to its end, and find what the undisturbed one found."""
     process = bench.tune("killed")
     assert process.wait() == 0, process.said
     assert "resumed: " in process.said
@@ -197,3 +234,33 @@ def test_two_interrupts_end_it_at_once_and_lose_the_block(bench: Bench) -> None:
     assert "Traceback" not in process.said
     assert blocks_on_disk(run) == 0
     expect_no_engines(bench.folder)
+
+
+@pytest.mark.parametrize("where", ["while its engine starts", "in a block"])
+def test_no_number_of_interrupts_leaves_an_engine_behind(bench: Bench, where: str) -> None:
+    name = where.replace(" ", "-")
+    data = bench.folder / name / "answers.jsonl"
+    slow = {"latency_s": 3600.0} if where == "in a block" else {"start_s": 3600.0}
+    engine = {"fake": {"data": data.name, **slow}}
+    study = write_study(bench.folder / name, **{**STUDY, "engine": engine, "search": {"single": {"model": "any"}}})
+    data.write_text("")
+    process = bench.forks.orkester(
+        "tune", str(study), "--run", f"{name}-run", folder=bench.folder, output=bench.folder / f"{name}.txt"
+    )
+    process.wait(lambda: bool(processes_with(str(data))) and (where != "in a block" or "ready after" in process.said))
+    (pid,) = processes_with(str(data))
+    if where == "in a block":
+        process.kill(signal.SIGINT)
+        process.wait(lambda: "stopping: the block under way is finished first" in process.said)
+    os.kill(pid, signal.SIGSTOP)  # so that its end takes long
+    process.kill(signal.SIGINT)
+    process.wait(lambda: "stopping the engines" in process.said)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        process.kill(number)
+    os.kill(pid, signal.SIGCONT)
+    assert process.wait() == 130, process.said
+    assert "orkester: stopped at once; " in process.said
+    assert "everything measured is on disk" in process.said or where == "in a block"
+    assert "Traceback" not in process.said
+    assert processes_with(str(data)) == []
+    assert blocks_on_disk(bench.folder / f"{name}-run") == 0

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from support import write_study
 
 import orkester
+from orkester.errors import InputError
 
 
 def test_a_study_ends_with_a_confirmed_front(study_file: Path, tmp_path: Path) -> None:
@@ -20,3 +22,30 @@ def test_nothing_of_the_run_directory_stays_open(study_file: Path, tmp_path: Pat
     orkester.open_run(tmp_path / "run")
     still_open = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     assert [path for path in still_open if path.startswith(str(tmp_path / "run"))] == []
+
+
+def test_one_team_is_measured_with_the_engine_options_it_names(study_file: Path) -> None:
+    team = orkester.Team("single", {"model": "small", "temperature": 0.0}, {"max_num_active_seqs": 2})
+    assert orkester.evaluate(study_file, team).team == team.id
+    unknown = orkester.Team(team.topology, team.knobs, {"max_num_seqs": 2})
+    with pytest.raises(InputError, match="'max_num_seqs' \\(did you mean 'max_num_active_seqs'\\?\\)"):
+        orkester.evaluate(study_file, unknown)
+
+
+@pytest.mark.parametrize(("capacity", "batch"), [(80, 1), (79, 8)])
+def test_whether_teams_come_in_batches_is_decided_once_by_what_fits_into_memory(
+    tmp_path: Path, capacity: int, batch: int
+) -> None:
+    def study(capacity: int) -> Path:
+        engine = {"fake": {"data": "data.jsonl", "memory_bytes": 20, "capacity_bytes": capacity}}
+        return write_study(
+            tmp_path,
+            engine=engine,
+            engine_options={"prefix_caching": [True, False]},
+            budget={"trials": 3},
+            search={"single": {"model": "any"}},
+        )
+
+    run = orkester.tune(study(capacity), tmp_path / "run")
+    assert run.manifest["batch"] == batch
+    assert len(run.results.teams) == 3

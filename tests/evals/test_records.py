@@ -30,6 +30,7 @@ JSON = st.recursive(
     max_leaves=5,
 )
 KNOBS = st.dictionaries(TEXT, st.integers() | NUMBERS | TEXT, max_size=4)
+OPTIONS = st.dictionaries(TEXT, st.none() | st.booleans() | st.integers() | NUMBERS | TEXT, max_size=3)
 CALLS = st.builds(
     Call,
     agent=TEXT,
@@ -42,6 +43,9 @@ CALLS = st.builds(
     cached_tokens=COUNTS,
     attempts=st.integers(1, 4),
     failure=st.none() | TEXT,
+    queue_s=st.none() | NUMBERS,
+    ttft_s=st.none() | NUMBERS,
+    decode_s=st.none() | NUMBERS,
 )
 EXAMPLES = st.builds(
     ExampleResult,
@@ -70,8 +74,19 @@ BLOCKS = st.builds(
     examples=st.lists(EXAMPLES, max_size=3).map(tuple),
     engines=st.dictionaries(TEXT, st.dictionaries(TEXT, JSON, max_size=2), max_size=2),
     reruns=st.integers(0, 3),
+    engine_options=OPTIONS,
+    engine_metrics=st.dictionaries(TEXT, st.dictionaries(TEXT, NUMBERS, max_size=2), max_size=2),
+    prefix_cache=st.sampled_from(["", "cold", "kept", "warm"]),
 )
-FAILURES = st.builds(TeamFailure, team=TEXT, topology=TEXT, knobs=KNOBS, reason=TEXT, trial=st.integers(0, 10**6))
+FAILURES = st.builds(
+    TeamFailure,
+    team=TEXT,
+    topology=TEXT,
+    knobs=KNOBS,
+    reason=TEXT,
+    trial=st.integers(0, 10**6),
+    engine_options=OPTIONS,
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -93,18 +108,42 @@ def test_a_number_that_is_none_is_not_written(number: float) -> None:
 
 
 def test_the_form_of_a_line_does_not_change_without_a_new_schema() -> None:
-    assert SCHEMA == 1
+    assert SCHEMA == 2
     known = json.loads(encode(block(examples=1)))
     assert list(known) == [
         *("schema", "kind", "team", "topology", "knobs", "phase", "index", "trial", "started_at", "wall_s"),
         *("concurrency", "seed", "energy_j", "energy_method", "energy_assumptions", "examples", "engines", "reruns"),
+        *("engine_options", "engine_metrics", "prefix_cache"),
     ]
     (example,) = known["examples"]
     assert list(example) == ["id", "answer", "score", "latency_s", "failure", "calls"]
     assert list(example["calls"][0]) == [
         *("agent", "model", "sample", "start_s", "latency_s"),
         *("input_tokens", "output_tokens", "cached_tokens", "attempts", "failure"),
+        *("queue_s", "ttft_s", "decode_s"),
     ]
+    assert list(json.loads(encode(FAILED))) == [
+        *("schema", "kind", "team", "topology", "knobs", "reason", "trial", "engine_options"),
+    ]
+
+
+def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_2(path: Path) -> None:
+    old = (ROOT / "tests" / "evals" / "schema-1.jsonl").read_bytes()  # as the first version wrote them
+    path.write_bytes(old)
+    with BlockLog(path) as log:
+        (known,), (failed,) = log.records().blocks, log.records().failures
+        assert (known.team, known.phase, known.index, known.reruns) == ("single-7e4dda62", "search", 0, 0)
+        assert [(e.id, e.answer, e.score) for e in known.examples] == [("q0", "0", 1.0), ("q1", "wrong 1", 0.0)]
+        assert (known.engine_options, known.engine_metrics, known.prefix_cache) == ({}, {}, "")
+        call = known.examples[0].calls[0]
+        assert (call.input_tokens, call.queue_s, call.ttft_s, call.decode_s) == (9, None, None, None)
+        assert (failed.trial, failed.engine_options) == (0, {})
+        assert failed.reason.startswith("the engine of small died 3 times")
+        log.append(block(index=1, engine_options={"quantization": None}, prefix_cache="cold"))
+    assert path.read_bytes().startswith(old)
+    again = read_records(path).blocks
+    assert again[0] == known
+    assert (again[1].engine_options, again[1].prefix_cache) == ({"quantization": None}, "cold")
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------

@@ -290,6 +290,20 @@ async def test_every_call_is_recorded_those_that_failed_or_were_cancelled_too() 
     assert all(call.agent == "voter" and call.model == "small" for call in example.calls)
 
 
+async def test_what_the_server_says_of_its_time_is_recorded() -> None:
+    models, _ = orchestra(lambda asked: reply(right(asked), queue_s=0.1, ttft_s=0.2, decode_s=None))
+    block = await run(models, count=1)
+    (call,) = block.examples[0].calls
+    assert (call.queue_s, call.ttft_s, call.decode_s) == (0.1, 0.2, None)
+    assert decode(json.loads(encode(block))) == block
+    line = json.loads(encode(block))
+    for said in line["examples"][0]["calls"]:  # as written before servers were asked
+        del said["queue_s"], said["ttft_s"], said["decode_s"]
+    old = decode(line)
+    assert isinstance(old, Block)
+    assert old.examples[0].calls[0].ttft_s is None
+
+
 async def test_calls_are_in_the_order_of_their_start() -> None:
     clock = Clock()
 

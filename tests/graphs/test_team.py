@@ -50,8 +50,9 @@ def test_other_knobs_or_another_topology_are_another_team() -> None:
 
 
 @pytest.mark.parametrize("twin", [lambda t: pickle.loads(pickle.dumps(t)), copy.copy, copy.deepcopy])
-def test_a_copy_is_the_same_team(twin: Any) -> None:
-    team = Team("vote", VOTE)
+@pytest.mark.parametrize("engine", [{}, {"kv_cache_dtype": "fp8"}])
+def test_a_copy_is_the_same_team(twin: Any, engine: Any) -> None:
+    team = Team("vote", VOTE, engine)
     assert twin(team) == team
     assert twin(team).id == team.id
     assert {team: 1}[twin(team)] == 1
@@ -64,6 +65,25 @@ def test_knobs_cannot_be_changed_afterwards() -> None:
     assert team.knobs["agents"] == 5
     with pytest.raises(TypeError):
         team.knobs["agents"] = 9  # type: ignore[index]
+
+
+def test_engine_options_make_another_team_in_whatever_order() -> None:
+    plain = Team("vote", VOTE)
+    asked = {"quantization": None, "prefix_caching": True, "max_num_active_seqs": 4}
+    team = Team("vote", VOTE, asked)
+    assert Team("vote", VOTE, {}) == plain
+    assert Team("vote", VOTE, {}).id == plain.id
+    assert team != plain
+    assert team.id == "vote-6dc1df0d"  # it never changes, as the others
+    assert Team("vote", VOTE, dict(reversed(asked.items()))) == team
+    assert len({plain, team, Team("vote", VOTE, {**asked, "max_num_active_seqs": 2})}) == 3
+    assert str(team) == (
+        "vote: agents=5, model=small, temperature=0.7; "
+        "engine: max_num_active_seqs=4, prefix_caching=true, quantization=none"
+    )
+    assert team.check() is team
+    with pytest.raises(TypeError):
+        team.engine["max_num_active_seqs"] = 2  # type: ignore[index]
 
 
 def test_it_names_each_of_its_models_once() -> None:

@@ -248,6 +248,17 @@ def test_methods_assumptions_and_versions_are_there(run: orkester.Run, page: Pag
     assert "Engine of large" in text
 
 
+def test_engines_are_listed_with_how_often_they_were_started(run: orkester.Run, page: Page, tmp_path: Path) -> None:
+    head, *rows = page.rows["engines"][:4]
+    assert head[:2] == ["engine", "started"]
+    assert sorted(row[0] for row in rows) == ["broken", "large", "small"]
+    assert all(re.fullmatch(r"1 [\d.]+ s", row[1]) for row in rows)
+    bare = [replace(block, engine_metrics={}) for block in run.blocks]
+    silent = reported(run, tmp_path, run.results, blocks=bare)
+    assert "engines" not in silent.texts
+    assert "#engines" not in [attributes.get("href") for _, attributes in silent.tags]
+
+
 def test_knobs_are_listed_by_their_importance(run: orkester.Run, tmp_path: Path) -> None:
     shares = {"quality": {"topology": 0.25, "vote.agents": 0.75}, "energy_j": {"topology": 0.1}}
     page = reported(run, tmp_path, run.results, importances=shares)

@@ -39,6 +39,8 @@ def test_durations_are_in_the_unit_that_reads_best(seconds: float, text: str) ->
         ("low_w_per_core", 3.0, "low: 3 W per core"),
         ("prefix_caching", True, "prefix caching: yes"),
         ("gpus", [], "gpus: none"),
+        ("vllm_options", {"enforce-eager": True, "seed": 3}, "vllm options: enforce-eager=true, seed=3"),
+        ("vllm_options", {}, "vllm options: none"),
         ("gpus", ["A", "B"], "gpus: A, B"),
     ],
 )

@@ -137,6 +137,20 @@ def test_joules_of_different_methods_are_never_compared() -> None:
     assert together(*mixed).front  # they are not: energy is no objective here
 
 
+def test_engine_options_are_part_of_a_team_that_is_put_together_from_its_records() -> None:
+    asked = {"max_num_active_seqs": 4, "quantization": None}
+    served = Team("vote", team(2).knobs, asked)
+    lost = Team("vote", team(3).knobs, asked)
+    gone = TeamFailure(
+        team=lost.id, topology="vote", knobs=lost.knobs, reason="it died", trial=3, engine_options=lost.engine
+    )
+    made = block(team=served.id, knobs=dict(served.knobs), trial=2, examples=4, engine_options=asked)
+    found = together(measured(1, 1), made, failures=[gone])
+    assert [entry.team for entry in found.teams] == [team(1), served, lost]
+    assert [entry.team.id for entry in found.teams] == [team(1).id, served.id, lost.id]
+    assert [entry.as_json(OBJECTIVES)["engine"] for entry in found.teams] == [{}, asked, asked]
+
+
 def test_reruns_of_all_phases_are_counted() -> None:
     found = together(measured(1, 4, reruns=1), measured(1, 2, phase="confirm", examples=2, reruns=2))
     assert found.teams[0].reruns == 3

@@ -179,3 +179,16 @@ def test_another_study_is_refused_before_any_engine_starts(quick_path: Path) -> 
     with pytest.raises(InputError, match=r"task\.data_sha256"):
         orkester.tune(write_study(quick_path / "study", budget={"trials": 1}, examples=21), run)
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "lock"}
+
+
+def test_a_decision_is_made_once_and_holds_for_every_resume(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.begin({"seed": 1}, FACTS)
+        assert directory.settle("batch", lambda: 8) == 8
+        assert directory.settle("batch", lambda: 1) == 8
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.begin({"seed": 1}, FACTS)
+        assert directory.settle("batch", lambda: 1) == 8
+        manifest = directory.manifest()
+        assert manifest is not None
+        assert (manifest["study"], manifest["batch"]) == ({"seed": 1}, 8)

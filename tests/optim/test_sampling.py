@@ -1,6 +1,7 @@
 """What Optuna is asked and told, and what a killed process leaves of it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,16 @@ def measurement(team: Team, *, without: str = "", **more: float) -> Measurement:
     )
 
 
-def drive(sampling: Sampling, turns: int, after: Callable[[], Sampling] | None = None) -> list[str]:
-    """Ask and tell; with ``after``, by a new Sampling each turn, as if the process had been started anew."""
+def drive(sampling: Sampling, turns: int, after: Callable[[], Sampling] | None = None, *, batch: int = 1) -> list[str]:
+    """Ask and tell, a batch a turn; with ``after``, by a new Sampling each turn, as if started anew."""
     asked = []
     for _ in range(turns):
-        turn = sampling.ask()
-        if turn is None:
+        turn = sampling.ask(batch)
+        if not turn:
             break
-        trial, team = turn
-        asked.append(team.id)
-        sampling.tell(trial, team, measurement=measurement(team), infeasible="")
+        asked += [each.team.id for each in turn]
+        for each in turn:
+            sampling.tell(each, measurement=measurement(each.team), infeasible="")
         sampling = after() if after else sampling
     return asked
 
@@ -78,16 +79,86 @@ def test_an_ask_depends_only_on_what_was_told(quick_path: Path, space: Space) ->
 
 def test_a_kill_between_constraint_and_tell_loses_nothing_and_tells_nothing(quick_path: Path, space: Space) -> None:
     sampling = open_sampling(quick_path, space)
-    turn = sampling.ask()
-    assert turn is not None
-    trial, team = turn
-    trial.set_user_attr("team", team.id)
-    trial.set_constraint("failure_rate <= 0", 0.0)  # and the process is gone
+    (asked,) = sampling.ask()
+    asked.trial.set_user_attr("team", asked.team.id)
+    asked.trial.set_constraint("failure_rate <= 0", 0.0)  # and the process is gone
     again = open_sampling(quick_path, space)
     assert again.told == 0
-    asked = again.ask()
-    assert asked is not None
-    assert asked[1] == team
+    assert [each.team for each in again.ask()] == [asked.team]
+
+
+# -- batches ----------------------------------------------------------------------------------------------------------
+
+BATCH = 5
+
+
+@pytest.fixture
+def with_engines(quick_path: Path) -> Space:
+    options = {"max_num_active_seqs": [2, 4], "quantization": ["none", "fp8"]}
+    return orkester.load_study(write_study(quick_path / "study", search=SEARCH, engine_options=options)).space
+
+
+def test_the_first_of_a_batch_do_not_depend_on_how_many_follow(quick_path: Path, with_engines: Space) -> None:
+    # Told as many as it takes for the sampler's own model of the space to choose; then the same state is asked.
+    drive(open_sampling(quick_path, with_engines), 2, batch=BATCH)
+    asked = [[each.team for each in open_sampling(quick_path, with_engines).ask(most)] for most in (1, 3, 8)]
+    assert [len(teams) for teams in asked] == [1, 3, 8]
+    assert asked[0] == asked[2][:1]
+    assert asked[1] == asked[2][:3]
+
+
+def test_a_batch_depends_only_on_what_was_told(quick_path: Path, with_engines: Space) -> None:
+    (quick_path / "straight").mkdir()
+    straight = drive(open_sampling(quick_path / "straight", with_engines), 4, batch=BATCH)
+
+    def killed_and_reopened() -> Sampling:
+        killed = open_sampling(quick_path, with_engines)
+        first, *rest = killed.ask(BATCH)  # and the process is gone, in the middle of telling nothing
+        killed.drop(rest[0])
+        del first
+        return open_sampling(quick_path, with_engines)
+
+    assert drive(killed_and_reopened(), 4, killed_and_reopened, batch=BATCH) == straight
+
+
+def test_a_batch_goes_through_the_topologies_first_and_is_numbered(quick_path: Path, space: Space) -> None:
+    sampling = open_sampling(quick_path, space)
+    batch = sampling.ask(BATCH)
+    assert [each.team.topology for each in batch[:3]] == ["single", "vote", "cascade"]
+    assert [each.number for each in batch] == list(range(BATCH))
+    sampling.tell(batch[0], measurement=measurement(batch[0].team), infeasible="")
+    sampling.drop(batch[1])
+    sampling.tell(batch[4], measurement=measurement(batch[4].team), infeasible="")
+    assert sampling.told == 2
+    for reopened in (sampling, open_sampling(quick_path, space)):
+        (asked,) = reopened.ask()
+        assert asked.number == BATCH  # no number is given twice, though two trials of the batch were dropped
+        reopened.drop(asked)
+
+
+def test_no_team_is_asked_for_when_all_are_in_the_batch(quick_path: Path, small: Space) -> None:
+    sampling = open_sampling(quick_path, small)
+    batch = sampling.ask(1000)
+    assert {each.team for each in batch} == set(small.teams())
+    for each in batch:
+        sampling.tell(each, measurement=measurement(each.team), infeasible="")
+    assert sampling.ask(BATCH) == []
+
+
+def test_a_search_over_engine_options_finds_the_best_of_them(quick_path: Path, with_engines: Space) -> None:
+    sampling = open_sampling(quick_path, with_engines)
+    for _ in range(6):
+        for each in sampling.ask(BATCH):
+            better = 0.3 * (each.team.engine["quantization"] == "fp8") + 0.1 * (
+                each.team.engine["max_num_active_seqs"] == 4
+            )
+            sampling.tell(each, measurement=measurement(each.team, quality=better), infeasible="")
+    study = optuna.load_study(study_name="study", storage=f"sqlite:///{quick_path / 'optuna.db'}")
+    chosen = [trial.params["engine.quantization"] for trial in study.trials]
+    assert {None, "fp8"} == set(chosen)
+    assert chosen[BATCH * 2 :].count("fp8") > chosen[BATCH * 2 :].count(None)
+    shares = importances(quick_path / "optuna.db", "study", list(OBJECTIVES))["quality"]
+    assert shares["engine.quantization"] == pytest.approx(max(shares.values()))
 
 
 def test_another_seed_asks_for_other_teams(quick_path: Path, space: Space) -> None:
@@ -106,7 +177,7 @@ def small(quick_path: Path) -> Space:
 def test_a_small_space_is_exhausted(quick_path: Path, small: Space) -> None:
     sampling = open_sampling(quick_path, small)
     asked = drive(sampling, 100)
-    assert sampling.ask() is None
+    assert sampling.ask() == []
     assert set(asked) == {team.id for team in small.teams()}
 
 
@@ -114,12 +185,9 @@ def test_a_sampler_that_is_stuck_is_overruled(quick_path: Path, small: Space) ->
     sampling = open_sampling(quick_path, small)
     *told, left = small.teams()
     for team in [*told, *told[:1] * REPEATS]:  # whatever it asks for, it hears of a team that was told before
-        turn = sampling.ask()
-        assert turn is not None
-        sampling.tell(turn[0], team, measurement=None, infeasible="told for the test")
-    turn = sampling.ask()
-    assert turn is not None
-    assert turn[1] == left
+        (asked,) = sampling.ask()
+        sampling.tell(replace(asked, team=team), measurement=None, infeasible="told for the test")
+    assert [each.team for each in sampling.ask()] == [left]
 
 
 def test_a_space_of_one_team_ends_after_it(quick_path: Path) -> None:
@@ -130,11 +198,10 @@ def test_a_space_of_one_team_ends_after_it(quick_path: Path) -> None:
 
 def test_what_is_told_is_in_a_database_that_optuna_opens(quick_path: Path, space: Space) -> None:
     sampling = open_sampling(quick_path, space, constraints={"calls": "<= 3", "latency_p95_s": ">= 2"})
-    turn = sampling.ask()
-    assert turn is not None
-    trial, team = turn
+    (asked,) = sampling.ask()
+    team = asked.team
     found = measurement(team, calls=5.0, latency_p95_s=0.5)
-    sampling.tell(trial, team, measurement=found, infeasible="calls is 5, not <= 3")
+    sampling.tell(asked, measurement=found, infeasible="calls is 5, not <= 3")
 
     study = optuna.load_study(study_name="study", storage=f"sqlite:///{quick_path / 'optuna.db'}")
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
@@ -151,9 +218,8 @@ def test_what_is_told_is_in_a_database_that_optuna_opens(quick_path: Path, space
 
 def test_a_constraint_on_what_could_not_be_measured_does_not_hold(quick_path: Path, space: Space) -> None:
     sampling = open_sampling(quick_path, space, constraints={"energy_j": "<= 3"})
-    turn = sampling.ask()
-    assert turn is not None
-    sampling.tell(*turn, measurement=measurement(turn[1]), infeasible="energy_j could not be measured")
+    (asked,) = sampling.ask()
+    sampling.tell(asked, measurement=measurement(asked.team), infeasible="energy_j could not be measured")
     study = optuna.load_study(study_name="study", storage=f"sqlite:///{quick_path / 'optuna.db'}")
     assert study.trials[0].constraints["energy_j <= 3"] > 0
 
@@ -163,17 +229,15 @@ def test_a_team_without_a_measurement_is_told_as_a_failure_and_not_asked_again_a
     quick_path: Path, space: Space, missing: str
 ) -> None:
     sampling = open_sampling(quick_path, space)
-    turn = sampling.ask()
-    assert turn is not None
-    trial, team = turn
+    (asked,) = sampling.ask()
+    team = asked.team
     found = None if missing == "everything" else measurement(team, without="quality")
-    sampling.tell(trial, team, measurement=found, infeasible="the engine of small died 4 times")
+    sampling.tell(asked, measurement=found, infeasible="the engine of small died 4 times")
     again = open_sampling(quick_path, space)
     assert sampling.told == again.told == 1
-    turns = sampling.ask(), again.ask()
-    assert turns[0] is not None
-    assert turns[1] is not None
-    assert turns[0][1] == turns[1][1] != team
+    (turn,), (other) = sampling.ask(), again.ask()
+    assert [turn.team] == [each.team for each in other]
+    assert turn.team != team
     study = optuna.load_study(study_name="study", storage=f"sqlite:///{quick_path / 'optuna.db'}")
     assert study.trials[0].state == optuna.trial.TrialState.FAIL
     assert study.trials[0].user_attrs["infeasible"] == "the engine of small died 4 times"

@@ -82,25 +82,85 @@ def test_a_team_off_the_grid_is_not_in_the_space(full: Space) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**32))
-def test_a_team_survives_the_way_through_an_optuna_trial(full: Space, seed: int) -> None:
-    team = full.draw(random.Random(seed))
-    assert team in full
-    params = full.params(team)
-    assert full.suggest(optuna.trial.FixedTrial(params)) == team
+@given(seed=st.integers(0, 2**32), engines=st.booleans())
+def test_a_team_survives_the_way_through_an_optuna_trial(
+    full: Space, with_engines: Space, seed: int, engines: bool
+) -> None:
+    space = with_engines if engines else full
+    team = space.draw(random.Random(seed))
+    assert team in space
+    params = space.params(team)
+    assert {name for name in params if name.startswith("engine.")} == {f"engine.{name}" for name in team.engine}
+    assert space.suggest(optuna.trial.FixedTrial(params)) == team
     study = optuna.create_study()
     study.enqueue_trial(params)
     trial = study.ask()
-    asked = full.suggest(trial)
+    asked = space.suggest(trial)
     assert asked == team
-    assert trial.params == pytest.approx(params)
+    assert {type(value) for value in asked.engine.values()} == {type(value) for value in team.engine.values()}
+    assert trial.params.keys() == params.keys()
+    assert all(trial.params[name] == (pytest.approx(v) if isinstance(v, float) else v) for name, v in params.items())
 
 
-def test_whatever_optuna_draws_is_exactly_on_the_grid(full: Space) -> None:
+@pytest.mark.parametrize("fixture", ["full", "with_engines"])
+def test_whatever_optuna_draws_is_exactly_on_the_grid(fixture: str, request: pytest.FixtureRequest) -> None:
+    space: Space = request.getfixturevalue(fixture)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    drawn = [full.suggest(study.ask()) for _ in range(150)]
-    assert all(team in full for team in drawn)
+    drawn = [space.suggest(study.ask()) for _ in range(150)]
+    assert all(team in space for team in drawn)
     assert {team.topology for team in drawn} == set(SEARCH)
+    assert len({tuple(team.engine.values()) for team in drawn}) == (8 if space.engine else 1)
+
+
+#: What is searched of the engines, in the way of a study file.
+ENGINE: dict[str, Any] = {
+    "max_num_active_seqs": [2, 4],
+    "kv_cache_dtype": ["auto"],  # no choice
+    "prefix_caching": [True, False],
+    "quantization": ["none", "fp8"],
+}
+
+
+@pytest.fixture(scope="module")
+def with_engines(tmp_path_factory: pytest.TempPathFactory) -> Space:
+    path = write_study(tmp_path_factory.mktemp("engines"), search=SEARCH, engine_options=ENGINE)
+    return orkester.load_study(path).space
+
+
+def test_engine_options_multiply_the_teams_of_every_topology(full: Space, with_engines: Space) -> None:
+    teams = list(with_engines.teams())
+    assert len(with_engines) == len(teams) == len({team.id for team in teams}) == 2 * 2 * 2 * len(full)
+    assert all(team in with_engines for team in teams)
+    assert all(team not in full for team in teams)
+    assert {tuple(sorted(team.engine)) for team in teams} == {("max_num_active_seqs", "prefix_caching", "quantization")}
+    assert not any(team in with_engines for team in full.teams())
+    other = Team(teams[0].topology, teams[0].knobs, {**teams[0].engine, "max_num_active_seqs": 3})
+    assert other not in with_engines
+
+
+def test_the_space_says_what_a_change_of_its_engine_options_costs(full: Space, with_engines: Space) -> None:
+    assert full.restarts == {}
+    assert with_engines.restarts == {
+        "max_num_active_seqs": "warm restart",
+        "prefix_caching": "warm restart",
+        "quantization": "full restart",
+    }
+
+
+def test_the_space_says_which_engines_its_teams_need(tmp_path: Path, full: Space, with_engines: Space) -> None:
+    assert full.configurations() == [(("small", "large"), {})]
+    found = with_engines.configurations()
+    assert len(found) == 8
+    assert {models for models, _ in found} == {("small", "large")}
+    assert [dict(engine) for _, engine in found] == [
+        {"max_num_active_seqs": seqs, "prefix_caching": caching, "quantization": method}
+        for seqs in (2, 4)
+        for caching in (True, False)
+        for method in (None, "fp8")
+    ]
+    needed = {(model, frozenset(team.engine.items())) for team in with_engines.teams() for model in team.models}
+    assert {(m, frozenset(engine.items())) for models, engine in found for m in models} == needed
+    assert space(tmp_path, {"vote": {"model": "large"}}).configurations() == [(("large",), {})]
 
 
 def test_fixed_knobs_are_no_parameters(full: Space) -> None:

@@ -17,7 +17,7 @@ from orkester.errors import InputError
 from orkester.evals.objectives import OBJECTIVES
 from orkester.optim.source import listed
 from orkester.optim.space import space_of
-from orkester.optim.study_file import StudyFile, limit, read_study_file
+from orkester.optim.study_file import EngineOptionsPart, StudyFile, VllmPart, VllmSettings, limit, read_study_file
 
 #: What a user must never have to read.
 _JARGON = re.compile(
@@ -269,7 +269,126 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
         ["at most 1"],
     ),
     ({"engine": {"fake": None}}, "engine.fake", "fake:", ["takes a mapping", "but got nothing"]),
-    ({**LLAMACPP, "engine": "vllm"}, "engine", "engine:", ["not part of this version", "llamacpp"]),
+    # vLLM and what it is told
+    ({"engine": {"vllm": None}}, "engine.vllm", "vllm:", ["takes a mapping", "but got nothing"]),
+    ({"engine": {"vllm": {"pyton": "p"}}}, "engine.vllm.pyton", "pyton:", ["did you mean 'python'?", "options"]),
+    ({"engine": {"vllm": {"python": 3}}}, "engine.vllm.python", "python:", ["takes text, but got 3"]),
+    (
+        {**LLAMACPP, "engine": {"vllm": {"python": "no/bin/python"}}},
+        "engine.vllm.python",
+        "python:",
+        ["there is no program", "no/bin/python"],
+    ),
+    (
+        {**LLAMACPP, "engine": {"vllm": {"python": "."}}},
+        "engine.vllm.python",
+        "python:",
+        ["is a folder; name the Python in it: bin/python"],
+    ),
+    (
+        {"engine": {"vllm": {"options": {"--enforce-eager": True}}}},
+        "engine.vllm.options.--enforce-eager",
+        "--enforce-eager:",
+        ["without the leading dashes (write enforce-eager)"],
+    ),
+    (
+        {"engine": {"vllm": {"options": {"load format": "x"}}}},
+        "engine.vllm.options.load format",
+        "load format:",
+        ["such as enforce-eager", "'load format'"],
+    ),
+    (
+        {"engine": {"vllm": {"options": {"block-size": [16, 32]}}}},
+        "engine.vllm.options.block-size",
+        "block-size:",
+        ["takes true or false, a finite number or text, but got [16, 32]"],
+    ),
+    (
+        {"engine": {"vllm": {"options": {"seed": math.inf}}}},
+        "engine.vllm.options.seed",
+        "seed: .inf",
+        ["takes true or false, a finite number or text, but got inf"],
+    ),
+    *(
+        (
+            {"engine": {"vllm": {"options": {option: 2}}}},
+            f"engine.vllm.options.{option}",
+            f"{option}:",
+            ["is not for a study file to give: ", remedy],
+        )
+        for option, remedy in {
+            "max-num-seqs": "use engine_options.slots",
+            "max_num_seqs": "use engine_options.slots",
+            "max-num-active-seqs": "use engine_options.max_num_active_seqs",
+            "max-model-len": "use engine_options.context_tokens",
+            "no-enable-prefix-caching": "use engine_options.prefix_caching",
+            "kv-cache-dtype": "use engine_options.kv_cache_dtype",
+            "quantization": "use engine_options.quantization",
+            "tensor-parallel-size": "use engine_options.tensor_parallel",
+            "served-model-name": "name models with the key models",
+            "gpu-memory-utilization": "engine_options.slots and context_tokens",
+            "kv-cache-memory-bytes": "engine_options.slots and context_tokens",
+            "port": "Orkester finds a place",
+            "host": "Orkester finds a place",
+            "api-key": "needs no key",
+            "otlp-traces-endpoint": "takes vLLM's spans itself",
+            "config": "one by one",
+        }.items()
+    ),
+    # engine options
+    *(
+        ({"engine_options": {option: given}}, f"engine_options.{option}", f"{option}:", [said])
+        for option, given, said in (
+            ("max_num_active_seqs", "x", "takes a whole number or a list, but got 'x'"),
+            ("max_num_active_seqs", 0, "must be at least 1, but got 0"),
+            ("max_num_active_seqs", [], "needs at least one entry"),
+            ("kv_cache_dtype", 8, "takes text or a list, but got 8"),
+            ("kv_cache_dtype", "", "takes text, but got nothing between the quotes"),
+            ("tensor_parallel", 1.5, "takes a whole number or a list, but got 1.5"),
+            ("prefix_cache", "hot", "takes one of cold, warm, but got 'hot'"),
+            ("prefix_cache", ["cold", "warm"], "takes one of cold, warm"),
+        )
+    ),
+    *(
+        ({"engine_options": {option: [good, bad]}}, f"engine_options.{option}.1", f"{bad!r}".strip("'"), [said])
+        for option, good, bad, said in (
+            ("max_num_active_seqs", 2, "many", "takes a whole number, but got 'many'"),
+            ("tensor_parallel", 2, 0, "must be at least 1, but got 0"),
+            ("prefix_caching", True, "no one", "takes true or false, but got 'no one'"),
+            ("quantization", "fp8", 4, "takes text, but got 4"),
+        )
+    ),
+    (
+        {"engine_options": {"slots": 4, "max_num_active_seqs": [2, 8]}},
+        "engine_options.max_num_active_seqs",
+        "max_num_active_seqs:",
+        ["must not be more than engine_options.slots (4), but got 8"],
+    ),
+    *(
+        (
+            {**LLAMACPP, "engine": engine, "engine_options": {option: given}},
+            f"engine_options.{option}",
+            f"{option}:",
+            ["only vLLM has this option", remedy],
+        )
+        for option, given in {
+            "max_num_active_seqs": 2,
+            "kv_cache_dtype": ["auto", "fp8"],
+            "quantization": "fp8",
+            "tensor_parallel": 2,
+            "prefix_cache": "warm",
+        }.items()
+        for engine, remedy in {"llamacpp": "choose the engine vllm", "auto": "name the engine: vllm"}.items()
+    ),
+    *(
+        (
+            {**ELSEWHERE, "engine_options": {option: given}},
+            f"engine_options.{option}",
+            f"{option}:",
+            ["a server that someone else runs", "leave it out"],
+        )
+        for option, given in {"max_num_active_seqs": 2, "prefix_caching": [True, False]}.items()
+    ),
     # what does not go together
     (
         {"measure": {"block": 13}},
@@ -478,11 +597,118 @@ def test_a_limit_is_a_comparison_and_a_number(text: str, expected: tuple[str, fl
     assert limit(text) == expected
 
 
+# -- engines ----------------------------------------------------------------------------------------------------------
+
+VLLM: dict[str, Any] = {**LLAMACPP, "engine": "vllm"}
+SEARCHED: dict[str, Any] = {
+    "prefix_caching": [True, False],
+    "max_num_active_seqs": [2, 4, 2],
+    "kv_cache_dtype": ["auto", "fp8"],
+    "quantization": ["none", "fp8"],
+    "tensor_parallel": [1, 2],
+}
+
+
+def options(path: Path) -> EngineOptionsPart:
+    return orkester.load_study(path).file.engine_options
+
+
+@pytest.mark.parametrize("engine", ["vllm", {"vllm": {}}, {"fake": {}}], ids=["vllm", "vllm with settings", "fake"])
+def test_vllm_takes_every_option_one_or_several_and_so_does_the_fake(tmp_path: Path, engine: Any) -> None:
+    study = {**VLLM, "engine": engine}
+    plain = options(write_study(tmp_path / "a", **study, engine_options={name: v[1] for name, v in SEARCHED.items()}))
+    assert plain.choices == {}
+    assert plain.fixed == {
+        "prefix_caching": False,
+        "max_num_active_seqs": 4,
+        "kv_cache_dtype": "fp8",
+        "quantization": "fp8",
+        "tensor_parallel": 2,
+    }
+    several = options(write_study(tmp_path / "b", **study, engine_options=SEARCHED))
+    assert several.choices == {
+        "prefix_caching": (True, False),
+        "max_num_active_seqs": (2, 4),
+        "kv_cache_dtype": ("auto", "fp8"),
+        "quantization": (None, "fp8"),
+        "tensor_parallel": (1, 2),
+    }
+    chosen = {"max_num_active_seqs": 4, "prefix_caching": False}
+    assert several.settled(chosen).fixed == {**{name: v[0] for name, v in several.choices.items()}, **chosen}
+
+
+def test_a_list_of_one_value_is_that_value(tmp_path: Path) -> None:
+    found = options(write_study(tmp_path, **VLLM, engine_options={"max_num_active_seqs": [2, 2]}))
+    assert found.choices == {}
+    assert found.fixed["max_num_active_seqs"] == 2
+
+
+@pytest.mark.parametrize("engine", ["auto", "llamacpp"])
+def test_prefix_caching_may_be_searched_where_llama_cpp_serves(tmp_path: Path, engine: str) -> None:
+    found = options(
+        write_study(tmp_path, **{**LLAMACPP, "engine": engine}, engine_options={"prefix_caching": [True, False]})
+    )
+    assert found.choices == {"prefix_caching": (True, False)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "slots"),
+    [({}, 8), ({"slots": 5}, 5), ({"max_num_active_seqs": [2, 20]}, 20), ({"max_num_active_seqs": 3}, 8)],
+)
+def test_there_are_slots_for_teams_that_fan_out_and_for_what_vllm_works_on(
+    tmp_path: Path, asked: dict[str, Any], slots: int
+) -> None:
+    assert options(write_study(tmp_path, **VLLM, engine_options=asked)).slots_for(4) == slots
+
+
+def test_vllms_own_options_are_passed_on_as_they_are(tmp_path: Path) -> None:
+    asked = {
+        "enforce-eager": True,
+        "block-size": 32,
+        "dtype": "float16",
+        "swap-space": 0.5,
+        "compilation-config.mode": 0,
+    }
+    path = write_study(tmp_path, **{**LLAMACPP, "engine": {"vllm": {"options": asked}}})
+    engine = orkester.load_study(path).file.engine
+    assert isinstance(engine, VllmPart)
+    assert engine.vllm.options == asked
+    assert [type(value) for value in engine.vllm.options.values()] == [bool, int, str, float, int]
+
+
+def test_vllms_python_is_sought_from_the_study_files_folder(tmp_path: Path) -> None:
+    python = tmp_path / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    path = write_study(tmp_path, **{**LLAMACPP, "engine": {"vllm": {"python": "env/bin/python"}}})
+    engine = orkester.load_study(path).file.engine
+    assert isinstance(engine, VllmPart)
+    assert engine.vllm.interpreter(tmp_path) == python
+    assert VllmSettings(python=str(python)).interpreter(Path("elsewhere")) == python
+    assert VllmSettings().interpreter(tmp_path) is None
+
+
 # -- round trip -------------------------------------------------------------------------------------------------------
 
 _WORDS = st.text("abcxyz-._0 19", min_size=1, max_size=8)
 _ENGINES = st.one_of(
-    st.sampled_from(["auto", "llamacpp"]),
+    st.sampled_from(["auto", "llamacpp", "vllm"]),
+    st.fixed_dictionaries(
+        {
+            "vllm": st.fixed_dictionaries(
+                {},
+                optional={
+                    "python": _WORDS | st.none(),
+                    "options": st.dictionaries(
+                        st.sampled_from(["enforce-eager", "block-size", "compilation-config.mode"]),
+                        st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _WORDS,
+                        max_size=2,
+                    ),
+                },
+            )
+        }
+    ),
     st.fixed_dictionaries(
         {"base_url": st.just("http://127.0.0.1:8000/v1")},
         optional={"api_key_env": _WORDS, "requests_per_s": st.floats(0.1, 99), "concurrency": st.integers(1, 99)},
@@ -501,6 +727,10 @@ _ENGINES = st.one_of(
         }
     ),
 )
+
+
+def _one_or_more(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return values | st.lists(values, min_size=1, max_size=3)
 
 
 def _ranges(numbers: Callable[[], st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
@@ -539,7 +769,18 @@ _STUDIES = st.fixed_dictionaries(
     },
     optional={
         "engine": _ENGINES,
-        "engine_options": st.fixed_dictionaries({}, optional={"slots": st.integers(1, 9) | st.none()}),
+        "engine_options": st.fixed_dictionaries(
+            {},
+            optional={
+                "slots": st.integers(4, 9) | st.none(),
+                "prefix_cache": st.sampled_from(["cold", "warm"]),
+                "prefix_caching": _one_or_more(st.booleans()),
+                "max_num_active_seqs": _one_or_more(st.integers(1, 4)) | st.none(),
+                "kv_cache_dtype": _one_or_more(_WORDS),
+                "quantization": _one_or_more(st.sampled_from(["fp8", "none", None])),
+                "tensor_parallel": _one_or_more(st.integers(1, 8)),
+            },
+        ),
         "objectives": st.dictionaries(
             st.sampled_from(list(OBJECTIVES)), st.sampled_from(["maximize", "minimize"]), min_size=1, max_size=4
         ),
@@ -578,6 +819,15 @@ def test_the_studys_identity_is_all_that_was_asked_but_the_budget(tmp_path: Path
     other = orkester.load_study(write_study(tmp_path / "c", seed=4))
     assert first.id == more.id
     assert first.id != other.id
+
+
+def test_engine_options_that_came_later_make_no_other_study_until_they_are_used(tmp_path: Path) -> None:
+    plain = orkester.load_study(write_study(tmp_path / "a"))
+    assert set(plain.identity()["engine_options"]) == {"slots", "context_tokens", "threads", "prefix_caching"}
+    for number, (name, asked) in enumerate({**SEARCHED, "prefix_cache": "warm"}.items()):
+        other = orkester.load_study(write_study(tmp_path / str(number), engine_options={name: asked}))
+        assert other.identity()["engine_options"][name] != plain.identity()["engine_options"].get(name)
+        assert other.id != plain.id
 
 
 def test_other_data_make_another_study(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import write_study
 
 import orkester
 from orkester.errors import InputError
@@ -71,7 +72,7 @@ async def test_a_greedy_team_answers_many_questions_as_it_did_in_the_study(finis
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema_version": 99}, "written by a newer Orkester (schema 99, this one reads up to 1); upgrade"),
+        ({"schema_version": 99}, "written by a newer Orkester (schema 99, this one reads up to 2); upgrade"),
         ({"topology": ...}, "this is not a team file: topology: "),
         ({"topology": "vot"}, "unknown topology 'vot' (did you mean 'vote'?)"),
         ({"knobs": {"colour": "red"}}, "has no knob 'colour'"),
@@ -81,6 +82,12 @@ async def test_a_greedy_team_answers_many_questions_as_it_did_in_the_study(finis
             "takes 1 to 9, but got 99",
         ),
         ({"models": {}}, "which is not among its models"),
+        ({"engine_searched": ["slots"]}, "engine_searched: no study searches 'slots'. Known: max_num_active_seqs"),
+        (
+            {"engine_options": {"kv_cache_dtype": ["auto", "fp8"]}},
+            "engine_options.kv_cache_dtype: a team has one value, not a list to choose from",
+        ),
+        ({"engine_options": {"tensor_parallel": 0}}, "this is not a team file: engine_options.tensor_parallel"),
         ({"engine": "vlm"}, "this is not a team file: engine: "),
         ({"more": 1}, "this is not a team file: more: "),
     ],
@@ -95,6 +102,38 @@ def test_a_team_that_cannot_be_used_is_answered_with_its_file_and_the_reason(
     assert message.startswith(f"{path}: ")
     assert said in message
     assert "\n" not in message
+
+
+OPTIONS = {"max_num_active_seqs": [2, 4], "quantization": ["none", "fp8"], "tensor_parallel": 2}
+
+
+def test_a_team_file_says_how_its_engines_are_to_be_served(quick_path: Path) -> None:
+    path = write_study(quick_path / "study", search={"single": {"model": "small"}}, engine_options=OPTIONS)
+    run = orkester.tune(path, quick_path / "run")
+    assert len(run.results.teams) == 4
+    for result in run.results.front:
+        saved = orkester.load_team(quick_path / "run" / "teams" / f"{result.team.id}.json")
+        assert saved.team == result.team
+        assert saved.team.id == saved.file.id == result.team.id
+        assert set(saved.team.engine) == {"max_num_active_seqs", "quantization"}
+        assert saved.file.engine_options.fixed == {
+            "prefix_caching": True,
+            "kv_cache_dtype": "auto",
+            "tensor_parallel": 2,
+            **saved.team.engine,
+        }
+        (example, *_) = next(b for b in run.blocks if b.team == result.team.id and b.phase == "search").examples
+        number = example.id.removeprefix("q")
+        assert saved.run(f"What is {number} + {number}?") == example.answer
+
+
+def test_a_team_file_of_the_first_version_is_loaded(team_path: Path, tmp_path: Path) -> None:
+    data = json.loads(team_path.read_text())
+    options = {key: data["engine_options"][key] for key in ("slots", "context_tokens", "threads", "prefix_caching")}
+    path = altered(team_path, tmp_path, schema_version=1, engine_options=options, engine_searched=...)
+    saved, now = orkester.load_team(path), orkester.load_team(team_path)
+    assert saved.team == now.team
+    assert saved.file.engine_options == now.file.engine_options
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff\xfe", b"{}"])

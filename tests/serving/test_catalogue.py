@@ -6,17 +6,17 @@ import os
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from serving.fake_hub import hub
+from serving.wheels import write_wheel
 from support import ROOT
 
 from orkester.errors import InputError, ModelError
+from orkester.serving.cache import cache_folder
 from orkester.serving.catalogue import Catalogue, Model
-from orkester.serving.catalogue._catalogue import cache_folder
 
 WEIGHTS = b"GGUF" + bytes(range(256)) * 8
 HALVES = WEIGHTS[:1000], WEIGHTS[1000:]
@@ -116,6 +116,64 @@ def test_where_weights_go(variables: dict[str, str], folder: str, monkeypatch: p
     assert cache_folder() == Path(folder)
 
 
+class TestSafetensors:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_an_entry_has_the_same_model_or_is_converted(self, name: str) -> None:
+        model = Catalogue.default().find(name)
+        other = model.in_safetensors()
+        if not model.safetensors:
+            assert other == model  # vLLM reads what its GGUF is converted to
+            return
+        assert (other.name, other.parameters, other.license) == (model.name, model.parameters, model.license)
+        assert other.layout == "safetensors"
+        assert (other.sha256, other.size_bytes) == (None, None)
+        assert other.in_safetensors() == other
+        kind, _, rest = other.source.partition(":")
+        if kind == "checkout":
+            assert (ROOT / rest / "model.safetensors").is_file()
+            assert Catalogue.default().locate(other) == ROOT / rest
+        else:
+            assert re.fullmatch(r"hf:[\w-]+/[\w.-]+", other.source)
+            # The GGUF's repository is its maker's, named after the model.
+            assert model.source.startswith(f"{other.source}-GGUF/")
+
+    def test_the_two_forms_are_kept_apart(self, tmp_path: Path) -> None:
+        catalogue = Catalogue({}, cache=tmp_path)
+        model = Model(name="m", source="hf:org/m-GGUF/q4.gguf", safetensors="hf:org/m")
+        gguf, folder = tmp_path / "models/m/hub", tmp_path / "models/m/safetensors"
+        for path, names in ((gguf, ["q4.gguf"]), (folder, ["config.json", "model.safetensors"])):
+            assert catalogue.locate(model if path == gguf else model.in_safetensors()) is None
+            path.mkdir(parents=True)
+            for name in names:
+                (path / name).touch()
+        assert catalogue.locate(model) == gguf / "q4.gguf"
+        assert catalogue.locate(model.in_safetensors()) == folder
+
+    def test_a_users_folder_is_what_each_engine_reads(self, tmp_path: Path) -> None:
+        catalogue = Catalogue({}, cache=tmp_path / "cache")
+        folder = tmp_path / "own"
+        folder.mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (folder / name).touch()
+        model = catalogue.find("./own", folder=tmp_path)
+        assert catalogue.pull(model.in_safetensors(), say=print) == folder
+        assert catalogue.locate(model) == folder  # llama.cpp says that it reads no folders
+        (folder / "own.gguf").touch()
+        assert catalogue.locate(model) == folder / "own.gguf"
+        assert catalogue.locate(model.in_safetensors()) == folder
+
+    @pytest.mark.parametrize("name", ["hf:org/name/model.gguf", "own.gguf"])
+    def test_one_gguf_file_has_no_other_form(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / "own.gguf").touch()
+        model = Catalogue({}, cache=tmp_path).find(name, folder=tmp_path)
+        assert model.in_safetensors() == model
+
+    def test_a_repository_may_be_in_either(self, tmp_path: Path) -> None:
+        model = Catalogue({}, cache=tmp_path).find("hf:org/name")
+        assert model.in_safetensors().source == model.source
+        assert model.in_safetensors().layout == "safetensors"
+
+
 class TestCheckout:
     MODEL = Model(name="tiny", source="checkout:models/tiny.gguf")
 
@@ -140,29 +198,14 @@ class TestCheckout:
         assert (tmp_path / "own.gguf").exists()
 
 
-def write_wheel(folder: Path, name: str, member: str, content: bytes) -> None:
-    """A wheel with one file, which asks for a package that is nowhere to be had."""
-    module = name.replace("-", "_")
-    about = f"{module}-1.0.dist-info"
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{module}-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{module}/{member}", content)
-        wheel.writestr(f"{module}/__init__.py", "")
-        wheel.writestr(
-            f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: not-to-be-had\n"
-        )
-        wheel.writestr(
-            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{about}/RECORD", "")
-
-
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with wheels, which is all that pip and uv know of."""
     folder = tmp_path / "wheels"
-    write_wheel(folder, "orkester-test-part1", "w.part00", HALVES[0])
-    write_wheel(folder, "orkester-test-part2", "w.part01", HALVES[1])
+    for part, name in enumerate(("part1", "part2")):
+        module = f"orkester_test_{name}"
+        files = {f"{module}/w.part0{part}": HALVES[part], f"{module}/__init__.py": b""}
+        write_wheel(folder, f"orkester-test-{name}", files=files, requires=["not-to-be-had"])
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
@@ -409,7 +452,7 @@ class TestHub:
     }
 
     @staticmethod
-    def pull(name: str, address: str, folder: Path) -> tuple[int, list[str]]:
+    def pull(name: str, address: str, folder: Path, *, layout: str = "gguf") -> tuple[int, list[str]]:
         """Exit code and lines of a process that pulls; the hub's address is read when its library is imported."""
         code = (
             "import sys, pathlib\n"
@@ -418,6 +461,7 @@ class TestHub:
             "catalogue = Catalogue({}, cache=pathlib.Path(sys.argv[1]))\n"
             "try:\n"
             "    model = catalogue.find(sys.argv[2])\n"
+            "    model = model.in_safetensors() if sys.argv[3] == 'safetensors' else model\n"
             "    assert catalogue.pull(model, say=print) == catalogue.locate(model)\n"
             "except OrkesterError as error:\n"
             "    print(type(error).__name__, error)\n"
@@ -426,7 +470,7 @@ class TestHub:
         environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1"}
         environment.pop("HF_HUB_OFFLINE", None)
         done = subprocess.run(
-            [sys.executable, "-c", code, str(folder), name],
+            [sys.executable, "-c", code, str(folder), name, layout],
             env=environment,
             capture_output=True,
             text=True,
@@ -465,6 +509,25 @@ class TestHub:
             code, said = self.pull(name, address, tmp_path)
         assert code == 1
         assert re.fullmatch(f"ModelError {message}", said[-1])
+        assert not list(tmp_path.glob("models/*/*"))
+
+    def test_a_repository_in_hugging_faces_layout_is_fetched_without_its_other_forms(self, tmp_path: Path) -> None:
+        wanted = {"config.json": b"{}", "model.safetensors": WEIGHTS, "tokenizer.json": b"{}", "merges.txt": b"a b"}
+        others = {"pytorch_model.bin": WEIGHTS, "model.gguf": WEIGHTS, "README.md": b"# A model"}
+        with hub("org/name", wanted | others) as address:
+            code, said = self.pull("hf:org/name", address, tmp_path, layout="safetensors")
+        assert code == 0, said
+        place = tmp_path / "models" / "hf_org_name" / "safetensors"
+        assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == wanted
+
+    def test_a_repository_without_safetensors_says_what_to_name(self, tmp_path: Path) -> None:
+        with hub("org/name", {**self.FILES, "config.json": b"{}"}) as address:
+            code, said = self.pull("hf:org/name", address, tmp_path, layout="safetensors")
+        assert code == 1
+        assert said[-1] == (
+            "ModelError hf:org/name: the repository has no safetensors, which vLLM reads; if it has GGUF, name the "
+            "file: hf:org/name/FILE.gguf"
+        )
         assert not list(tmp_path.glob("models/*/*"))
 
     def test_a_hub_that_cannot_be_reached_is_said(self, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from aiohttp import web
 from serving.servers import completion, served
@@ -86,8 +87,9 @@ async def requests(endpoint: Endpoint) -> int:
 class TestFaults:
     """Calls to an engine with faults, one after the other."""
 
+    @pytest.mark.parametrize("way", ["of our own", "of the openai package"])
     async def test_they_fail_the_call_and_only_what_may_pass_is_tried_again(
-        self, tmp_path: Path, subtests: pytest.Subtests
+        self, way: str, tmp_path: Path, subtests: pytest.Subtests
     ) -> None:
         expected: dict[FaultKind, tuple[str, int]] = {
             "400": ("http 400", 1),
@@ -107,7 +109,14 @@ class TestFaults:
         time_ = Time()
         async with (
             fake(tmp_path, *faults) as (_, endpoint),
-            client(endpoint, clock=time_.clock, sleep=time_.sleep, rng=random.Random(1)) as asker,
+            openai.AsyncOpenAI(base_url=endpoint.base_url, api_key="none") as api,
+            client(
+                endpoint,
+                api=api if way == "of the openai package" else None,
+                clock=time_.clock,
+                sleep=time_.sleep,
+                rng=random.Random(1),
+            ) as asker,
         ):
             for fault, (kind, attempts) in expected.items():
                 with subtests.test(fault):
@@ -290,18 +299,45 @@ class TestRequest:
         body, _ = await self.sent(preamble=shots, chat={"messages": [*system, *QUESTION]})
         assert body["messages"] == [*system, *shots, *QUESTION]
 
-    async def test_content_parts_pass(self) -> None:
+    @pytest.mark.parametrize("size", [4, 800_000, 3_000_000])
+    async def test_content_parts_pass(self, size: int) -> None:
         messages = [
             {
                 "role": "user",
                 "content": [
                     {"type": "text", "text": "What is this?"},
-                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+                    {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{size * 'A'}"}},
                 ],
             }
         ]
         body, _ = await self.sent(chat={"messages": messages})
         assert body["messages"] == messages
+
+    async def test_text_of_any_kind_passes(self) -> None:
+        # Half a character is what max_tokens may leave of another agent's draft.
+        messages = [{"role": "user", "content": 'äöü 你好 🙂 \ud83d "\\\x00\n'}]
+        body, _ = await self.sent(chat={"messages": messages})
+        assert body["messages"] == messages
+
+    async def test_a_password_in_netrc_is_not_sent(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login somebody password {KEY}\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        _, headers = await self.sent()
+        assert "Authorization" not in headers
+
+    async def test_nothing_that_a_server_sets_comes_back_to_it(self) -> None:
+        got: list[str | None] = []
+
+        async def handler(request: web.Request) -> web.Response:
+            got.append(request.headers.get("Cookie"))
+            said = completion()
+            said.set_cookie("who", "you")
+            return said
+
+        async with served(handler) as url, client(url) as asker:
+            await ask(asker)
+            await ask(asker)
+        assert got == [None, None]
 
     async def test_the_key_comes_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("THE_KEY", KEY)
@@ -348,6 +384,43 @@ class TestReply:
     async def test_what_the_server_does_not_count_is_unknown_and_not_zero(self, usage: Any) -> None:
         reply = await self.reply(lambda: completion(usage=usage))
         assert (reply.input_tokens, reply.output_tokens, reply.cached_tokens) == (None, None, None)
+
+    @pytest.mark.parametrize(
+        ("said", "times"),
+        [
+            (
+                {"metrics": {"queue_time_ms": 0.5, "time_to_first_token_ms": 8, "generation_time_ms": 250.0}},
+                (0.0005, 0.008, 0.25),
+            ),
+            ({"metrics": {"queue_time_ms": None, "time_to_first_token_ms": 0}}, (None, 0.0, None)),
+            ({"timings": {"prompt_ms": 12.5, "predicted_ms": 40, "predicted_n": 3}}, (None, 0.0125, 0.04)),
+            ({"metrics": None, "timings": {"prompt_ms": 12.5}}, (None, 0.0125, None)),
+            ({"metrics": None}, (None, None, None)),
+            ({}, (None, None, None)),
+        ],
+    )
+    async def test_what_the_server_says_of_its_time_is_read(
+        self, said: dict[str, Any], times: tuple[float | None, ...]
+    ) -> None:
+        reply = await self.reply(lambda: completion(**said))
+        assert (reply.queue_s, reply.ttft_s, reply.decode_s) == times
+
+    @pytest.mark.parametrize(
+        "ms", ["-1", "-0.001", '"8"', "true", "[8]", "{}", "NaN", "Infinity", "-Infinity", "9" * 400]
+    )
+    async def test_a_time_that_cannot_be_is_unknown_and_loses_no_answer(self, ms: str) -> None:
+        entries = ("queue_time_ms", "time_to_first_token_ms", "generation_time_ms", "prompt_ms", "predicted_ms")
+        times = "{" + ", ".join(f'"{entry}": {ms}' for entry in entries) + "}"
+        for where in ("metrics", "timings"):
+            text = f'{{"choices": [{{"message": {{"content": "42"}}}}], "{where}": {times}}}'
+            reply = await self.reply(lambda text=text: web.Response(text=text, content_type="application/json"))
+            assert reply.text == "42"
+            assert (reply.queue_s, reply.ttft_s, reply.decode_s) == (None, None, None)
+
+    @pytest.mark.parametrize("times", ['"soon"', "8", "[8]", "false"])
+    async def test_times_of_another_form_are_passed_over(self, times: str) -> None:
+        reply = await self.reply(lambda: completion(metrics=json.loads(times), timings=json.loads(times)))
+        assert (reply.text, reply.queue_s, reply.ttft_s, reply.decode_s) == ("42", None, None, None)
 
     @pytest.mark.parametrize("count", [-1, 1.5, "many", [3], {"a": 1}])
     async def test_counts_that_cannot_be_fail_the_call(self, count: Any) -> None:
@@ -525,6 +598,33 @@ async def test_a_proxy_is_not_asked_for_this_machine(
             assert (await ask(asker)).text == "42"
 
 
+@pytest.mark.parametrize(("variable", "user"), [("http_proxy", ""), ("all_proxy", ""), ("http_proxy", "me:secret@")])
+async def test_a_proxy_is_the_one_that_the_environment_names(
+    variable: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    async def proxy(request: web.Request) -> web.Response:
+        asked.append((str(request.url), request.headers.get("Proxy-Authorization")))
+        return completion()
+
+    for name in ("http_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    async with served(proxy) as url:
+        monkeypatch.setenv(variable, url.removesuffix("/v1").replace("http://", f"http://{user}"))
+        async with client("http://models.invalid/v1") as asker:
+            await ask(asker)
+            await ask(asker)
+        known = "Basic bWU6c2VjcmV0" if user else None  # me:secret
+        assert asked == [("http://models.invalid/v1/chat/completions", known)] * 2
+        monkeypatch.setenv("no_proxy", ".invalid")
+        time_ = Time()
+        async with client("http://models.invalid/v1", clock=time_.clock, sleep=time_.sleep) as asker:
+            assert (await refusal(asker)).kind == "connection"
+    assert len(asked) == 2
+
+
 async def test_a_proxy_is_asked_for_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[str] = []
 
@@ -552,6 +652,57 @@ async def test_a_closed_client_can_be_used_again() -> None:
         await ask(asker)
         await asker.close()
         assert (await ask(asker)).text == "42"
+
+
+class TestGivenClient:
+    """One of the openai package that the caller made."""
+
+    async def test_its_address_and_its_key_are_used_and_it_stays_open(self) -> None:
+        got: list[tuple[str, str | None, Any]] = []
+
+        async def handler(request: web.Request) -> web.Response:
+            got.append((request.path, request.headers.get("Authorization"), await request.json()))
+            return completion(usage={"prompt_tokens": 3, "completion_tokens": 1})
+
+        async with served(handler) as url, openai.AsyncOpenAI(base_url=f"{url}/deployed", api_key=KEY) as api:
+            for _ in range(2):
+                async with client(Endpoint(base_url="http://127.0.0.1:1/v1", model="m"), api=api) as asker:
+                    asker.prepare()
+                    reply = await ask(asker)
+                    assert (reply.text, reply.input_tokens, reply.output_tokens) == ("42", 3, 1)
+        asked = {"model": "m", "messages": QUESTION, "temperature": 0.0, "max_tokens": 8}
+        assert got == [("/v1/deployed/chat/completions", f"Bearer {KEY}", asked)] * 2
+
+    async def test_its_key_is_in_no_message_and_the_span_is_joined(self, tmp_path: Path) -> None:
+        got: list[str] = []
+
+        async def handler(request: web.Request) -> web.Response:
+            got.append(request.headers["traceparent"])
+            return web.Response(status=400, text=request.headers["Authorization"])
+
+        async with (
+            served(handler) as url,
+            openai.AsyncOpenAI(base_url=url, api_key=KEY) as api,
+            client(url, api=api) as asker,
+        ):
+            with TraceStore(tmp_path, study="small") as traces, traces.example("q1", {}):
+                error = await refusal(asker)
+        assert (error.kind, error.detail) == ("http 400", "Bearer [key]")
+        (file,) = tmp_path.iterdir()
+        assert got[0].split("-")[2] in file.read_text()
+
+    async def test_the_deadline_is_ours(self) -> None:
+        async def handler(_: web.Request) -> web.Response:
+            await asyncio.sleep(5)
+            return completion()
+
+        async with (
+            served(handler) as url,
+            openai.AsyncOpenAI(base_url=url, api_key=KEY) as api,
+            client(url, api=api, deadline_s=0.2) as asker,
+        ):
+            error = await refusal(asker)
+        assert (error.kind, error.attempts) == ("timeout", 1)
 
 
 async def test_a_cancelled_call_is_cancelled_and_not_a_failure() -> None:

@@ -15,7 +15,9 @@ from orkester.serving.catalogue import Model
 from orkester.serving.chat import ChatModel
 from orkester.serving.energy import EstimateMeter
 from orkester.serving.engines import Endpoint, EngineOptions, ExternalEngine, FakeEngine, FakeScript, Fault
-from orkester.serving.pool import MAX_RESTARTS, Pool, Served
+from orkester.serving.lease import EngineEvent, Served
+from orkester.serving.ledger import Capacity
+from orkester.serving.pool import MAX_DEATHS, Pool
 
 
 class Watched(FakeEngine):
@@ -52,16 +54,24 @@ class Watched(FakeEngine):
         await until(lambda: not self.alive())
 
 
-def pool_of(engines: Mapping[str, object], folder: Path, meter: EstimateMeter | None = None) -> Pool:
+def pool_of(
+    engines: Mapping[str, object],
+    folder: Path,
+    *,
+    meter: EstimateMeter | None = None,
+    deadline_s: float = 20,
+    **settings: object,
+) -> Pool:
     return Pool(
         {
-            name: Served(model=Model(name=name, source="none"), weights=None, engine=engine)
+            name: Served(model=Model(name=name, source="none"), weights=None, make=lambda engine=engine: engine)
             for name, engine in engines.items()
         },  # type: ignore[arg-type]
         options=EngineOptions(),
         log_dir=folder / "logs",
         meter=meter or EstimateMeter(),
-        deadline_s=20,
+        deadline_s=deadline_s,
+        **settings,  # type: ignore[arg-type]
     )
 
 
@@ -74,56 +84,80 @@ async def ask(model: ChatModel) -> str:
 
 async def test_engines_start_one_after_the_other_when_leased_and_once(tmp_path: Path) -> None:
     engines = {name: Watched() for name in ("small", "large", "unused")}
-    async with pool_of(engines, tmp_path) as pool:
+    events: list[EngineEvent] = []
+    async with pool_of(engines, tmp_path, on_event=events.append) as pool:
         assert pool.missing(["small", "large"]) == ("small", "large")
         leases = await asyncio.gather(*(pool.lease(["small", "large"]) for _ in range(3)))
         assert pool.missing(["small", "large"]) == ()
-        assert [await ask(model) for model in leases[0].values()]
-        assert all(lease == leases[0] for lease in leases)
-        assert list(leases[0]) == ["small", "large"]
-        assert pool.starts == {"small": 1, "large": 1}
-        assert set(pool.start_s) == {"small", "large"}
-        assert all(seconds > 0 for seconds in pool.start_s.values())
-        assert pool.facts(["large"])["large"]["engine"] == "fake"
+        assert [await ask(model) for model in leases[0].models.values()]
+        assert all(lease.models == leases[0].models for lease in leases)
+        assert list(leases[0].models) == ["small", "large"]
+        assert [(event.kind, event.model) for event in events] == [("started", "small"), ("started", "large")]
+        assert all(event.seconds > 0 for event in events)
+        assert leases[0].facts["large"]["engine"] == "fake"
         assert (tmp_path / "logs" / "small.log").exists()
     assert [engine.started for engine in engines.values()] == [1, 1, 0]
+    assert [event.kind for event in events[2:]] == ["stopped", "stopped"]
 
 
 async def test_a_dead_engine_is_noticed_started_again_and_counted(tmp_path: Path) -> None:
     engine = Watched()
     meter = EstimateMeter()
-    async with pool_of({"small": engine}, tmp_path, meter) as pool:
-        await pool.lease(["small"])
-        assert pool.dead(["small"]) == ()
+    events: list[EngineEvent] = []
+    async with pool_of({"small": engine}, tmp_path, meter=meter, on_event=events.append) as pool:
+        lease = await pool.lease(["small"])
+        assert await pool.lost(lease) == ()
         first = meter.read()
         await engine.die()
-        assert pool.dead(["small"]) == pool.missing(["small"]) == ("small",)
-        leased = await pool.lease(["small"])
-        assert pool.dead(["small"]) == ()
-        assert await ask(leased["small"])
-        assert pool.starts == {"small": 2}
+        assert pool.missing(["small"]) == ("small",)
+        assert await pool.lost(lease) == ("small",)
+        lease = await pool.lease(["small"])
+        assert await pool.lost(lease) == ()
+        assert await ask(lease.models["small"])
+        assert [event.kind for event in events] == ["started", "died", "started"]
         second = meter.read()
         assert first is not None
         assert second is not None
         assert second.energy_j["engine:small"] > first.energy_j["engine:small"]  # the new process is counted
 
 
-async def test_an_engine_that_was_never_leased_is_not_dead(tmp_path: Path) -> None:
-    async with pool_of({"small": Watched()}, tmp_path) as pool:
-        assert pool.dead(["small"]) == ()
+async def test_a_death_that_nobody_asked_about_is_found_by_the_next_lease(tmp_path: Path) -> None:
+    engine = Watched()
+    events: list[EngineEvent] = []
+    async with pool_of({"small": engine}, tmp_path, on_event=events.append) as pool:
+        await pool.lease(["small"])
+        await engine.die()
+        assert await ask((await pool.lease(["small"])).models["small"])
+    assert [event.kind for event in events] == ["started", "died", "started", "stopped"]
+
+
+async def test_an_engine_that_hangs_is_ended_and_started_again(tmp_path: Path) -> None:
+    engine = Watched(faults=[Fault(kind="freeze", times=1)])
+    events: list[EngineEvent] = []
+    async with pool_of({"small": engine}, tmp_path, deadline_s=0.3, on_event=events.append) as pool:
+        lease = await pool.lease(["small"])
+        pids = engine.endpoint.pids if engine.endpoint else ()
+        with pytest.raises(CallFailed, match="timeout"):
+            await ask(lease.models["small"])
+        assert engine.alive()
+        assert await pool.lost(lease) == ("small",)
+        assert not any(running(pid) for pid in pids)
+        assert events[-1].reason == "it did not answer"
+        await pool.lease(["small"])
+        assert engine.started == 2
 
 
 async def test_an_engine_that_dies_too_often_is_given_up(tmp_path: Path) -> None:
     engine = Watched()
     async with pool_of({"small": engine, "large": Watched()}, tmp_path) as pool:
-        for _ in range(1 + MAX_RESTARTS):
+        for _ in range(MAX_DEATHS):
             await pool.lease(["small"])
             await engine.die()
-        with pytest.raises(EngineLost, match=f"small died {1 + MAX_RESTARTS} times and is given up") as raised:
+        with pytest.raises(EngineLost, match=f"small died {MAX_DEATHS} times and is given up") as raised:
             await pool.lease(["small"])
         assert str(tmp_path / "logs" / "small.log") in str(raised.value)
-        assert engine.started == 1 + MAX_RESTARTS
-        assert await ask((await pool.lease(["large"]))["large"])  # the others go on
+        assert engine.started == MAX_DEATHS
+        assert await ask((await pool.lease(["large"])).models["large"])  # the others go on
 
 
 async def test_an_engine_that_does_not_come_back_is_given_up(tmp_path: Path) -> None:
@@ -145,10 +179,11 @@ async def test_an_engine_that_does_not_start_at_first_is_an_error_of_another_kin
 async def test_a_fault_that_ends_the_process_is_a_death(tmp_path: Path) -> None:
     engine = Watched(faults=[Fault(kind="die", times=1)])
     async with pool_of({"small": engine}, tmp_path) as pool:
-        leased = await pool.lease(["small"])
+        lease = await pool.lease(["small"])
         with pytest.raises(CallFailed, match="connection"):
-            await ask(leased["small"])
-        await until(lambda: pool.dead(["small"]) == ("small",))
+            await ask(lease.models["small"])
+        await until(lambda: not engine.alive())
+        assert await pool.lost(lease) == ("small",)
 
 
 @pytest.mark.parametrize("ending", [None, ValueError, KeyboardInterrupt, asyncio.CancelledError])
@@ -157,8 +192,8 @@ async def test_all_are_stopped_however_it_ends(ending: type[BaseException] | Non
     engines = {name: Watched() for name in ("small", "large")}
     with pytest.raises(ending) if ending else nullcontext():
         async with pool_of(engines, tmp_path) as pool:
-            leased = await pool.lease(list(engines))
-            await asyncio.gather(*(ask(model) for model in leased.values()))
+            lease = await pool.lease(list(engines))
+            await asyncio.gather(*(ask(model) for model in lease.models.values()))
             if ending is not None:
                 raise ending
     assert not [pid for engine in engines.values() if engine.endpoint for pid in engine.endpoint.pids if running(pid)]
@@ -211,7 +246,7 @@ async def test_models_at_one_address_share_its_limits(tmp_path: Path) -> None:
         endpoint = await behind.start(Model(name="x", source="none"), None, EngineOptions(), tmp_path / "behind.log")
         engines = {name: ExternalEngine(endpoint.base_url, model=name, concurrency=1) for name in ("small", "large")}
         async with pool_of(engines, tmp_path) as pool:
-            leased = await pool.lease(["small", "large"])
+            leased = (await pool.lease(["small", "large"])).models
             loop = asyncio.get_running_loop()
             start = loop.time()
             await asyncio.gather(*(ask(leased[name]) for name in ("small", "large") for _ in range(3)))
@@ -227,12 +262,176 @@ async def test_an_endpoint_elsewhere_that_stops_answering_is_noticed(tmp_path: P
         own = Watched()
         engines = {"small": ExternalEngine(endpoint.base_url, model="small"), "large": own}
         async with pool_of(engines, tmp_path) as pool:
-            await pool.lease(["small", "large"])
-            await pool.check_elsewhere(["small", "large"])
-            assert own.started == 1  # our own are not probed
+            lease = await pool.lease(["small", "large"])
+            assert await pool.lost(lease) == ()
+            assert own.started == 1  # our own are not started again to see whether they answer
             await behind.stop()
-            await pool.check_elsewhere(["large"])
+            assert await pool.lost(await pool.lease(["large"])) == ()
             with pytest.raises(EngineError, match="cannot be reached"):
-                await pool.check_elsewhere(["small", "large"])
+                await pool.lost(lease)
     finally:
         await behind.stop()
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+GIB = 2**30
+ONE_AT_A_TIME = Capacity(device_bytes=10 * GIB, host_bytes=100 * GIB)
+
+
+def history(events: list[EngineEvent]) -> list[tuple[str, str]]:
+    return [(event.kind, event.model) for event in events]
+
+
+async def test_engines_that_fit_together_stay(tmp_path: Path) -> None:
+    engines = {name: Watched(memory_bytes=4 * GIB, sleeps=True) for name in ("small", "large")}
+    events: list[EngineEvent] = []
+    async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME, on_event=events.append) as pool:
+        assert pool.fits([(["small"], {}), (["large"], {})])
+        for _ in range(3):
+            await pool.lease(["small"])
+            await pool.lease(["large"])
+        assert history(events) == [("started", "small"), ("started", "large")]
+
+
+async def test_an_engine_sleeps_when_another_needs_its_place_and_is_woken(tmp_path: Path) -> None:
+    engines = {name: Watched(memory_bytes=8 * GIB, sleeps=True) for name in ("small", "large")}
+    events: list[EngineEvent] = []
+    async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME, on_event=events.append) as pool:
+        assert not pool.fits([(["small"], {}), (["large"], {})])
+        first = (await pool.lease(["small"])).models["small"]
+        answer = await ask(first)
+        await pool.lease(["large"])
+        with pytest.raises(CallFailed, match="503"):
+            await ask(first)
+        assert pool.missing(["small"]) == ("small",)
+        assert await ask((await pool.lease(["small"])).models["small"]) == answer
+        assert history(events) == [
+            ("started", "small"),
+            ("slept", "small"),
+            ("started", "large"),
+            ("slept", "large"),
+            ("woken", "small"),
+        ]
+
+
+async def test_one_that_cannot_sleep_is_stopped_and_started_again(tmp_path: Path) -> None:
+    engines = {name: Watched(memory_bytes=8 * GIB) for name in ("small", "large")}
+    events: list[EngineEvent] = []
+    async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME, on_event=events.append) as pool:
+        for name in ("small", "large", "small"):
+            assert await ask((await pool.lease([name])).models[name])
+        assert history(events) == [
+            ("started", "small"),
+            ("stopped", "small"),
+            ("started", "large"),
+            ("stopped", "large"),
+            ("started", "small"),
+        ]
+        assert events[1].reason == "to make room"
+
+
+async def test_an_engine_that_wakes_with_other_answers_is_started_anew(tmp_path: Path) -> None:
+    confused = Watched(memory_bytes=8 * GIB, sleeps=True, faults=[Fault(kind="wrong_wake")])
+    engines = {"small": confused, "large": Watched(memory_bytes=8 * GIB, sleeps=True)}
+    events: list[EngineEvent] = []
+    async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME, on_event=events.append) as pool:
+        answer = await ask((await pool.lease(["small"])).models["small"])
+        await pool.lease(["large"])
+        assert await ask((await pool.lease(["small"])).models["small"]) == answer
+        assert history(events)[-3:] == [("restarted", "small"), ("stopped", "small"), ("started", "small")]
+        assert "'!!!!!!' instead of" in events[-3].reason
+
+
+async def test_one_that_died_asleep_is_started_again(tmp_path: Path) -> None:
+    engines = {name: Watched(memory_bytes=8 * GIB, sleeps=True) for name in ("small", "large")}
+    async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME) as pool:
+        await pool.lease(["small"])
+        await pool.lease(["large"])
+        await engines["small"].die()
+        assert await ask((await pool.lease(["small"])).models["small"])
+        assert engines["small"].started == 2
+
+
+async def test_those_leased_longest_ago_make_room(tmp_path: Path) -> None:
+    engines = {name: Watched(memory_bytes=4 * GIB, sleeps=True) for name in ("a", "b", "c")}
+    events: list[EngineEvent] = []
+    async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME, on_event=events.append) as pool:
+        for name in ("a", "b", "a", "c"):
+            await pool.lease([name])
+        assert ("slept", "b") in history(events)
+        assert pool.missing(["a", "b", "c"]) == ("b",)
+
+
+async def test_models_of_one_team_that_do_not_fit_together_are_no_team(tmp_path: Path) -> None:
+    engines = {name: Watched(memory_bytes=8 * GIB, sleeps=True) for name in ("small", "large")}
+    async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME) as pool:
+        said = (
+            r"small and large do not fit .*: 16\.0 GiB of GPU memory needed \(as scripted 16\.0 GiB\), 10\.0 GiB there"
+        )
+        with pytest.raises(EngineLost, match=said):
+            await pool.lease(["small", "large"])
+        assert await ask((await pool.lease(["small"])).models["small"])
+
+
+async def test_a_model_that_can_never_fit_is_said_before_anything_starts(tmp_path: Path) -> None:
+    engines = {"small": Watched(memory_bytes=GIB), "huge": Watched(memory_bytes=20 * GIB)}
+    async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME) as pool:
+        with pytest.raises(EngineError, match=r"huge does not fit: 20\.0 GiB of GPU memory needed .* smaller model"):
+            pool.check()
+    assert [engine.started for engine in engines.values()] == [0, 0]
+
+
+# -- options that are searched ----------------------------------------------------------------------------------------
+
+
+async def test_each_configuration_of_options_has_an_engine_that_starts_once(tmp_path: Path) -> None:
+    made: list[Watched] = []
+
+    def make() -> Watched:
+        made.append(Watched())
+        return made[-1]
+
+    events: list[EngineEvent] = []
+    served = {"small": Served(model=Model(name="small", source="none"), weights=None, make=make)}
+    pool = Pool(
+        served,
+        options=EngineOptions(slots=7),
+        log_dir=tmp_path,
+        meter=EstimateMeter(),
+        deadline_s=20,
+        on_event=events.append,
+    )
+    async with pool:
+        for value in (2, 4, 2, 4):
+            lease = await pool.lease(["small"], {"max_num_active_seqs": value})
+            assert lease.facts["small"]["max_num_active_seqs"] == value
+            assert lease.facts["small"]["slots"] == 7
+            assert await ask(lease.models["small"])
+    assert [engine.started for engine in made] == [1, 1]
+    assert [(event.kind, event.options) for event in events[:2]] == [
+        ("started", {"max_num_active_seqs": 2}),
+        ("started", {"max_num_active_seqs": 4}),
+    ]
+    assert {path.name for path in tmp_path.glob("*.log")} == {
+        "small-max_num_active_seqs=2.log",
+        "small-max_num_active_seqs=4.log",
+    }
+
+
+async def test_options_that_an_engine_does_not_take_are_about_the_team(tmp_path: Path) -> None:
+    async with pool_of({"small": Watched(fails=lambda start: True)}, tmp_path) as pool:
+        with pytest.raises(EngineLost, match="it is said to fail"):
+            await pool.lease(["small"], {"kv_cache_dtype": "fp8"})
+
+
+async def test_a_lease_says_how_busy_its_engines_are(tmp_path: Path) -> None:
+    engines = {name: Watched(latency_s=0.2) for name in ("small", "large")}
+    async with pool_of(engines, tmp_path) as pool:
+        lease = await pool.lease(["small", "large"])
+        asking = [asyncio.create_task(ask(lease.models["small"])) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        said = await lease.metrics()
+        assert {name: one.running for name, one in said.items()} == {"small": 3, "large": 0}
+        assert await lease.reset_prefix_caches() == {"small": False, "large": False}
+        await asyncio.gather(*asking)

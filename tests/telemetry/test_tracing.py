@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from orkester.errors import CallFailed
 from orkester.graphs import Team
@@ -18,6 +20,7 @@ from orkester.serving.catalogue import Model
 from orkester.serving.client import ChatClient
 from orkester.serving.engines import EngineOptions, FakeEngine, FakeScript, Fault
 from orkester.telemetry import TraceStore, agent_span, attributes, chat_span, score_event, traceparent, workflow_span
+from orkester.telemetry._processor import UntilFlushed
 
 Span = dict[str, Any]
 
@@ -229,6 +232,13 @@ class TestStore:
             store.flush()
             assert one(spans(directory), "trial 0")
 
+    def test_nothing_is_written_while_calls_are_under_way(self, directory: Path) -> None:
+        with TraceStore(directory, study="small") as store:
+            for number in range(600):
+                with store.example(f"q{number}", {}):
+                    pass
+            assert spans(directory) == []
+
     def test_the_study_ends_with_its_store(self, directory: Path) -> None:
         with TraceStore(directory, study="small") as store:
             store.begin_study(study_id="1234", objectives=["quality"])
@@ -284,6 +294,17 @@ class TestStore:
             TraceStore(directory, study="small").tracer()
         TraceStore(directory, study="small").flush()
         assert not directory.exists()
+
+
+def test_spans_do_not_gather_without_end() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(UntilFlushed(exporter, most=3))
+    for number in range(8):
+        provider.get_tracer("x").start_span(str(number)).end()
+        assert len(exporter.get_finished_spans()) == (number + 1) // 3 * 3
+    provider.shutdown()
+    assert [span.name for span in exporter.get_finished_spans()] == [str(number) for number in range(8)]
 
 
 class TestProcess:

@@ -10,7 +10,7 @@ import typer
 from orkester import __version__
 from orkester.errors import OrkesterError
 
-from . import models
+from . import engines, models
 from .doctor import doctor
 from .results import front, report
 from .run import run
@@ -32,6 +32,7 @@ app.command()(front)
 app.command()(run)
 app.command()(doctor)
 app.add_typer(models.app, name="models")
+app.add_typer(engines.app, name="engines")
 
 
 def _version(asked: bool) -> None:

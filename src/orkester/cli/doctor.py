@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 
 import typer
 
@@ -27,9 +28,9 @@ def doctor() -> None:
     lines = {
         "cpu": f"{machine.cpu_model()}, {machine.usable_threads()} threads usable",
         "memory": f"{available / 2**30:.1f} GiB free of {total / 2**30:.1f} GiB",
-        "gpu": "; ".join(gpus) if gpus else f"none: {no_gpu}",
+        "gpu": "; ".join(map(str, gpus)) or f"none: {no_gpu}",
         "llama.cpp": _version("xllamacpp"),
-        "vllm": _version("vllm"),
+        "vllm": _vllm(),
         "energy": (
             f"estimate: CPU seconds × {power.active_w_per_core:g} W per busy core "
             f"({power.low_w_per_core:g} to {power.high_w_per_core:g})"
@@ -40,6 +41,21 @@ def doctor() -> None:
     }
     for name, value in lines.items():
         typer.echo(f"{name + ':':<11}{value}")
+
+
+def _vllm() -> str:
+    """Which vLLM a study would use, or how to get one."""
+    from orkester.serving.environments import environments, find_vllm
+
+    if found := find_vllm():
+        return f"{found}, installed by orkester engines install: {found.python}"
+    others = [str(each.environment or f"{each.name} (cut off)") for each in environments()]
+    beside = f" (for other machines: {', '.join(others)})" if others else ""
+    try:
+        own = importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        return f"not installed{beside}; orkester engines install vllm"
+    return f"vllm {own} in Orkester's own environment{beside}; for it, engine: {{vllm: {{python: {sys.executable}}}}}"
 
 
 def _version(package: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,20 +13,25 @@ from rich.live import Live
 from rich.text import Text
 
 from orkester import Study
+from orkester.graphs import written
 from orkester.optim.events import (
     BlockProgress,
     BlockRerun,
+    EngineChanged,
     EnginesReady,
     EnginesStarting,
     Event,
     Observer,
+    Preparing,
     Resumed,
     SearchEnded,
+    StillStarting,
     Stopping,
     TeamMeasured,
     TeamStarted,
 )
 from orkester.optim.results import Results, TeamResult
+from orkester.serving.lease import EngineEvent
 
 from .results import front_table
 
@@ -97,19 +102,52 @@ def sentence(event: Event) -> str:
         case Resumed(teams=teams, blocks=blocks, lost=lost):
             cut = "; the block that was cut off is run again" if lost else ""
             said = f"resumed: {_count(teams, 'team')} and {_count(blocks, 'block')} are there already{cut}"
-        case EnginesStarting(models=models):
-            said = f"starting {', '.join(models)}"
+        case Preparing(line=line):
+            said = line
+        case EnginesStarting():
+            said = _starting(event)
+        case StillStarting(models=models, seconds=seconds):
+            said = f"{', '.join(models)} not ready yet after {seconds:.0f} s"
         case EnginesReady(models=models, seconds=seconds):
             said = f"{', '.join(models)} ready after {seconds:.1f} s"
+        case EngineChanged(event=what):
+            said = _changed(what)
         case BlockRerun(team=team, reason=reason):
             said = f"{reason}; {team.id} runs the block again"
         case SearchEnded(reason=reason, teams=teams):
             said = f"search ended: {reason} ({teams} in all)"
+        case Stopping(at_once=True):
+            said = "stopping the engines"
         case Stopping():
             said = "stopping: the block under way is finished first; Ctrl-C again stops at once"
         case TeamMeasured():
             said = _measured(event)
     return said
+
+
+def _starting(event: EnginesStarting) -> str:
+    groups = {"starting": [model for model in event.models if model not in event.waking], "waking": event.waking}
+    return ", ".join(f"{what} {', '.join(models)}" for what, models in groups.items() if models) + _with(event.options)
+
+
+def _changed(event: EngineEvent) -> str:
+    """Empty for starts and wakes, of which is told with all engines of a team, and for the end of a study."""
+    engine = event.model + _with(event.options)
+    match event.kind:
+        case "slept":
+            return f"{engine} put to sleep in {event.seconds:.1f} s"
+        case "stopped" if event.reason:
+            return f"{engine} stopped: {event.reason}"
+        case "died":
+            return f"the engine of {engine} died: {event.reason}"
+        case "restarted":
+            return f"{engine} is started again: {event.reason}"
+        case _:
+            return ""
+
+
+def _with(options: Mapping[str, object]) -> str:
+    return f" ({written(options)})" if options else ""
 
 
 def _measured(event: TeamMeasured) -> str:
@@ -140,9 +178,11 @@ def _duration(seconds: float) -> str:
 class _Display:
     """The live display: where the study stands, and the front so far."""
 
-    def __init__(self, study: Study, directory: Path) -> None:
+    def __init__(self, study: Study, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._study = study
         self._directory = directory
+        self._clock = clock
+        self._starting_since: float | None = None
         self._team: TeamStarted | None = None
         self._block: BlockProgress | None = None
         self._engines = ""
@@ -154,8 +194,14 @@ class _Display:
                 self._team, self._block = event, None
             case BlockProgress():
                 self._block = event
-            case EnginesStarting() | EnginesReady():
-                self._engines = sentence(event)
+            case EnginesStarting():
+                self._engines, self._starting_since = sentence(event), self._clock()
+            case EnginesReady():
+                self._engines, self._starting_since = sentence(event), None
+            case StillStarting():
+                pass  # the seconds are shown as they pass
+            case EngineChanged(event=EngineEvent(kind="slept" | "stopped")) if line := sentence(event):
+                self._engines = line
             case TeamMeasured():
                 self._results = event.results
                 console.print(Text(sentence(event)))
@@ -175,7 +221,10 @@ class _Display:
             number = block.block if block else 1
             lines.append(Text(f"{bar:<{_BAR}} block {number} of {team.blocks}{left}"))
         if self._engines:
-            lines.append(Text(self._engines, style="dim"))
+            since = self._starting_since
+            lines.append(
+                Text(self._engines + ("" if since is None else f", {self._clock() - since:.0f} s"), style="dim")
+            )
         if self._results is not None and self._results.front:
             lines.append(Text("Front so far:"))
             lines.append(front_table(self._results))
