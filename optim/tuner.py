@@ -120,7 +120,7 @@ class Tuner:
     async def _search_for(self, asked: Asked) -> TeamResult:
         team = asked.team
         known = team.id in self._known()  # then Optuna is told what is known: nothing is run twice
-        attributes = {names.TEAM_ID: team.id, names.TEAM_TOPOLOGY: team.topology}
+        attributes = {names.TEAM_ID: team.id, names.TEAM_TOPOLOGY: team.topology, names.TEAM: str(team)}
         with self.traces.trial(asked.number, attributes) as span:
             result = await self._measure_in_search(team, asked.number)
             for name, estimate in (result.search.estimates if result.search else {}).items():
@@ -281,7 +281,9 @@ class Tuner:
 
     async def _lease(self, team: Team) -> Lease:
         self._in_block = False
-        missing = self.pool.missing(team.models, team.engine)
+        # Of a team that does not fit into memory no engine is started; the lease says why.
+        fits = self.pool.fits([(team.models, team.engine)])
+        missing = self.pool.missing(team.models, team.engine) if fits else ()
         waking = self.pool.asleep(missing, team.engine)
         async with starting(self.observer, missing, waking=waking, options=team.engine, clock=self.clock):
             lease = await self.pool.lease(team.models, team.engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from orkester.errors import EngineError
@@ -66,6 +67,25 @@ async def greedy(base_url: str, model: str, prompt: str, *, max_tokens: int, tim
     if not _has_choices(said):
         raise EngineError(f"{base_url} answered without choices")
     return str(json.loads(said)["choices"][0]["message"]["content"])
+
+
+async def warm_up(base_url: str, model: str, *, requests: int, timeout_s: float) -> None:
+    """Have an engine answer so many requests at once, sampled: what it does for the first time belongs to no team.
+
+    Raises:
+        EngineError: one was not answered.
+    """
+    bodies = [
+        {
+            "model": model,
+            "messages": [{"role": "user", "content": f"Hi {number}"}],
+            "max_tokens": 2,
+            "temperature": 0.7,
+        }
+        for number in range(requests)
+    ]
+    url = f"{base_url}/chat/completions"
+    await asyncio.gather(*(control("POST", url, body=body, timeout_s=timeout_s) for body in bodies))
 
 
 async def control(method: str, url: str, *, body: object = None, timeout_s: float) -> str:

@@ -115,6 +115,7 @@ class VllmEngine:
             said = await starting
             base_url = f"{said['address']}/v1"
             await _probe.one_token(base_url, model.name, timeout_s=timeout_s)
+            await _probe.warm_up(base_url, model.name, requests=options.slots, timeout_s=timeout_s)
         except BaseException as error:
             starting.cancel()
             await asyncio.wait({starting})

@@ -54,6 +54,7 @@ class Server:
         self._log = Path(options["log"])
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
+        self._answers = False
         #: Arguments that this version of vLLM does not know and can do without.
         self.not_supported: list[str] = list(options["not_supported"])
 
@@ -74,6 +75,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
             )
             if self._ready(port):
+                self._answers = True
                 return f"http://127.0.0.1:{port}"
             if self._ending.is_set() or not self._may_try_again(log_begins):
                 return None
@@ -115,6 +117,8 @@ class Server:
             return 1
         while (code := self._process.poll()) is None:
             if self._ending.wait(_POLL_S):
+                if not self._answers:
+                    return 1  # nothing can be under way that is worth a wait
                 self._process.terminate()
                 try:
                     return self._process.wait(self._options["drain_s"])
