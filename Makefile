@@ -1,5 +1,6 @@
 # make quickstart   from a fresh checkout to a confirmed front on real models
-# make test         everything that can be tested on this machine
+# make test         everything that can be tested without vLLM
+# make test-vllm    the same study machinery on a real vLLM, installed into the user's cache first (4 GB)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
@@ -18,7 +19,7 @@ venv = $(PYTHON) -m venv .venv
 install = .venv/bin/python -m pip install -q --disable-pip-version-check
 endif
 
-.PHONY: quickstart test check lint types wheel lock clean
+.PHONY: quickstart test test-vllm check lint types wheel lock clean
 
 quickstart: .venv/.installed
 	@echo "Weights: $(MODELS). To do without the Gemma terms: MODELS=smollm2-135m make quickstart"
@@ -27,6 +28,12 @@ quickstart: .venv/.installed
 
 test: .venv/.installed-dev
 	.venv/bin/pytest
+
+# On two cores: a few minutes to install, once; then under ten.
+test-vllm: .venv/.installed-dev
+	.venv/bin/orkester engines install vllm
+	.venv/bin/orkester models pull smollm2-135m
+	.venv/bin/pytest -m vllm tests/vllm
 
 check: lint types
 
