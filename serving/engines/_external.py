@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,12 +50,14 @@ class ExternalEngine(PlainEngine):
         )
 
     async def start(self, model: Model, weights: Path | None, options: EngineOptions, log: Path) -> Endpoint:
-        """Probe it. See ``Engine.start``; weights, options and log are not used."""
+        """Probe it. See ``Engine.start``; weights, options and log are not used; its version is recorded."""
         del model, weights, log
         key = api_key(self._endpoint)
         await _probe.one_token(
             self._endpoint.base_url, self._endpoint.model, key=key, timeout_s=options.start_timeout_s or START_TIMEOUT_S
         )
+        if version := await _probe.version(self._endpoint.base_url):
+            return replace(self._endpoint, facts={**self._endpoint.facts, "version": version})
         return self._endpoint
 
     async def stop(self) -> None:

@@ -9,6 +9,8 @@ from orkester.errors import EngineError
 
 from ._base import proxy_for
 
+_VERSION_TIMEOUT_S = 5.0
+
 
 async def one_token(base_url: str, model: str, *, key: str | None = None, timeout_s: float = 60.0) -> None:
     """Ask for one token and wait for it.
@@ -88,8 +90,17 @@ async def warm_up(base_url: str, model: str, *, requests: int, timeout_s: float)
     await asyncio.gather(*(control("POST", url, body=body, timeout_s=timeout_s) for body in bodies))
 
 
+async def version(base_url: str) -> str:
+    """What a server says of its version, as vLLM does; empty when it says nothing."""
+    try:
+        said = json.loads(await control("GET", f"{base_url.removesuffix('/v1')}/version", timeout_s=_VERSION_TIMEOUT_S))
+        return f"vllm {said['version']}" if isinstance(said["version"], str) else ""
+    except (EngineError, ValueError, KeyError, TypeError):
+        return ""
+
+
 async def control(method: str, url: str, *, body: object = None, timeout_s: float) -> str:
-    """One request to an engine of our own; the body of its answer.
+    """One request that needs no key; the body of its answer.
 
     Raises:
         EngineError: there was none, or one that says that it failed.
@@ -99,7 +110,7 @@ async def control(method: str, url: str, *, body: object = None, timeout_s: floa
     limit = aiohttp.ClientTimeout(total=timeout_s)
     try:
         async with (
-            aiohttp.ClientSession(timeout=limit) as session,
+            aiohttp.ClientSession(timeout=limit, proxy=proxy_for(url)) as session,
             session.request(method, url, json=body) as response,
         ):
             text = await response.text(errors="replace")

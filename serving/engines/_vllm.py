@@ -29,9 +29,10 @@ _START_TIMEOUT_S = 900.0
 _DRAIN_S = 15.0
 _CONTROL_TIMEOUT_S = 120.0
 _HEALTH_TIMEOUT_S = 20.0
-#: What vLLM's processes take beside weights and cache: on the CPU measured (three processes with PyTorch, 2.9 GB), on a
-#: GPU an upper bound for CUDA's context, its graphs, and the largest step's intermediate results.
-_HOST_OVERHEAD_BYTES = 3 * 2**30
+#: What vLLM's processes take beside weights and cache: on the CPU a little more than was measured (three processes with
+#: PyTorch share pages, and have 1.6 GB between them), on a GPU an upper bound for CUDA's context, its graphs, and the
+#: largest step's intermediate results.
+_HOST_OVERHEAD_BYTES = 2 * 2**30
 _DEVICE_OVERHEAD_BYTES = 3 * 2**30
 #: Tokens are kept in blocks; this is the largest size in use (128 on the CPU, 16 or more on GPUs).
 _BLOCK_TOKENS = 128

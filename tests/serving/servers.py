@@ -10,9 +10,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[str]:
-    """The ``base_url`` of a server that answers every request by the handler."""
+async def served(handler: Handler, *, version: object = None) -> AsyncIterator[str]:
+    """The ``base_url`` of a server that answers every request by the handler, but for the one about its version."""
+
+    async def about(_: web.Request) -> web.Response:
+        return web.Response(status=404) if version is None else web.json_response(version)
+
     app = web.Application(client_max_size=2**24)
+    app.router.add_get("/version", about)
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()

@@ -23,6 +23,19 @@ async def start_external(base_url: str, *, key: str | None = None, timeout_s: fl
     return await engine.start(MODEL, None, EngineOptions(start_timeout_s=timeout_s), Path("unused.log"))
 
 
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [({"version": "0.24.0"}, "vllm 0.24.0"), (None, None), ({"version": 3}, None), ([], None), ("0.24.0", None)],
+)
+async def test_what_version_someone_elses_vllm_has_is_recorded(said: object, version: str | None) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return completion()  # without the metrics that ours sends along
+
+    async with served(handler, version=said) as url:
+        endpoint = await start_external(url)
+    assert endpoint.facts.get("version") == version
+
+
 async def test_an_external_endpoint_is_asked_for_one_token_with_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_KEY", f"{KEY}\n")  # a file that was read has a newline at its end
     asked: list[tuple[str, str, int]] = []
