@@ -235,8 +235,12 @@ def test_an_engine_that_dies_in_a_block_is_started_again_and_the_block_run_again
     assert engine_pids() == []
 
 
-def test_a_model_whose_engine_always_dies_makes_its_teams_infeasible_and_the_study_goes_on(quick_path: Path) -> None:
-    path = study(quick_path, {"kind": "die", "models": ["large"]}, measure={"examples": 8, "block": 4, "deadline_s": 2})
+@pytest.mark.parametrize(("kind", "deadline_s"), [("die", 2), ("freeze", 0.8)])
+def test_a_model_whose_engine_always_dies_or_hangs_makes_its_teams_infeasible_and_the_study_goes_on(
+    quick_path: Path, kind: str, deadline_s: float
+) -> None:
+    measure = {"examples": 8, "block": 4, "deadline_s": deadline_s}
+    path = study(quick_path, {"kind": kind, "models": ["large"]}, measure=measure)
     seen: list[Event] = []
     run = orkester.tune(path, quick_path / "run", observer=seen.append)
     expect_whole_blocks(run, orkester.load_study(path))

@@ -13,9 +13,10 @@ from orkester.serving.catalogue import Model
 from orkester.serving.energy import UnavailableMeter
 from orkester.serving.engines import EngineOptions
 from orkester.serving.environments import VllmEnvironment
+from orkester.serving.lease import EngineEvent, Served
 from orkester.serving.ledger import Capacity
 from orkester.serving.machine import gpus
-from orkester.serving.pool import EngineEvent, Pool, Served
+from orkester.serving.pool import Pool
 
 NAMES = ("arithmetic-80k", "arithmetic-580k")
 OPTIONS = EngineOptions(slots=8, context_tokens=256, start_timeout_s=START_S)

@@ -1,6 +1,7 @@
 """What goes wrong with a real vLLM, and with studies that run on it."""
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -9,15 +10,18 @@ from pathlib import Path
 import aiohttp
 import pytest
 from forks import Fork, Forks, processes_with
-from vllms import MODELS, START_S, arithmetic, engines_of, make_engine
+from vllms import MODELS, START_S, arithmetic, engines_of, make_engine, workers_of
 
 import orkester
 from orkester.errors import CallFailed, EngineError
+from orkester.optim.engine_log import read_events
+from orkester.optim.events import BlockProgress, BlockRerun, Event
 from orkester.serving.catalogue import Model
 from orkester.serving.energy import UnavailableMeter
 from orkester.serving.engines import EngineOptions
 from orkester.serving.environments import VllmEnvironment
-from orkester.serving.pool import EngineEvent, Pool, Served
+from orkester.serving.lease import EngineEvent, Served
+from orkester.serving.pool import Pool
 
 MODEL = "arithmetic-80k"
 WEIGHTS = MODELS / MODEL
@@ -135,6 +139,29 @@ async def poison(base_url: str, messages: list[dict[str, str]]) -> None:
         session.post(f"{base_url}/chat/completions", json=body) as response,
     ):
         assert response.status == 500
+
+
+def test_an_engine_that_hangs_in_a_block_is_ended_and_the_block_run_again(vllm: VllmEnvironment, folder: Path) -> None:
+    del vllm
+    run, seen = folder / "hung", list[Event]()
+
+    def stop_once(event: Event) -> None:
+        if isinstance(event, BlockProgress) and not any(isinstance(each, BlockProgress) for each in seen):
+            for pid in workers_of(run):
+                os.kill(pid, signal.SIGSTOP)
+        seen.append(event)
+
+    measure = {"examples": 8, "block": 8, "concurrency": 2, "deadline_s": 5}
+    study = arithmetic(folder / "hanging", search={"single": {"model": "any"}}, measure=measure, budget={"trials": 1})
+    found = orkester.tune(study, run, observer=stop_once)
+    (rerun,) = [event for event in seen if isinstance(event, BlockRerun)]
+    assert rerun.block == 0
+    assert [block.reruns for block in found.blocks if block.phase == "search"] == [1]
+    assert found.results.front
+    assert [event.reason for event in read_events(run / "engines.jsonl") if event.kind == "died"] == [
+        "it did not answer"
+    ]
+    expect_no_engines(run)
 
 
 def test_an_unknown_vllm_option_ends_the_study_with_vllms_own_words(vllm: VllmEnvironment, tmp_path: Path) -> None:
