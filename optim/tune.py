@@ -229,20 +229,26 @@ def _sampling(study: Study, directory: RunDirectory) -> Sampling:
 
 
 def _write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
-    from .report import write_report
-
     found = results(log.records(), study.file.objectives, study.file.constraints, study.sizes)
     for old in directory.teams.glob("*.json") if directory.teams.exists() else ():
         old.unlink()
     for result in found.front:
         write_team(directory.teams / f"{result.team.id}.json", study, result, found)
+    _write_report(directory, study.name, directory.manifest() or {}, found, log.all_blocks())
+
+
+def _write_report(
+    directory: RunDirectory, name: str, manifest: Mapping[str, Any], found: Results, blocks: Sequence[Block]
+) -> None:
+    from .report import write_report
+
     write_report(
         directory.report,
-        name=study.name,
+        name=name,
         results=found,
-        manifest=directory.manifest() or {},
-        importances=importances(directory.database, study.name, list(study.file.objectives)),
-        blocks=log.all_blocks(),
+        manifest=manifest,
+        importances=importances(directory.database, name, list(found.objectives)),
+        blocks=blocks,
         engine_uses=summary(read_events(directory.engines)),
         now=datetime.now(UTC),
     )
@@ -271,20 +277,9 @@ def report(path: str | Path) -> Path:
     Raises:
         InputError: there is no run.
     """
-    from .report import write_report
-
     run = open_run(path)
     directory = RunDirectory(run.path)
-    write_report(
-        directory.report,
-        name=run.name,
-        results=run.results,
-        manifest=run.manifest,
-        importances=importances(directory.database, run.name, list(run.results.objectives)),
-        blocks=run.blocks,
-        engine_uses=summary(read_events(directory.engines)),
-        now=datetime.now(UTC),
-    )
+    _write_report(directory, run.name, run.manifest, run.results, run.blocks)
     return directory.report
 
 

@@ -69,6 +69,7 @@ class Instance:
         log: takes its output.
         footprint: memory it needs.
         state: an engine that died is still ``running`` or ``asleep`` until somebody has seen it.
+        starts: how often it was started.
         deaths: how often it died.
         last_lease: number of the lease that had it last.
         golden: what it answered to the golden prompt before it first slept; None before that.
@@ -83,6 +84,7 @@ class Instance:
     log: Path
     footprint: Footprint
     state: Literal["stopped", "running", "asleep"] = "stopped"
+    starts: int = 0
     deaths: int = 0
     last_lease: int = 0
     golden: str | None = None

@@ -29,6 +29,7 @@ MAX_DEATHS = 3
 GOLDEN_PROMPT = "What is 12 + 34? And what is the capital of Sweden?"
 _GOLDEN_TOKENS = 12
 _GOLDEN_TIMEOUT_S = 60.0
+_TOO_MUCH = "Lower engine_options.slots or context_tokens, stop what else uses the memory, or choose a smaller model"
 
 _Key: TypeAlias = tuple[str, tuple[tuple[str, object], ...]]
 
@@ -130,10 +131,7 @@ class Pool:
         """
         for name in self._served:
             if lacking := self._ledger.lacking([self._instance(name, {}).footprint]):
-                raise EngineError(
-                    f"{name} does not fit: {lacking}. Lower engine_options.slots or context_tokens, stop what else "
-                    "uses the memory, or choose a smaller model"
-                )
+                raise EngineError(f"{name} does not fit: {lacking}. {_TOO_MUCH}")
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -151,7 +149,7 @@ class Pool:
         async with self._busy:
             instances = [self._instance(name, overrides or {}) for name in names]
             if lacking := self._ledger.lacking([each.footprint for each in instances]):
-                raise EngineLost(f"{' and '.join(names)} do not fit into memory together: {lacking}")
+                raise EngineLost(f"{' and '.join(names)} do not fit into memory together: {lacking}. {_TOO_MUCH}")
             self._leases += 1
             for instance in instances:
                 instance.last_lease = self._leases
@@ -237,10 +235,13 @@ class Pool:
         except EngineError as error:
             if instance.deaths:
                 raise EngineLost(f"after its death, {error}") from error
+            if instance.starts:  # stopped to make room, and now it does not come back
+                raise EngineLost(f"it started before, but now {error}") from error
             if instance.overrides:  # the search tries what this engine does not take: a result about the team
                 raise EngineLost(str(error)) from error
             raise
         instance.state = "running"
+        instance.starts += 1
         instance.endpoint = endpoint
         self._ledger.hold(instance, instance.footprint)
         self._tell("started", instance, begun)

@@ -169,6 +169,19 @@ async def test_an_engine_that_does_not_come_back_is_given_up(tmp_path: Path) -> 
             await pool.lease(["small"])
 
 
+async def test_one_that_made_room_and_does_not_come_back_costs_its_teams_and_not_the_study(tmp_path: Path) -> None:
+    engines = {
+        "small": Watched(memory_bytes=8 * GIB, fails=lambda start: start > 1),
+        "large": Watched(memory_bytes=8 * GIB),
+    }
+    async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME) as pool:
+        await pool.lease(["small"])
+        await pool.lease(["large"])
+        with pytest.raises(EngineLost, match="it started before, but now it is said to fail"):
+            await pool.lease(["small"])
+        assert await ask((await pool.lease(["large"])).models["large"])
+
+
 async def test_an_engine_that_does_not_start_at_first_is_an_error_of_another_kind(tmp_path: Path) -> None:
     async with pool_of({"small": Watched(fails=lambda start: True)}, tmp_path) as pool:
         with pytest.raises(EngineError) as raised:

@@ -217,6 +217,7 @@ async def test_what_is_left_of_it_goes_when_its_supervisor_or_its_server_is_kill
     await until(lambda: not engine.alive())
     await engine.stop()
     await until(lambda: not any(running(pid) for pid in endpoint.pids))
+    assert not list((tmp_path / "running").rglob("*.json"))
 
 
 # -- engines left behind ----------------------------------------------------------------------------------------------
