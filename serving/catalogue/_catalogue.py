@@ -78,7 +78,8 @@ class Catalogue:
         near = difflib.get_close_matches(name, self._models, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise InputError(
-            f"unknown model {name!r}{hint}. Known: {', '.join(self._models)}, hf:org/name, or the path of a GGUF file"
+            f"unknown model {name!r}{hint}. Known: {', '.join(self._models)}, hf:org/name, or the path of a GGUF file "
+            "(for vLLM, of a folder with a config.json too)"
         )
 
     def locate(self, model: Model) -> Path | None:
