@@ -1,7 +1,7 @@
 """Energy meters, one file each."""
 
-from ._base import Meter, Reading
+from ._base import Limits, Meter, Reading
 from ._estimate import EstimateMeter, PowerModel
 from ._unavailable import UnavailableMeter
 
-__all__ = ["EstimateMeter", "Meter", "PowerModel", "Reading", "UnavailableMeter"]
+__all__ = ["EstimateMeter", "Limits", "Meter", "PowerModel", "Reading", "UnavailableMeter"]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from ._base import Reading
+from ._base import Limits, Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +75,11 @@ class EstimateMeter:
             "not_included": "idle power, memory, disks, GPU, power supply, cooling",
         }
 
+    @property
+    def limits(self) -> Limits:
+        """None: CPU clocks count nanoseconds, and idle power is not in them."""
+        return Limits()
+
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
         """Count these processes, from what they have used so far on, under ``domain``."""
         self._settle(domain)
@@ -90,6 +95,9 @@ class EstimateMeter:
         for domain in self._pids:
             self._settle(domain)
         return Reading(time_s=self._clock(), energy_j={name: s * watts for name, s in self._done_s.items()})
+
+    def close(self) -> None:
+        """Nothing was opened."""
 
     def _settle(self, domain: str) -> None:
         """Add what the domain's processes have used since they were last looked at."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ._base import Reading
+from ._base import Limits, Reading
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,17 @@ class UnavailableMeter:
         """The reason."""
         return {"reason": self.reason}
 
+    @property
+    def limits(self) -> Limits:
+        """None."""
+        return Limits()
+
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
         """Nothing to watch."""
 
     def read(self) -> Reading | None:
         """Always None."""
         return None
+
+    def close(self) -> None:
+        """Nothing was opened."""
