@@ -33,7 +33,7 @@ from orkester.evals.task import Example, Task
 from orkester.graphs import Team
 from orkester.serving.catalogue import Model
 from orkester.serving.client import ChatClient
-from orkester.serving.energy import EstimateMeter
+from orkester.serving.energy import EstimateMeter, Sampler
 from orkester.serving.engines import Endpoint, EngineOptions, FakeEngine, FakeScript
 from orkester.serving.machine import facts
 from orkester.telemetry import TraceStore
@@ -103,7 +103,7 @@ def team_way(client: ChatClient, traces: TraceStore, concurrency: int) -> Way:
     )
     runner = BlockRunner(
         task=task,
-        meter=EstimateMeter(),
+        meter=Sampler(EstimateMeter()),
         concurrency=max(1, round(concurrency / AGENTS)),
         deadline_s=60,
         seed=0,

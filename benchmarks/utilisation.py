@@ -38,7 +38,7 @@ from orkester.evals.task import Example, Task, load_examples
 from orkester.graphs import Team
 from orkester.serving import machine
 from orkester.serving.client import ChatClient
-from orkester.serving.energy import EstimateMeter
+from orkester.serving.energy import EstimateMeter, Sampler
 from orkester.serving.engines import Endpoint, Engine, EngineMetrics
 from orkester.telemetry import TraceStore
 
@@ -146,7 +146,12 @@ class StudySide:
             data_sha256="",
         )
         self._runner = BlockRunner(
-            task=task, meter=EstimateMeter(), concurrency=mix.concurrency, deadline_s=DEADLINE_S, seed=0, traces=traces
+            task=task,
+            meter=Sampler(EstimateMeter()),
+            concurrency=mix.concurrency,
+            deadline_s=DEADLINE_S,
+            seed=0,
+            traces=traces,
         )
         self._team = Team("vote", {"agents": AGENTS, "model": client.name, "temperature": TEMPERATURE})
 

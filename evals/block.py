@@ -26,6 +26,8 @@ class Call:
         attempts: 1 when the first try succeeded.
         failure: None, or the kind of failure (``http 400``, ``timeout``, …).
         queue_s, ttft_s, decode_s: parts of ``latency_s`` as the server timed them, see ``Reply``; None when it did not.
+        energy_j: its share of the block's joules, see ``Block.attribution``; None when there are none.
+        span_id: of its span in the trace, 16 hexadecimal digits; None when nothing was traced.
     """
 
     agent: str
@@ -41,6 +43,8 @@ class Call:
     queue_s: float | None = None
     ttft_s: float | None = None
     decode_s: float | None = None
+    energy_j: float | None = None
+    span_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,7 @@ class ExampleResult:
         latency_s: from submission to answer; the deadline when it failed.
         failure: None, or the kind of failure.
         calls: every model call made for it, in order of their start.
+        trace_id: of its trace, 32 hexadecimal digits; None when nothing was traced.
     """
 
     id: str
@@ -62,6 +67,7 @@ class ExampleResult:
     latency_s: float
     failure: str | None = None
     calls: tuple[Call, ...] = ()
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,13 @@ class Block:
         energy_j: joules in the window by domain; None when unavailable.
         energy_method: the meter's label; ``unavailable`` when there was none.
         energy_assumptions: what the joules stand on.
+        energy_error_j: how far off the meter may be in a window like this, either way.
+        energy_idle_j: the part of the joules that the devices would have used with the same engines idle; None where
+            idle power is not known, or not in the joules at all.
+        energy_unattributed_j: the part that no call accounts for; None when there are no joules.
+        energy_marks: why the joules are to be taken with care, or why there are none; empty when all is well.
+        energy_gauges: temperatures, clocks and watts in the window, as ``mean``, ``low`` and ``high``.
+        attribution: how calls got their share: ``affine`` (calibrated), ``tokens``; empty when they got none.
         examples: results in the order of the data.
         engines: facts of each engine that served it, by model name.
         reruns: how often it was started before, because an engine was lost.
@@ -109,3 +122,9 @@ class Block:
     engine_options: Mapping[str, bool | int | float | str | None] = field(default_factory=dict)
     engine_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     prefix_cache: PrefixCache = ""
+    energy_error_j: float = 0.0
+    energy_idle_j: float | None = None
+    energy_unattributed_j: float | None = None
+    energy_marks: tuple[str, ...] = ()
+    energy_gauges: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    attribution: str = ""

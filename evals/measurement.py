@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orkester.errors import OrkesterError
 
 from .block import Block, Call, ExampleResult, Phase
+from .footprint import Footprint
 from .statistics import bootstrap_blocks, bootstrap_mean, bootstrap_quantile, wilson
 
 
@@ -40,6 +41,7 @@ class Measurement:
         estimates: by objective name (see ``objectives.py``); an objective that could not be had is absent.
         energy_method: label of the joules; ``unavailable`` when there are none.
         failures: how many examples failed, by kind.
+        energy_marks: in how many blocks the joules are to be taken with care, by reason.
     """
 
     team: str
@@ -49,6 +51,7 @@ class Measurement:
     estimates: Mapping[str, Estimate]
     energy_method: str
     failures: Mapping[str, int]
+    energy_marks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,7 @@ class AgentShare:
         calls: model calls.
         input_tokens, output_tokens, cached_tokens: None when the server did not count them, be it for one answer.
         latency_p50_s: median over its calls.
-        energy_j: its share of its engine's joules, by tokens (uncached prompt plus output); None when there are none.
+        energy_j: the joules of its calls, idle power apart where it is known; None when there are none.
     """
 
     agent: str
@@ -76,23 +79,30 @@ class AgentShare:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentShares:
-    """All agents of a team; their joules and ``residual_j`` add up to the blocks' total per example.
+    """All agents of a team; their joules, ``idle_j`` and ``residual_j`` add up to the blocks' total per example.
 
     Attributes:
         agents: in the order in which they first spoke.
         residual_j: joules per example that no agent accounts for: Orkester's own process, and engines none of whose
             calls in a block were counted. None when energy is unavailable.
+        idle_j: joules per example that idle engines would have used too; None where one block does not know them, and
+            then what the others know of is in ``residual_j``.
+        method: how the joules were shared: ``affine``, ``tokens``, or both by commas where blocks differ; empty when
+            they were not.
     """
 
     agents: Sequence[AgentShare]
     residual_j: float | None
+    idle_j: float | None = None
+    method: str = ""
 
 
-def measure(blocks: Sequence[Block]) -> Measurement:
+def measure(blocks: Sequence[Block], footprint: Footprint | None = None) -> Measurement:
     """Add up blocks of one team in one phase.
 
     Args:
         blocks: at least one.
+        footprint: what joules mean where they were used; without it there is no ``co2e_g`` and no ``cost_eur``.
 
     Raises:
         ValueError: no blocks, or of different teams or phases.
@@ -108,7 +118,7 @@ def measure(blocks: Sequence[Block]) -> Measurement:
         **_tokens(examples),
         "calls": _mean([float(len(example.calls)) for example in examples]),
         "failure_rate": _share(failures.total(), len(examples)),
-        **_energy(blocks),
+        **_energy(blocks, footprint),
     }
     return Measurement(
         team=blocks[0].team,
@@ -118,34 +128,36 @@ def measure(blocks: Sequence[Block]) -> Measurement:
         estimates=estimates,
         energy_method=_method(blocks),
         failures=dict(failures),
+        energy_marks=dict(sorted(Counter(mark for block in blocks for mark in set(block.energy_marks)).items())),
     )
 
 
 def agent_shares(blocks: Sequence[Block]) -> AgentShares:
     """Who used what, in the blocks of one team in one phase.
 
-    Joules of the domain ``engine:MODEL`` are shared among that model's calls of the same block by tokens. This explains
-    where energy goes; it does not score.
+    A call's joules are those in its record (see ``Block.attribution``). Records from before calls had any are shared by
+    tokens: joules of the domain ``engine:MODEL`` among that model's calls of the same block. This explains where energy
+    goes; it does not score.
     """
     count = sum(len(block.examples) for block in blocks)
+    available = bool(blocks) and all(block.energy_j is not None for block in blocks)
     calls: dict[tuple[str, str], list[Call]] = defaultdict(list)
     joules: dict[tuple[str, str], float] = defaultdict(float)
-    total = 0.0
-    available = bool(blocks) and all(block.energy_j is not None for block in blocks)
+    methods: set[str] = set()
     for block in blocks:
-        weights: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
-        for example in block.examples:
-            for call in example.calls:
-                key = (call.agent, call.model)
-                calls[key].append(call)
-                weights[call.model][key] += _weight(call)
-        for domain, energy in (block.energy_j or {}).items():
-            total += energy
-            model = domain.removeprefix("engine:")
-            sharing = weights.get(model) if domain.startswith("engine:") else None
-            whole = sharing.total() if sharing else 0
-            for key, weight in sharing.items() if sharing and whole else ():
-                joules[key] += energy * weight / whole
+        made = [call for example in block.examples for call in example.calls]
+        for call in made:
+            calls[call.agent, call.model].append(call)
+        if block.energy_j is None:
+            continue
+        # Where idle power is told apart, tokens must not share it out once more.
+        apart = block.energy_idle_j is not None
+        attributed = block.attribution or apart or any(call.energy_j is not None for call in made)
+        methods.add((block.attribution or "not said") if attributed else "tokens")
+        for key, energy in _by_record(made) if attributed else _by_tokens(made, block.energy_j):
+            joules[key] += energy
+    total = sum(_total(block) for block in blocks if block.energy_j is not None)
+    idle = _idle(blocks) if available else None
     agents = [
         AgentShare(
             agent=agent,
@@ -159,8 +171,35 @@ def agent_shares(blocks: Sequence[Block]) -> AgentShares:
         )
         for (agent, model), made in calls.items()
     ]
-    residual = (total - sum(joules.values())) / count if available else None
-    return AgentShares(agents=agents, residual_j=residual)
+    return AgentShares(
+        agents=agents,
+        residual_j=(total - sum(joules.values()) - (idle or 0.0)) / count if available else None,
+        idle_j=None if idle is None else idle / count,
+        method=", ".join(sorted(methods)) if available else "",
+    )
+
+
+def _by_record(calls: Sequence[Call]) -> list[tuple[tuple[str, str], float]]:
+    return [((call.agent, call.model), call.energy_j) for call in calls if call.energy_j is not None]
+
+
+def _by_tokens(calls: Sequence[Call], domains: Mapping[str, float]) -> list[tuple[tuple[str, str], float]]:
+    weights: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for call in calls:
+        weights[call.model][call.agent, call.model] += _weight(call)
+    return [
+        (key, energy * weight / sharing.total())
+        for domain, energy in domains.items()
+        if domain.startswith("engine:") and (sharing := weights.get(domain.removeprefix("engine:"), Counter()))
+        for key, weight in sharing.items()
+        if sharing.total()
+    ]
+
+
+def _idle(blocks: Sequence[Block]) -> float | None:
+    """Joules of idle power in all blocks; None unless every one knows them, since a sum of some is too small."""
+    known = [block.energy_idle_j for block in blocks if block.energy_idle_j is not None]
+    return sum(known) if len(known) == len(blocks) else None
 
 
 def _quality(scores: Sequence[float]) -> Estimate:
@@ -207,20 +246,43 @@ def _counted(calls: Sequence[Call], count: Callable[[Call], int | None]) -> bool
     return bool(answered) and all(count(call) is not None for call in answered)
 
 
-def _energy(blocks: Sequence[Block]) -> dict[str, Estimate]:
-    totals = [sum(block.energy_j.values()) for block in blocks if block.energy_j is not None]
-    if len(totals) < len(blocks):
+def _energy(blocks: Sequence[Block], footprint: Footprint | None) -> dict[str, Estimate]:
+    if any(block.energy_j is None for block in blocks):
         return {}
+    totals = [_total(block) for block in blocks]
     counts = [len(block.examples) for block in blocks]
-    low, high = bootstrap_blocks(totals, counts) or (None, None)
+    error = sum(block.energy_error_j for block in blocks)
     n = sum(counts)
-    found = {"energy_j": Estimate(value=sum(totals) / n, low=low, high=high, n=n)}
+    energy = _ratio(totals, counts, error, n)
+    found = {"energy_j": energy}
     successes = [sum(example.score > 0.5 for example in block.examples) for block in blocks]
     if any(successes):
         # Where a block has none, so may all blocks that are drawn, and the quotient has no upper end.
-        low, high = (bootstrap_blocks(totals, successes) if all(successes) else None) or (None, None)
-        found["energy_j_per_success"] = Estimate(value=sum(totals) / sum(successes), low=low, high=high, n=n)
+        found["energy_j_per_success"] = _ratio(totals, successes, error, n, bounded=all(successes))
+    if _idle(blocks) is not None:
+        found["energy_idle_j"] = _ratio([block.energy_idle_j or 0.0 for block in blocks], counts, error, n)
+    if footprint is None:
+        return found
+    # Grams are joules times a constant, so their interval is that of the joules.
+    low, high = (None if end is None else footprint.co2e_g(end) for end in (energy.low, energy.high))
+    found["co2e_g"] = Estimate(value=footprint.co2e_g(energy.value), low=low, high=high, n=n)
+    costs = [footprint.cost_eur(total, block.wall_s) for total, block in zip(totals, blocks, strict=True)]
+    error_eur = footprint.cost_eur(error, 0.0)
+    if error_eur is not None:
+        found["cost_eur"] = _ratio([cost for cost in costs if cost is not None], counts, error_eur, n)
     return found
+
+
+def _ratio(totals: Sequence[float], counts: Sequence[int], error: float, n: int, *, bounded: bool = True) -> Estimate:
+    """Σ totals ÷ Σ counts; its interval is widened by what the meter itself may be off, which no resampling shows."""
+    whole = sum(counts)
+    ends = bootstrap_blocks(totals, counts) if bounded else None
+    low, high = (max(0.0, ends[0] - error / whole), ends[1] + error / whole) if ends else (None, None)
+    return Estimate(value=sum(totals) / whole, low=low, high=high, n=n)
+
+
+def _total(block: Block) -> float:
+    return sum((block.energy_j or {}).values())
 
 
 def _method(blocks: Sequence[Block]) -> str:

@@ -15,7 +15,7 @@ from orkester.errors import InputError, OrkesterError
 
 from .block import Block, Call, ExampleResult, Phase
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 
 
 def _with_engines(data: dict[str, Any]) -> dict[str, Any]:
@@ -26,8 +26,16 @@ def _with_engines(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, **new}
 
 
+def _with_energy(data: dict[str, Any]) -> dict[str, Any]:
+    """Schema 3 has what calls and idleness took of the joules; before, a block had their sum alone."""
+    return data  # the defaults of what is new say that it is not known
+
+
 #: From schema N to N + 1, each a function of a line's data.
-MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {1: _with_engines}
+MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    1: _with_engines,
+    2: _with_energy,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +196,7 @@ def decode(data: dict[str, Any]) -> Block | TeamFailure:
         ExampleResult(**{**example, "calls": tuple(Call(**call) for call in example["calls"])})
         for example in data["examples"]
     )
+    data["energy_marks"] = tuple(data.get("energy_marks", ()))
     return Block(**{**data, "examples": examples})
 
 

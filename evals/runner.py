@@ -14,11 +14,13 @@ from typing import Any
 from orkester.errors import CallFailed, OrkesterError
 from orkester.graphs import Team, TeamSettings
 from orkester.serving.chat import ChatModel, Message, Reply
-from orkester.serving.energy import Meter, Reading
-from orkester.telemetry import TraceStore, score_event
+from orkester.serving.energy import Sampler, window
+from orkester.serving.energy.attribution import Coefficients
+from orkester.telemetry import TraceStore, noting_chat_spans, score_event
 from orkester.telemetry import attributes as names
 
 from .block import Block, Call, ExampleResult, Phase
+from .energy import Timed, energy_table, shared
 from .engine_metrics import EngineSampler, Metrics
 from .task import Example, Task
 
@@ -31,6 +33,11 @@ def derive_seed(*parts: object) -> int:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def _uncalibrated(facts: Mapping[str, object]) -> None:
+    """For engines that nobody calibrated."""
+    del facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +73,19 @@ class BlockRunner:
         concurrency: examples under way at once; an example is submitted when a place is free.
         deadline_s: an example without an answer by then has failed.
         seed: of the study.
-        traces: takes a trace per example; None for none.
+        traces: takes a trace per example, and the energy table; None for none.
+        coefficients: what an engine's steps and tokens cost, by its facts; None where it is not calibrated.
         clock: monotonic seconds.
         now: wall clock, for ``started_at`` alone.
     """
 
     task: Task
-    meter: Meter
+    meter: Sampler
     concurrency: int
     deadline_s: float
     seed: int
     traces: TraceStore | None = None
+    coefficients: Callable[[Mapping[str, object]], Coefficients | None] = _uncalibrated
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _utc_now
     _window: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -90,6 +99,7 @@ class BlockRunner:
         engines: Mapping[str, Mapping[str, object]],
         progress: Callable[[int], None] | None = None,
         metrics: Metrics | None = None,
+        idle_w: Mapping[str, float] | None = None,
     ) -> Block:
         """Run the block and wait for all its examples.
 
@@ -99,6 +109,7 @@ class BlockRunner:
             engines: facts of the engines, for the record.
             progress: called with the number of examples done.
             metrics: asks the engines how busy they are; None for not at all.
+            idle_w: idle watts by the meter's domains, with the engines that are resident; None when not known.
 
         Raises:
             OrkesterError: something other than a model call is wrong (a scorer of the user's, say). Failed calls
@@ -107,7 +118,7 @@ class BlockRunner:
         places = asyncio.Semaphore(self.concurrency)
         done = 0
 
-        async def one(example: Example) -> ExampleResult:
+        async def one(example: Example) -> Timed:
             nonlocal done
             async with places:
                 result = await self._example(plan, example, models)
@@ -130,9 +141,20 @@ class BlockRunner:
                     first = wrong.exceptions[0]  # one message is enough for whoever asked
                     raise first from first.__cause__
                 wall_s, after = self.clock() - start, self.meter.read()
-        if self.traces is not None:
-            self.traces.flush()
-        return Block(
+        measured = window(
+            self.meter.between(before, after) if before is not None and after is not None else (),
+            self.meter.limits,
+            idle_w,
+        )
+        calibrated = {name: found for name in engines if (found := self.coefficients(engines[name])) is not None}
+        results, sharing = shared(
+            [task.result() for task in tasks],
+            measured,
+            idle_w=idle_w,
+            coefficients=calibrated,
+            refresh_s=self.meter.limits.refresh_s,
+        )
+        block = Block(
             team=plan.team.id,
             topology=plan.team.topology,
             knobs=dict(plan.team.knobs),
@@ -143,15 +165,25 @@ class BlockRunner:
             wall_s=wall_s,
             concurrency=self.concurrency,
             seed=self.seed,
-            energy_j=_difference(before, after),
+            energy_j=measured.energy_j,
             energy_method=self.meter.method,
             energy_assumptions=self.meter.assumptions,
-            examples=tuple(task.result() for task in tasks),
+            examples=results,
             engines=engines,
             reruns=plan.reruns,
             engine_options=dict(plan.team.engine),
             engine_metrics=sampler.summary() if sampler is not None else {},
+            energy_error_j=measured.error_j,
+            energy_idle_j=sharing.idle_j if sharing is not None and idle_w is not None else None,
+            energy_unattributed_j=sharing.unattributed_j if sharing is not None else None,
+            energy_marks=measured.marks,
+            energy_gauges=measured.gauges,
+            attribution=sharing.method if sharing is not None else "",
         )
+        if self.traces is not None:
+            self.traces.energy(energy_table(block))
+            self.traces.flush()
+        return block
 
     async def _warm_up(self, team: Team) -> None:
         """Run the graph once with models that cost nothing: its import and first run belong to no team's numbers."""
@@ -159,7 +191,7 @@ class BlockRunner:
             await team.answer("", {name: _Silent(name) for name in team.models})
             self._warm.add(team.topology)
 
-    async def _example(self, plan: BlockPlan, example: Example, models: Mapping[str, ChatModel]) -> ExampleResult:
+    async def _example(self, plan: BlockPlan, example: Example, models: Mapping[str, ChatModel]) -> Timed:
         calls: list[Call] = []
         start = self.clock()
         base = (self.seed, plan.phase, example.id)
@@ -190,14 +222,16 @@ class BlockRunner:
                 score_event(span, scorer=self.task.scorer.name, score=score)
                 if failure is not None:
                     span.set_attribute(names.ERROR_TYPE, failure)
-        return ExampleResult(
+        result = ExampleResult(
             id=example.id,
             answer=answer,
             score=score,
             latency_s=latency_s if failure is None else self.deadline_s,
             failure=failure,
             calls=tuple(sorted(calls, key=lambda call: (call.start_s, call.agent, call.sample))),
+            trace_id=f"{span.get_span_context().trace_id:032x}" if span is not None else None,
         )
+        return Timed(result=result, submitted_s=start)
 
     def _trace(self, plan: BlockPlan, example: Example) -> AbstractContextManager[Any]:
         if self.traces is None:
@@ -253,19 +287,21 @@ class _Metered:
                     sample=sample,
                     start_s=start - self.origin,
                     latency_s=latency_s,
+                    span_id=f"{spans[-1].span_id:016x}" if spans and spans[-1].is_valid else None,
                     **found,
                 )
             )
 
         try:
-            reply = await self.inner.chat(
-                messages,
-                agent=agent,
-                temperature=temperature,
-                max_tokens=max_tokens,
-                sample=sample,
-                seed=derive_seed(*self.base, agent, sample) if seed is None else seed,
-            )
+            with noting_chat_spans() as spans:
+                reply = await self.inner.chat(
+                    messages,
+                    agent=agent,
+                    temperature=temperature,
+                    max_tokens=max_tokens,
+                    sample=sample,
+                    seed=derive_seed(*self.base, agent, sample) if seed is None else seed,
+                )
         except CallFailed as error:
             note(self.clock() - start, attempts=error.attempts, failure=error.kind)
             raise
@@ -283,9 +319,3 @@ class _Metered:
             decode_s=reply.decode_s,
         )
         return reply
-
-
-def _difference(before: Reading | None, after: Reading | None) -> dict[str, float] | None:
-    if before is None or after is None:
-        return None
-    return {domain: joules - before.energy_j.get(domain, 0.0) for domain, joules in after.energy_j.items()}

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from orkester.errors import EngineError, InputError, ModelError
+from orkester.evals.objectives import OF_JOULES
 from orkester.evals.task import Example
 from orkester.serving import machine
 from orkester.serving.cache import cache_folder
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.chat import Message
-from orkester.serving.energy import EstimateMeter, Meter, UnavailableMeter
+from orkester.serving.energy import EstimateMeter, Meter, UnavailableMeter, choose
 from orkester.serving.engines import (
     Accelerator,
     Engine,
@@ -29,14 +30,23 @@ from orkester.serving.lease import EngineEvent, Served
 from orkester.serving.ledger import Capacity
 from orkester.serving.pool import Pool, ignore
 
-from .study_file import EngineOptionsPart, EngineSpec, ExternalPart, FakePart, StudyFile, VllmPart, VllmSettings
+from .study_file import (
+    EnergyPart,
+    EngineOptionsPart,
+    EngineSpec,
+    ExternalPart,
+    FakePart,
+    ReplayPart,
+    StudyFile,
+    VllmPart,
+    VllmSettings,
+)
 
 Kind: TypeAlias = Literal["llamacpp", "vllm", "external", "fake"]
 
 #: Share of the memory that was free when the study began which its engines may use: others need some too.
 _HOST_SHARE = 0.9
 _DEVICE_SHARE = 0.97
-_NO_GPU_METER = "this version does not measure the energy of GPUs"
 
 
 def _say_nothing(line: str) -> None:
@@ -53,6 +63,7 @@ class BackEnd:
         folder: of the study file, which paths in it are relative to.
         vllm: the environment, where vLLM serves.
         accelerator: the GPU it uses; None for the CPU.
+        device: what a calibration of energy holds for, by its name.
         capacity: memory that the engines may use together.
     """
 
@@ -61,6 +72,7 @@ class BackEnd:
     folder: Path
     vllm: VllmEnvironment | None = None
     accelerator: Accelerator | None = None
+    device: str = ""
     capacity: Capacity = field(default_factory=Capacity)
 
     @property
@@ -72,13 +84,29 @@ class BackEnd:
         """The model in the form that this engine reads."""
         return model.in_safetensors() if self.kind == "vllm" else model
 
-    def meter(self) -> Meter:
-        """The meter that can see what this kind of engine uses."""
+    @property
+    def calibrations(self) -> Path:
+        """Where calibrations of engines' energy are kept."""
+        return cache_folder() / "calibrations"
+
+    def meter(self, energy: EnergyPart | None = None, *, gpu_count: int = 1) -> Meter:
+        """The meter that can see what this kind of engine uses.
+
+        Args:
+            energy: the study file's ``energy``; as by default if None.
+            gpu_count: how many GPUs an engine uses, the first ones; others' joules are none of ours.
+
+        Raises:
+            InputError: the one that is named cannot be had.
+        """
+        asked = (energy or EnergyPart()).meter
         if self.kind == "external":
             return UnavailableMeter("the endpoint runs elsewhere")
-        if self.accelerator is not None:
-            return UnavailableMeter(_NO_GPU_METER)
-        return EstimateMeter()
+        if isinstance(asked, ReplayPart):
+            return choose("replay", gpus=False, replay=self.folder / asked.replay)
+        if self.kind == "fake" and asked == "auto":
+            return EstimateMeter()  # a device's joules say nothing about a fake
+        return choose(asked, gpus=self.accelerator is not None, gpu_count=gpu_count)
 
     def missing_weights(self, models: Mapping[str, Model], catalogue: Catalogue) -> Sequence[Model]:
         """Models whose weights have to be fetched first."""
@@ -96,21 +124,23 @@ class BackEnd:
             form = "--for vllm " if self.kind == "vllm" else ""
             raise ModelError(f"the weights of {names} are not here; fetch them: orkester models pull {form}{names}")
 
-    def require_energy(self, file: StudyFile, path: Path) -> None:
+    def require_energy(self, file: StudyFile, path: Path, meter: Meter) -> None:
         """See that what is asked for can be measured here.
 
         Args:
             file: the study file.
             path: where it is, for the message.
+            meter: that of the study.
 
         Raises:
             InputError: joules are, and there is no meter for them. A study without a number is better than a wrong one.
         """
-        asked = [name for name in (*file.objectives, *file.constraints) if name.startswith("energy")]
-        if self.accelerator is not None and asked:
+        asked = [name for name in (*file.objectives, *file.constraints) if name in OF_JOULES]
+        if meter.method == "unavailable" and asked:
             without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if name not in asked)
             raise InputError(
-                f"{path}: {asked[0]} cannot be had: {_NO_GPU_METER}. Leave energy out: objectives: {{{without}}}"
+                f"{path}: {asked[0]} cannot be had: {meter.assumptions['reason']}. Mend that, or leave energy out: "
+                f"objectives: {{{without}}}"
             )
 
 
@@ -127,7 +157,7 @@ def back_end(engine: EngineSpec, folder: Path) -> BackEnd:
         InputError: vLLM was asked for and is not to be found.
         EngineError: what it was built for is not here.
     """
-    decided = partial(BackEnd, asked=engine, folder=folder)
+    decided = partial(BackEnd, asked=engine, folder=folder, device=machine.cpu_model())
     match engine:
         case ExternalPart():
             return decided(kind="external")
@@ -164,6 +194,7 @@ def back_end(engine: EngineSpec, folder: Path) -> BackEnd:
         kind="vllm",
         vllm=environment,
         accelerator=Accelerator(memory_bytes=first.memory_bytes),
+        device=first.name,
         capacity=Capacity(device_bytes=round(first.free_bytes * _DEVICE_SHARE), host_bytes=host_bytes),
     )
 

@@ -119,6 +119,7 @@ class EngineUse:
         restarts: how often it woke with other answers than it had, and was started again.
         deaths: how often it died or did not answer any more.
         stops: how often it was stopped, at the study's end included.
+        energy_j: joules of its starts, sleeps, wakes and stops; None when one was not measured.
         reasons: why it died, was started again or stopped, and how often.
     """
 
@@ -133,6 +134,7 @@ class EngineUse:
     restarts: int
     deaths: int
     stops: int
+    energy_j: float | None
     reasons: Mapping[str, int]
 
 
@@ -166,5 +168,11 @@ def _use(befell: Sequence[EngineEvent]) -> EngineUse:
         restarts=count["restarted"],
         deaths=count["died"],
         stops=count["stopped"],
+        energy_j=_joules(befell),
         reasons=dict(reasons),
     )
+
+
+def _joules(befell: Sequence[EngineEvent]) -> float | None:
+    spent = [event.energy_j for event in befell if event.kind != "died"]
+    return None if any(one is None for one in spent) else sum(one for one in spent if one is not None)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from orkester.errors import OrkesterError
 from orkester.evals.block import Block, Phase
+from orkester.evals.footprint import Footprint
 from orkester.evals.measurement import AgentShare, Estimate, Measurement, agent_shares, measure
+from orkester.evals.objectives import OF_JOULES
 from orkester.evals.records import Records
 from orkester.graphs import Team
 
@@ -34,6 +37,8 @@ class TeamResult:
         agents: who used how many tokens, how much time and energy, in the search.
         residual_j: joules per example that no agent accounts for (Orkester's own process, mostly).
         reruns: blocks that were started again because an engine died.
+        idle_j: joules per example that idle engines would have used too; None when not known.
+        attribution: how agents got their joules, see ``AgentShares.method``.
     """
 
     team: Team
@@ -46,6 +51,8 @@ class TeamResult:
     agents: Sequence[AgentShare]
     residual_j: float | None
     reruns: int
+    idle_j: float | None = None
+    attribution: str = ""
 
     def as_json(self, objectives: Mapping[str, Direction]) -> dict[str, Any]:
         """For ``orkester front --json``."""
@@ -90,7 +97,8 @@ def results(
     constraints: Mapping[str, str],
     sizes: Mapping[Phase, int],
     *,
-    measured: Callable[[Sequence[Block]], Measurement] = measure,
+    footprint: Footprint | None = None,
+    measured: Callable[[Sequence[Block]], Measurement] | None = None,
 ) -> Results:
     """Put a run's records together.
 
@@ -100,12 +108,15 @@ def results(
         records: of one run.
         objectives, constraints: of its study.
         sizes: examples that make a whole measurement, by phase.
-        measured: sums up the blocks of one team and phase; for callers that keep what they have summed up.
+        footprint: what joules mean where the study runs; without it there is no ``co2e_g`` and no ``cost_eur``.
+        measured: sums up the blocks of one team and phase instead of ``measure``, footprint included; for callers that
+            keep what they have summed up.
 
     Raises:
         OrkesterError: joules of different methods would be compared.
     """
     constraints = {**DEFAULT_CONSTRAINTS, **constraints}
+    measured = measured or partial(measure, footprint=footprint)
     grouped: dict[str, dict[str, list[Block]]] = {}
     teams: dict[str, tuple[Team, int]] = {}
     reasons: dict[str, str] = {}
@@ -141,9 +152,11 @@ def results(
                 agents=shares.agents,
                 residual_j=shares.residual_j,
                 reruns=sum(block.reruns for blocks in phases.values() for block in blocks),
+                idle_j=shares.idle_j,
+                attribution=shares.method,
             )
         )
-    _refuse_mixed_energy(built, objectives)
+    _refuse_mixed_energy(built, [*objectives, *constraints])
     built.sort(key=lambda result: result.trial)
     return Results(objectives=objectives, constraints=constraints, teams=_with_front(built, objectives))
 
@@ -186,15 +199,17 @@ def _value(measurement: Measurement | None, name: str) -> float:
     return measurement.estimates[name].value
 
 
-def _refuse_mixed_energy(built: Sequence[TeamResult], objectives: Mapping[str, Direction]) -> None:
-    if not any(name.startswith("energy") for name in objectives):
+def _refuse_mixed_energy(built: Sequence[TeamResult], wanted: Sequence[str]) -> None:
+    depending = [name for name in dict.fromkeys(wanted) if name in OF_JOULES]
+    if not depending:
         return
     measurements = [m for result in built for m in (result.search, result.confirmed) if m is not None]
     methods = sorted({m.energy_method for m in measurements})
     if len(methods) > 1:
         raise OrkesterError(
-            f"this run holds joules of different methods ({', '.join(methods)}), which must not be compared; "
-            "start a new run directory on a machine with one meter"
+            f"this run holds joules of different methods ({', '.join(methods)}), which must not be compared, and "
+            f"{', '.join(depending)} would; start a new run directory on a machine with one meter, or name the meter "
+            "in the study file: energy.meter"
         )
 
 

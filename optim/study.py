@@ -11,6 +11,7 @@ from typing import Any
 
 from orkester.errors import InputError
 from orkester.evals.block import Phase
+from orkester.evals.objectives import OF_JOULES
 from orkester.evals.scorers import Scorer, scorer
 from orkester.evals.task import Example, Task, load_examples, split
 from orkester.serving.catalogue import Catalogue, Model
@@ -18,7 +19,15 @@ from orkester.serving.catalogue import Catalogue, Model
 from .back_end import model_of
 from .source import Source, listed, nearest, short
 from .space import Space, space_of
-from .study_file import EngineOptionsPart, ExternalPart, FakePart, StudyFile, VllmPart, read_study_file
+from .study_file import (
+    EngineOptionsPart,
+    ExternalPart,
+    FakePart,
+    ReplayPart,
+    StudyFile,
+    VllmPart,
+    read_study_file,
+)
 
 #: Options that only vLLM has.
 _VLLM_OPTIONS = ("prefix_cache", "max_num_active_seqs", "kv_cache_dtype", "quantization", "tensor_parallel")
@@ -65,6 +74,10 @@ class Study:
         for name in _NEW_OPTIONS:  # a run that was made before they were there is still the same study
             if asked["engine_options"][name] == EngineOptionsPart.model_fields[name].default:
                 del asked["engine_options"][name]
+        if energy := self.file.energy.model_dump(mode="json", exclude_defaults=True):
+            asked["energy"] = energy
+        else:
+            del asked["energy"]
         asked["task"]["data_sha256"] = self.task.data_sha256
         asked["models"] = {
             name: {"source": model.source, "sha256": model.sha256} for name, model in self.models.items()
@@ -114,8 +127,7 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
             for name, model in models.items()
             if model.base
         ]
-    if isinstance(file.engine, ExternalPart):
-        faults += _about_energy(file, source)
+    faults += _about_energy(file, source, path.parent)
     if faults or task is None:
         raise InputError(listed(faults))
     return Study(file=file, path=path, task=task, models=models, space=space)
@@ -170,15 +182,33 @@ def _about_engine(file: StudyFile, source: Source, folder: Path) -> list[str]:
     return faults + [source.error(["engine_options", name], why) for name in given]
 
 
-def _about_energy(file: StudyFile, source: Source) -> list[str]:
-    """Joules of an endpoint that someone else runs cannot be had, so nothing may depend on them."""
+def _about_energy(file: StudyFile, source: Source, folder: Path) -> list[str]:
+    """Joules and prices that cannot be had, so nothing may depend on them; a recording that is not there."""
+    energy = file.energy
+    faults: list[str] = []
+    if isinstance(energy.meter, ReplayPart) and not (recorded := folder / energy.meter.replay).is_file():
+        faults.append(source.error(["energy", "meter", "replay"], f"there is no file {recorded}"))
+    if isinstance(file.engine, ExternalPart):
+        return faults + _of_joules(file, source)
+    if energy.price_eur_per_kwh is None and energy.gpu_hour_eur is None:
+        why = "needs a price: give energy.price_eur_per_kwh or energy.gpu_hour_eur, or leave it out"
+        places: list[tuple[str, Mapping[str, str]]] = [
+            ("objectives", file.objectives),
+            ("constraints", file.constraints),
+        ]
+        faults += [source.error([key, "cost_eur"], why) for key, names in places if "cost_eur" in names]
+    return faults
+
+
+def _of_joules(file: StudyFile, source: Source) -> list[str]:
+    """What depends on the joules of an endpoint that someone else runs."""
     why = "the energy of a server that someone else runs is unavailable"
     said = "objectives" in file.model_fields_set
-    without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if not name.startswith("energy"))
+    without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if name not in OF_JOULES)
     remedy = "leave it out, or serve the model here" if said else f"give objectives without it: {{{without}}}"
     wanted = [("objectives", name, remedy) for name in file.objectives]
     wanted += [("constraints", name, "leave it out, or serve the model here") for name in file.constraints]
-    return [source.error([key, name], f"{why}: {what}") for key, name, what in wanted if name.startswith("energy")]
+    return [source.error([key, name], f"{why}: {what}") for key, name, what in wanted if name in OF_JOULES]
 
 
 def _task(file: StudyFile, source: Source, folder: Path) -> tuple[Task | None, list[str]]:

@@ -27,18 +27,20 @@ from pydantic import (
 )
 
 from orkester.errors import InputError
+from orkester.evals.footprint import Footprint, footprint, grids
 from orkester.evals.objectives import OBJECTIVES
 from orkester.evals.task import FieldName
 from orkester.graphs import EngineValue
 from orkester.serving.engines import FakeScript
 
-from .source import Source, listed, nearest, short
+from .source import Source, listed, near, nearest, short
 from .study_faults import explain
 from .vllm_options import VllmOptionName, VllmOptionValue
 
 Direction = Literal["maximize", "minimize"]
 KnobSpec = int | float | str | list[int | float | str]
 LocalEngine = Literal["auto", "llamacpp", "vllm"]
+MeterName = Literal["auto", "nvml", "rapl", "zeus", "estimate"]
 Restart = Literal["full restart", "warm restart"]
 
 #: Engine options that a study may search, with what another value costs: other weights or another layout of them, or
@@ -53,7 +55,6 @@ RESTARTS: Mapping[str, Restart] = {
 }
 
 _COMPARISON = re.compile(r"\s*(<=|>=)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
-
 
 _T = TypeVar("_T")
 #: An option that is searched: one of these.
@@ -262,6 +263,48 @@ class BudgetPart(_Part):
     minutes: float | None = Field(None, gt=0, description="time spent measuring, over all resumes")
 
 
+class ReplayPart(_Part):
+    """``meter: {replay: …}``: joules that were recorded before."""
+
+    replay: str = Field(min_length=1, description="CSV of a meter, relative to the study file")
+
+
+def _meter_form(value: object) -> object:
+    names = get_args(MeterName)
+    if isinstance(value, str) and value not in names:
+        raise ValueError(f"unknown meter {nearest(value, names)}, {{replay: PATH}}")
+    if isinstance(value, (str, dict, ReplayPart)):
+        return value
+    raise ValueError(f"takes {', '.join(names)} or {{replay: PATH}}, but got {short(value)}")
+
+
+def _known_region(code: str) -> str:
+    if code not in grids():
+        known = list(grids())
+        raise ValueError(f"unknown region {code!r}{near(code.upper(), known)}. Known: {', '.join(known)}")
+    return code
+
+
+class EnergyPart(_Part):
+    """``energy:`` who measures joules, and what a joule means there."""
+
+    meter: Annotated[
+        Annotated[MeterName, Tag("str")] | Annotated[ReplayPart, Tag("ReplayPart")],
+        Discriminator(lambda value: "str" if isinstance(value, str) else "ReplayPart"),
+        BeforeValidator(_meter_form),
+    ] = "auto"
+    region: Annotated[str, AfterValidator(_known_region)] = Field("SE", description="ISO 3166-1 alpha-2 code")
+    pue: float = Field(1.0, ge=1, description="what the site draws for each joule that its devices do")
+    price_eur_per_kwh: float | None = Field(None, ge=0)
+    carbon_g_per_kwh: float | None = Field(None, ge=0, description="instead of the region's in the table")
+    gpu_hour_eur: float | None = Field(None, ge=0, description="all devices for an hour, rented or written off")
+
+    @property
+    def footprint(self) -> Footprint:
+        """What a joule means."""
+        return footprint(**self.model_dump(exclude={"meter"}))
+
+
 def _known_quantity(name: str) -> str:
     if name not in OBJECTIVES:
         raise ValueError(f"unknown quantity {nearest(name, OBJECTIVES)}")
@@ -301,6 +344,7 @@ class StudyFile(_Part):
         {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}, min_length=1
     )
     constraints: dict[Quantity, Annotated[str, BeforeValidator(_limit_form)]] = {}
+    energy: EnergyPart = EnergyPart()
     measure: MeasurePart = MeasurePart()
     budget: BudgetPart = BudgetPart()
     seed: int = Field(0, ge=0, lt=2**32)

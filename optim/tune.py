@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from orkester.evals.runner import BlockPlan, BlockRunner
 from orkester.graphs import Team
 from orkester.serving import machine
 from orkester.serving.catalogue import Catalogue
+from orkester.serving.energy import IdlePower, Sampler
+from orkester.serving.energy.calibration import calibrated
 from orkester.serving.lease import EngineEvent
 from orkester.serving.pool import Pool
 from orkester.telemetry import TraceStore
@@ -34,7 +37,7 @@ from .run_directory import RunDirectory
 from .sampling import Sampling, importances, storage_errors
 from .source import nearest
 from .study import Study, load_study
-from .study_file import RESTARTS, Direction
+from .study_file import RESTARTS, Direction, EnergyPart
 from .team_file import write_team
 from .tuner import Tuner
 
@@ -107,7 +110,8 @@ def tune(
         study = load_study(study, catalogue=catalogue)
     catalogue = catalogue or Catalogue.default()
     decided = back_end(study.file.engine, study.path.parent)
-    decided.require_energy(study.file, study.path)
+    meter = _meter(study, decided)
+    decided.require_energy(study.file, study.path, meter)
     decided.require_weights(study.models, catalogue)
     directory = RunDirectory(Path(run) if run is not None else Path("runs") / study.name)
     with directory, _on_disk(directory):
@@ -130,13 +134,14 @@ def tune(
                 study,
                 decided,
                 catalogue,
+                meter,
                 directory.logs,
                 traces=directory.traces,
                 on_event=befell,
                 say=lambda line: observer(Preparing(line=line)),
             )
             try:
-                asyncio.run(_tune(study, directory, log, sampling, observer, pool))
+                asyncio.run(_tune(study, directory, log, sampling, observer, pool, meter, decided))
             finally:
                 if log.all_blocks():
                     _write_outcome(study, directory, log)
@@ -166,17 +171,20 @@ async def _tune(
     sampling: Sampling,
     observer: Observer,
     pool: Pool,
+    meter: Sampler,
+    decided: BackEnd,
 ) -> None:
     measure_part = study.file.measure
-    with TraceStore(directory.traces, study=study.name) as traces:
+    with meter, TraceStore(directory.traces, study=study.name) as traces:
         traces.begin_study(study_id=study.id, objectives=list(study.file.objectives))
         runner = BlockRunner(
             task=study.task,
-            meter=pool.meter,
+            meter=meter,
             concurrency=measure_part.concurrency,
             deadline_s=measure_part.deadline_s,
             seed=study.file.seed,
             traces=traces,
+            coefficients=partial(calibrated, device=decided.device, method=meter.method, folder=decided.calibrations),
         )
         tuner = Tuner(
             study=study,
@@ -184,6 +192,7 @@ async def _tune(
             sampling=sampling,
             runner=runner,
             pool=pool,
+            idle=IdlePower(meter),
             traces=traces,
             observer=observer,
             batch=directory.settle("batch", lambda: 1 if pool.fits(study.space.configurations()) else BATCH),
@@ -193,10 +202,16 @@ async def _tune(
                 await interrupts.heed(tuner.run())
 
 
+def _meter(study: Study, decided: BackEnd) -> Sampler:
+    asked = study.file.engine_options.tensor_parallel
+    return Sampler(decided.meter(study.file.energy, gpu_count=max(asked) if isinstance(asked, list) else asked))
+
+
 def _pool(
     study: Study,
     decided: BackEnd,
     catalogue: Catalogue,
+    meter: Sampler,
     logs: Path,
     *,
     traces: Path | None = None,
@@ -210,7 +225,7 @@ def _pool(
         deadline_s=study.file.measure.deadline_s,
         shots=shots_as_messages(study.task.shots),
         catalogue=catalogue,
-        meter=decided.meter(),
+        meter=meter,
         logs=logs,
         traces=traces,
         **told,
@@ -229,7 +244,8 @@ def _sampling(study: Study, directory: RunDirectory) -> Sampling:
 
 
 def _write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
-    found = results(log.records(), study.file.objectives, study.file.constraints, study.sizes)
+    file = study.file
+    found = results(log.records(), file.objectives, file.constraints, study.sizes, footprint=file.energy.footprint)
     for old in directory.teams.glob("*.json") if directory.teams.exists() else ():
         old.unlink()
     for result in found.front:
@@ -267,7 +283,8 @@ def open_run(path: str | Path) -> Run:
     records = read_records(directory.blocks)
     asked = manifest["study"]
     objectives: Mapping[str, Direction] = asked["objectives"]
-    found = results(records, objectives, asked["constraints"], manifest["sizes"])
+    footprint = EnergyPart.model_validate(asked.get("energy", {})).footprint
+    found = results(records, objectives, asked["constraints"], manifest["sizes"], footprint=footprint)
     return Run(path=directory.path, name=str(manifest["name"]), manifest=manifest, results=found, blocks=records.blocks)
 
 
@@ -307,22 +324,25 @@ def evaluate(
     if unknown := [name for name in team.engine if name not in RESTARTS]:
         raise InputError(f"the team wants the engine option {nearest(unknown[0], RESTARTS)}")
     decided = back_end(study.file.engine, study.path.parent)
-    with tempfile.TemporaryDirectory(prefix="orkester-") as logs:
-        return asyncio.run(_evaluate(study, team, confirm, _pool(study, decided, catalogue, Path(logs))))
+    meter = _meter(study, decided)
+    with tempfile.TemporaryDirectory(prefix="orkester-") as logs, meter:
+        pool = _pool(study, decided, catalogue, meter, Path(logs))
+        return asyncio.run(_evaluate(study, team, confirm, pool, meter))
 
 
-async def _evaluate(study: Study, team: Team, confirm: bool, pool: Pool) -> Measurement:
+async def _evaluate(study: Study, team: Team, confirm: bool, pool: Pool, meter: Sampler) -> Measurement:
     part = study.file.measure
     examples = study.task.confirm if confirm else study.search_examples
     async with pool:
         runner = BlockRunner(
             task=study.task,
-            meter=pool.meter,
+            meter=meter,
             concurrency=part.concurrency,
             deadline_s=part.deadline_s,
             seed=study.file.seed,
         )
         lease = await pool.lease(team.models, team.engine)
+        idle_w = await IdlePower(meter).measured(pool.resident())
         blocks = [
             await runner.run(
                 BlockPlan(
@@ -334,7 +354,8 @@ async def _evaluate(study: Study, team: Team, confirm: bool, pool: Pool) -> Meas
                 lease.models,
                 engines=lease.facts,
                 metrics=lease.metrics,
+                idle_w=idle_w,
             )
             for index, start in enumerate(range(0, len(examples), part.block))
         ]
-    return measure(blocks)
+    return measure(blocks, study.file.energy.footprint)

@@ -14,6 +14,7 @@ from orkester.evals.records import BlockLog, TeamFailure
 from orkester.evals.runner import BlockPlan, BlockRunner
 from orkester.evals.task import Example
 from orkester.graphs import Team
+from orkester.serving.energy import IdlePower
 from orkester.serving.lease import Lease
 from orkester.serving.pool import Pool
 from orkester.telemetry import TraceStore
@@ -23,6 +24,7 @@ from .events import (
     BlockProgress,
     BlockRerun,
     Observer,
+    Preparing,
     SearchEnded,
     TeamMeasured,
     TeamStarted,
@@ -51,6 +53,7 @@ class Tuner:
         sampling: which team comes next.
         runner: runs blocks.
         pool: leases models; engines start when first needed.
+        idle: measures idle power where the meter's joules hold some.
         traces: the run's trace store.
         observer: told what happens.
         batch: teams asked for at a time, to be measured in the order of their engines; the same in every resume.
@@ -62,6 +65,7 @@ class Tuner:
     sampling: Sampling
     runner: BlockRunner
     pool: Pool
+    idle: IdlePower
     traces: TraceStore
     observer: Observer
     batch: int = 1
@@ -254,11 +258,15 @@ class Tuner:
                 return lost
             raise
         begun = self.clock()
+        resident = self.pool.resident()
+        if not self.idle.knows(resident):
+            self.observer(Preparing(line=f"measuring idle power with {len(resident)} engines resident"))
         block = await self.runner.run(
             plan,
             lease.models,
             engines=lease.facts,
             metrics=lease.metrics,
+            idle_w=await self.idle.measured(resident),
             progress=lambda done: self._progress(plan, done),
         )
         if _may_have_lost_an_engine(block) and (lost := await self.pool.lost(lease)):
@@ -344,7 +352,7 @@ class Tuner:
     def _measured(self, blocks: Sequence[Block]) -> Measurement:
         key = (blocks[0].team, blocks[0].phase, len(blocks))
         if key not in self._measurements:
-            self._measurements[key] = measure(blocks)
+            self._measurements[key] = measure(blocks, self.study.file.energy.footprint)
         return self._measurements[key]
 
 

@@ -46,6 +46,7 @@ class EngineEvent:
         seconds: how long it took.
         at: UTC, ISO 8601, when it was over.
         reason: in words, where there is one.
+        energy_j: joules meanwhile, of all that the meter sees; None when there is no meter. They belong to no team.
     """
 
     kind: EventKind
@@ -54,6 +55,7 @@ class EngineEvent:
     seconds: float
     at: str
     reason: str = ""
+    energy_j: float | None = None
 
 
 @dataclass(eq=False)

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from ._gpus import Gpu, amd, nvidia
 
-__all__ = ["Gpu", "cpu_model", "facts", "gpus", "memory_bytes", "rapl", "usable_threads"]
-
-_POWERCAP = Path("/sys/class/powercap")
+__all__ = ["Gpu", "cpu_model", "facts", "gpus", "memory_bytes", "usable_threads"]
 
 
 def usable_threads() -> int:
@@ -58,15 +56,6 @@ def gpus(*, timeout_s: float = 20.0) -> tuple[list[Gpu], str]:
         return found, ""
     found, why_not_amd = amd()
     return found, "" if found else f"{why}; {why_not_amd}"
-
-
-def rapl() -> tuple[list[str], str]:
-    """Readable RAPL zones, and why there are none."""
-    zones = sorted(_POWERCAP.glob("intel-rapl:*")) if _POWERCAP.is_dir() else []
-    if not zones:
-        return [], "the kernel shows no RAPL zones (usual in virtual machines)"
-    readable = [zone.name for zone in zones if os.access(zone / "energy_uj", os.R_OK)]
-    return readable, "" if readable else "RAPL zones are there, but only root may read them"
 
 
 def facts() -> Mapping[str, object]:

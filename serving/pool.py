@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from orkester.errors import EngineError, EngineLost
 
 from .client import ChatClient, Gate
-from .energy import Meter
+from .energy import Meter, Stopwatch
 from .engines import EngineOptions
 from .engines._child import last_words
 from .engines._probe import greedy
@@ -123,6 +123,14 @@ class Pool:
         instances = [self._instance(name, overrides or {}) for name in names]
         return tuple(each.name for each in instances if each.state == "asleep" and each.engine.alive())
 
+    def resident(self) -> frozenset[str]:
+        """What tells apart the engines that hold memory now, and whether they sleep."""
+        return frozenset(
+            f"{each.name} {sorted(each.overrides.items())} {each.state}"
+            for each in self._instances.values()
+            if each.state != "stopped"
+        )
+
     def check(self) -> None:
         """See that every model fits into memory by itself, before anything is started.
 
@@ -227,7 +235,7 @@ class Pool:
                 await self._stop(other, "to make room")
 
     async def _start(self, instance: Instance) -> None:
-        begun = self._clock()
+        begun = Stopwatch(self.meter, self._clock)
         try:
             endpoint = await instance.engine.start(
                 instance.served.model, instance.served.weights, instance.options, instance.log
@@ -243,6 +251,7 @@ class Pool:
         instance.state = "running"
         instance.starts += 1
         instance.endpoint = endpoint
+        self._watch(instance)  # with what it used to start
         self._ledger.hold(instance, instance.footprint)
         self._tell("started", instance, begun)
         # One gate an address: its owner's limits hold for all models behind it together.
@@ -259,7 +268,7 @@ class Pool:
         instance.client.prepare()
 
     async def _sleep(self, instance: Instance) -> None:
-        begun = self._clock()
+        begun = Stopwatch(self.meter, self._clock)
         try:
             if instance.golden is None:
                 instance.golden = await self._golden(instance)
@@ -273,7 +282,7 @@ class Pool:
 
     async def _wake(self, instance: Instance) -> bool:
         """Wake it; False when it had to be stopped, since it did not wake or is not what it was."""
-        begun = self._clock()
+        begun = Stopwatch(self.meter, self._clock)
         try:
             await instance.engine.wake()
             answer = await self._golden(instance)
@@ -304,11 +313,11 @@ class Pool:
         if instance.state == "stopped":
             return
         instance.deaths += 1
-        self._tell("died", instance, self._clock(), reason)
+        self._tell("died", instance, None, reason)
         await self._end(instance)
 
     async def _stop(self, instance: Instance, reason: str = "") -> None:
-        begun, ran = self._clock(), instance.state != "stopped"
+        begun, ran = Stopwatch(self.meter, self._clock), instance.state != "stopped"
         await self._end(instance)
         if ran:
             self._tell("stopped", instance, begun, reason)
@@ -333,7 +342,7 @@ class Pool:
         self,
         kind: EventKind,
         instance: Instance,
-        begun: float,
+        begun: Stopwatch | None,
         reason: str = "",
     ) -> None:
         self._on_event(
@@ -341,9 +350,10 @@ class Pool:
                 kind=kind,
                 model=instance.name,
                 options=dict(instance.overrides),
-                seconds=self._clock() - begun,
+                seconds=begun.seconds if begun else 0.0,
                 at=self._now(),
                 reason=reason,
+                energy_j=begun.energy_j if begun else None,
             )
         )
 

@@ -1,5 +1,5 @@
 """Spans and their names."""
 
-from .tracing import TraceStore, agent_span, chat_span, score_event, traceparent, workflow_span
+from .tracing import TraceStore, agent_span, chat_span, noting_chat_spans, score_event, traceparent, workflow_span
 
-__all__ = ["TraceStore", "agent_span", "chat_span", "score_event", "traceparent", "workflow_span"]
+__all__ = ["TraceStore", "agent_span", "chat_span", "noting_chat_spans", "score_event", "traceparent", "workflow_span"]

@@ -7,8 +7,9 @@ the application that imports Orkester, is left alone.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _SCOPE = "orkester"
 #: The tracer of the example under way; a context variable, so that concurrent studies do not meet.
 _tracer: ContextVar[Tracer | None] = ContextVar("orkester_tracer", default=None)
+
+_noted: ContextVar[list[SpanContext] | None] = ContextVar("orkester_noted", default=None)
 
 
 def current_tracer() -> Tracer:
@@ -61,13 +64,28 @@ def agent_span(agent: str, *, model: str) -> AbstractContextManager[Span]:
     )
 
 
-def chat_span(model: str, attributes: Mapping[str, Any]) -> AbstractContextManager[Span]:
+@contextmanager
+def chat_span(model: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
     """Around one model call with its retries; the caller adds usage when it knows it."""
-    return current_tracer().start_as_current_span(
+    with current_tracer().start_as_current_span(
         f"chat {model}",
         kind=SpanKind.CLIENT,
         attributes={names.OPERATION_NAME: "chat", names.REQUEST_MODEL: model, **attributes},
-    )
+    ) as span:
+        if (noted := _noted.get()) is not None:
+            noted.append(span.get_span_context())
+        yield span
+
+
+@contextmanager
+def noting_chat_spans() -> Iterator[list[SpanContext]]:
+    """The contexts of the ``chat`` spans that are opened within, however their calls end."""
+    noted: list[SpanContext] = []
+    token = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(token)
 
 
 class _SpanFile:
@@ -104,7 +122,8 @@ class TraceStore:
     """Writes the spans of one study as OTLP JSON lines, one file per process that worked on it.
 
     Args:
-        directory: made if absent; the file is ``spans-NNNN.jsonl``, numbered after the last that is there.
+        directory: made if absent; the file is ``spans-NNNN.jsonl``, numbered after the last that is there, and
+            beside it ``energy-NNNN.jsonl``, the energy table, once there is energy.
         study: name of the study.
     """
 
@@ -113,6 +132,7 @@ class TraceStore:
         self._study = study
         self._provider: TracerProvider | None = None
         self._file: _SpanFile | None = None
+        self._energy: _SpanFile | None = None
         self._study_context: SpanContext | None = None
         self._study_span: Span | None = None
 
@@ -140,8 +160,9 @@ class TraceStore:
             self._study_span.end()
         if self._provider is not None:
             self._provider.shutdown()
-        if self._file is not None:
-            self._file.close()
+        for file in (self._file, self._energy):
+            if file is not None:
+                file.close()
 
     def tracer(self) -> Tracer:
         """The tracer that writes here.
@@ -161,12 +182,30 @@ class TraceStore:
         """
         if self._provider is not None:
             self._provider.force_flush()
-        if self._file is not None and self._file.fault is not None:
-            fault, self._file.fault = self._file.fault, None
-            raise OrkesterError(
-                f"{self._file.path}: the trace could not be written: {fault.strerror}. Make room and run the same "
-                "command again: it goes on from the last block on disk"
-            ) from fault
+        for file in (self._file, self._energy):
+            if file is not None and file.fault is not None:
+                fault, file.fault = file.fault, None
+                raise OrkesterError(
+                    f"{file.path}: the trace could not be written: {fault.strerror}. Make room and run the same "
+                    "command again: it goes on from the last block on disk"
+                ) from fault
+
+    def energy(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Add to the energy table; a fault is raised by the next ``flush``.
+
+        Joules are known when a window ends, after its spans, so they stand in a table of their own, which joins the
+        spans by ``trace_id`` and ``span_id``.
+
+        Args:
+            rows: JSON values by column.
+        """
+        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        if not text or self._file is None:
+            return
+        if self._energy is None:
+            name = self._file.path.name.replace("spans", "energy")
+            self._energy = _SpanFile(self._file.path.with_name(name))
+        self._energy.write(text)
 
     def begin_study(self, *, study_id: str, objectives: Sequence[str]) -> None:
         """Open the study's own trace; it ends with the store."""

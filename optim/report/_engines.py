@@ -29,6 +29,7 @@ def _lives(uses: Sequence[EngineUse]) -> dict[str, Any]:
         ("put to sleep", [_times(use.sleeps, use.sleep_s) for use in uses]),
         ("woken", [_times(use.wakes, use.wake_s) for use in uses]),
         ("woke wrong", [_times(use.restarts) for use in uses]),
+        ("joules", [(number(use.energy_j), "") if use.energy_j else None for use in uses]),
         ("died", [_times(use.deaths) for use in uses]),
     ]
     notes = ["; ".join(f"{count} × {reason}" for reason, count in use.reasons.items()) for use in uses]

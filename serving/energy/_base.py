@@ -69,7 +69,7 @@ class Meter(Protocol):
         ...
 
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
-        """Count these processes under ``domain`` from now on; calling again replaces them."""
+        """Count these processes under ``domain``, each from its own start; calling again replaces them."""
         ...
 
     def read(self) -> Reading | None:

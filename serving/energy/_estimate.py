@@ -81,11 +81,12 @@ class EstimateMeter:
         return Limits()
 
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
-        """Count these processes, from what they have used so far on, under ``domain``."""
+        """Count these processes under ``domain``, with what they used before: it was used to start them."""
         self._settle(domain)
         self._pids[domain] = pids
         for pid in pids:
-            self._seen[domain, pid] = self._cpu_s(pid) or 0.0
+            self._seen.setdefault((domain, pid), 0.0)
+        self._settle(domain)
 
     def read(self) -> Reading | None:
         """The counters; None where the system does not tell CPU times."""

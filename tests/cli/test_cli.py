@@ -394,12 +394,12 @@ def test_the_doctor_says_what_there_is_and_why_not(cli: Callable[..., Said], tmp
     said = cli("doctor")
     assert (said.code, said.err) == (0, "")
     found = {key: value.strip() for key, _, value in (line.partition(":") for line in said.out.splitlines())}
-    assert list(found) == ["cpu", "memory", "gpu", "llama.cpp", "vllm", "energy", "nvml", "rapl", "weights"]
+    assert list(found) == ["cpu", "memory", "gpu", "llama.cpp", "vllm", "nvml", "rapl", "zeus", "estimate", "weights"]
     assert all(found.values())
     assert re.search(r"\d+ threads usable", found["cpu"])
     assert re.fullmatch(r"[\d.]+ GiB free of [\d.]+ GiB", found["memory"])
     assert found["llama.cpp"].startswith("xllamacpp ")
-    assert found["energy"].startswith("estimate: CPU seconds × ")
+    assert found["estimate"].startswith("yes: CPU seconds × ")
     assert "arithmetic-80k" in found["weights"]
     assert found["weights"].endswith(f"cache: {tmp_path / 'cache'}")
 

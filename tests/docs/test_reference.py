@@ -13,9 +13,11 @@ from orkester.graphs import topologies, topology
 from orkester.optim.study_file import (
     RESTARTS,
     BudgetPart,
+    EnergyPart,
     EngineOptionsPart,
     ExternalPart,
     MeasurePart,
+    ReplayPart,
     StudyFile,
     TaskPart,
     VllmSettings,
@@ -30,6 +32,8 @@ PARTS: list[type[BaseModel]] = [
     ExternalPart,
     VllmSettings,
     EngineOptionsPart,
+    EnergyPart,
+    ReplayPart,
     MeasurePart,
     BudgetPart,
 ]

@@ -103,7 +103,7 @@ def test_tokens_are_counted_by_the_engine(run: orkester.Run) -> None:
 def test_a_trace_is_written_for_every_example(run: orkester.Run) -> None:
     spans = [
         span
-        for path in (run.path / "traces").glob("*.jsonl")
+        for path in (run.path / "traces").glob("spans-*.jsonl")
         for line in path.read_text().splitlines()
         for resource in json.loads(line)["resourceSpans"]
         for scope in resource["scopeSpans"]
@@ -116,6 +116,23 @@ def test_a_trace_is_written_for_every_example(run: orkester.Run) -> None:
     assert names.count(f"chat {MODEL}") == calls
     assert names.count("study arithmetic") == 1
     assert sum(name.startswith("trial ") for name in names) >= 3
+
+
+def test_the_energy_table_joins_the_spans_and_adds_up_to_the_meter(run: orkester.Run) -> None:
+    traces = run.path / "traces"
+    spans = "".join(path.read_text() for path in traces.glob("spans-*.jsonl"))
+    rows = [json.loads(line) for path in traces.glob("energy-*.jsonl") for line in path.read_text().splitlines()]
+    shares = [row for row in rows if row.get("scope") == "chat"]
+    assert len(shares) == sum(len(example.calls) for block in run.blocks for example in block.examples)
+    assert all(row["span_id"] in spans and row["trace_id"] in spans and row["energy_j"] >= 0 for row in shares)
+    totals: dict[str, dict[str, float]] = {}
+    for row in rows:
+        kind = "meter" if row["name"] == "hw.energy" else "parts"
+        sums = totals.setdefault(json.dumps(row["block"]), {"meter": 0.0, "parts": 0.0})
+        sums[kind] += row["energy_j"]
+    assert len(totals) == len(run.blocks)
+    for sums in totals.values():
+        assert sums["parts"] == pytest.approx(sums["meter"], rel=1e-6)
 
 
 def test_the_winner_answers_a_question_on_engines_of_its_own(run: orkester.Run) -> None:

@@ -15,7 +15,7 @@ from orkester.evals.runner import BlockPlan, BlockRunner
 from orkester.evals.scorers import scorer
 from orkester.evals.task import Example, Task
 from orkester.graphs import Team
-from orkester.serving.energy import Reading, UnavailableMeter
+from orkester.serving.energy import Reading, Sampler, UnavailableMeter
 from orkester.serving.engines import EngineMetrics
 
 
@@ -227,7 +227,7 @@ async def run_block(seen: list[str], metrics: Metrics | None) -> Block:
         name="small", shots=(), search=(), confirm=(), scorer=scorer("exact"), instruction="", max_tokens=8,
         extract=None, data_sha256="",
     )  # fmt: skip
-    runner = BlockRunner(task=task, meter=Reads(seen), concurrency=1, deadline_s=20.0, seed=1)
+    runner = BlockRunner(task=task, meter=Sampler(Reads(seen)), concurrency=1, deadline_s=20.0, seed=1)
     plan = BlockPlan(
         team=Team("single", {"model": "small", "temperature": 0.0}),
         examples=[Example(id=f"q{i}", question="?", expected="x") for i in range(2)],

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from orkester.errors import OrkesterError
 from orkester.evals.block import Block
+from orkester.evals.footprint import Footprint
 from orkester.evals.measurement import agent_shares, measure
-from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.objectives import OBJECTIVES, OF_JOULES
 from orkester.evals.statistics import MIN_BLOCKS, bootstrap_blocks, bootstrap_mean, bootstrap_quantile, wilson
 
 
@@ -23,6 +24,15 @@ def failed(number: int = 0, kind: str = "deadline") -> Any:
     )
 
 
+PRICED = Footprint(
+    region="SE",
+    carbon_g_per_kwh=36.0,
+    year=2023,
+    source="a test",
+    pue=1.5,
+    price_eur_per_kwh=0.2,
+    gpu_hour_eur=3.6,
+)
 UNCOUNTED = {"input_tokens": None, "output_tokens": None, "cached_tokens": None}
 
 
@@ -34,7 +44,7 @@ def blocks(*parts: tuple[Any, ...], **changes: Any) -> list[Block]:
 
 
 def test_a_measurement_has_every_objective_with_what_it_stands_on() -> None:
-    found = measure([block(index=index, examples=4) for index in range(3)])
+    found = measure([block(index=index, examples=4, energy_idle_j=1.0) for index in range(3)], PRICED)
     assert (found.team, found.phase, found.examples, found.blocks) == (TEAM.id, "search", 12, 3)
     assert set(found.estimates) == set(OBJECTIVES)
     assert {estimate.n for estimate in found.estimates.values()} == {12}
@@ -153,6 +163,75 @@ def test_only_blocks_of_one_team_in_one_phase_are_measured(made: list[Block]) ->
         measure(made)
 
 
+# -- the meter's error, idle power, grams and euros --------------------------------------------------------------------
+
+
+def test_a_meters_own_error_widens_the_intervals_of_what_follows_from_joules() -> None:
+    sure = [block(index=i, energy_idle_j=0.5 + i, energy_j={"gpu:0": 4.0 + i}) for i in range(3)]
+    unsure = [dataclasses.replace(one, energy_error_j=0.6) for one in sure]
+    before, after = measure(sure, PRICED).estimates, measure(unsure, PRICED).estimates
+    by = 3 * 0.6 / 6  # joules an example
+    for name, change in {
+        "energy_j": by,
+        "energy_j_per_success": by,
+        "energy_idle_j": by,
+        "co2e_g": PRICED.co2e_g(by),
+        "cost_eur": PRICED.cost_eur(by, 0.0),
+    }.items():
+        assert after[name].value == before[name].value
+        assert after[name].low == pytest.approx(max(0.0, (before[name].low or 0.0) - (change or 0.0)))
+        assert after[name].high == pytest.approx((before[name].high or 0.0) + (change or 0.0))
+    assert {n: e for n, e in after.items() if n not in OF_JOULES} == {
+        n: e for n, e in before.items() if n not in OF_JOULES
+    }
+
+
+def test_joules_per_success_are_off_by_the_error_per_success() -> None:
+    made = [block(index=i, examples=(result(), result(1, score=0.0)), energy_error_j=1.0) for i in range(3)]
+    found = measure(made).estimates
+    assert (found["energy_j"].low, found["energy_j"].high) == pytest.approx((1.5, 2.5))
+    assert (found["energy_j_per_success"].low, found["energy_j_per_success"].high) == pytest.approx((3.0, 5.0))
+
+
+def test_no_interval_is_below_0_and_an_error_alone_makes_none() -> None:
+    made = [block(index=i, energy_error_j=100.0) for i in range(3)]
+    assert measure(made, PRICED).estimates["energy_j"].low == 0
+    (low, high) = (measure(made[:1], PRICED).estimates[n] for n in ("energy_j", "cost_eur"))
+    assert low.low is low.high is high.low is high.high is None
+
+
+def test_grams_and_euros_are_of_joules_and_hours() -> None:
+    made = [
+        block(index=i, energy_j={"gpu:0": 7.2e6}, wall_s=1800.0) for i in range(3)
+    ]  # 2 kWh, half an hour, 2 examples
+    found = measure(made, PRICED).estimates
+    assert found["co2e_g"].value == pytest.approx(2 * 1.5 * 36 / 2)
+    assert found["cost_eur"].value == pytest.approx((2 * 1.5 * 0.2 + 0.5 * 3.6) / 2)
+    rented = dataclasses.replace(PRICED, price_eur_per_kwh=None)
+    assert measure(made, rented).estimates["cost_eur"].value == pytest.approx(0.9)
+    free = dataclasses.replace(rented, gpu_hour_eur=None)
+    assert "cost_eur" not in measure(made, free).estimates
+    assert not {"co2e_g", "cost_eur"} & set(measure(made).estimates)
+
+
+def test_without_joules_there_are_no_grams_and_no_euros() -> None:
+    found = measure([block(), block(index=1, energy_j=None)], PRICED).estimates
+    assert not OF_JOULES & set(found)
+
+
+def test_idle_joules_are_absent_where_one_block_does_not_know_them() -> None:
+    known, unknown = block(energy_idle_j=1.0), block(index=1)
+    assert measure([known]).estimates["energy_idle_j"].value == 0.5
+    assert "energy_idle_j" not in measure([known, unknown]).estimates
+    assert measure([block(energy_idle_j=0.0)]).estimates["energy_idle_j"].value == 0
+
+
+def test_marks_are_counted_by_blocks() -> None:
+    marks = ("foreign process", "too short", "too short")
+    found = measure([block(energy_marks=marks), block(index=1, energy_marks=("too short",)), block(index=2)])
+    assert found.energy_marks == {"foreign process": 1, "too short": 2}
+
+
 # -- agents' shares ---------------------------------------------------------------------------------------------------
 
 
@@ -206,10 +285,36 @@ def test_joules_of_calls_that_were_not_counted_belong_to_nobody() -> None:
     assert found.residual_j == 4.0
 
 
+def test_calls_that_have_joules_keep_them() -> None:
+    first, then = call(agent="first", energy_j=1.0), call(agent="then", output_tokens=900, energy_j=0.25)
+    failed_call = call(agent="then", failure="timeout", energy_j=0.25, **UNCOUNTED)
+    made = block(
+        examples=(result(calls=(first, then, failed_call)), result(1, calls=())),
+        energy_j={"gpu:0": 4.0},
+        energy_idle_j=2.0,
+        attribution="affine",
+    )
+    found = agent_shares([made])
+    assert [(share.agent, share.energy_j) for share in found.agents] == [("first", 0.5), ("then", 0.25)]
+    assert (found.idle_j, found.method) == (1.0, "affine")
+    assert found.residual_j == pytest.approx(0.25)
+
+
+def test_older_records_are_shared_by_tokens_beside_newer_ones() -> None:
+    newer = block(index=1, examples=(result(calls=(call(energy_j=2.0),)),), energy_idle_j=1.0, attribution="affine")
+    older = block(examples=1)
+    found = agent_shares([older, newer])
+    assert found.agents[0].energy_j == (3.0 + 2.0) / 2
+    assert (found.idle_j, found.method) == (None, "affine, tokens")
+    assert found.residual_j == pytest.approx((1.0 + 2.0) / 2)  # the newer one's idle power too, since not all know it
+
+
 @pytest.mark.parametrize("made", [[], [block(energy_j=None)], [block(), block(index=1, energy_j=None)]])
 def test_without_energy_there_are_no_shares_of_it(made: list[Block]) -> None:
     found = agent_shares(made)
     assert found.residual_j is None
+    assert found.idle_j is None
+    assert found.method == ""
     assert all(share.energy_j is None for share in found.agents)
 
 
@@ -252,6 +357,36 @@ def test_shares_and_the_residual_are_the_meters_total(made: list[Block]) -> None
     assert found.residual_j >= free / sum(len(one.examples) for one in made) - tolerance
 
 
+SHARED = st.builds(
+    block,
+    examples=st.lists(
+        st.builds(
+            result,
+            calls=st.lists(
+                st.builds(call, agent=st.sampled_from(["first", "then"]), energy_j=st.none() | st.floats(0, 10)),
+                max_size=5,
+            ).map(tuple),
+        ),
+        min_size=1,
+        max_size=4,
+    ).map(tuple),
+    energy_j=st.floats(1e3, 1e5).flatmap(lambda joules: st.sampled_from([{"gpu:0": joules}, {"engine:small": joules}])),
+    energy_idle_j=st.none() | st.floats(0, 500),
+    attribution=st.sampled_from(["affine", "tokens", ""]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(SHARED | st.builds(block, energy_j=JOULES), min_size=1, max_size=4))
+def test_agents_idle_power_and_the_residual_are_the_meters_total(made: list[Block]) -> None:
+    found = agent_shares(made)
+    assert found.residual_j is not None
+    shares = sum(share.energy_j or 0.0 for share in found.agents) + (found.idle_j or 0.0)
+    total = measure(made).estimates["energy_j"].value
+    assert shares + found.residual_j == pytest.approx(total, rel=1e-6, abs=1e-6)
+    assert found.residual_j >= -1e-6 * max(1.0, total)
+
+
 @settings(max_examples=30, deadline=None)
 @given(BLOCKS, st.randoms(use_true_random=False))
 def test_the_order_of_blocks_changes_no_value(made: list[Block], rng: Any) -> None:
@@ -269,5 +404,8 @@ def test_objectives_say_what_they_are() -> None:
         assert objective.name == name
         assert objective.meaning.endswith(".")
         assert (objective.direction == "maximize") is (name == "quality")
-        unit = {"s": "s", "j": "J"}.get(name.removesuffix("_per_success").rpartition("_")[2], "")
+        unit = {"s": "s", "j": "J", "g": "g", "eur": "EUR"}.get(
+            name.removesuffix("_per_success").rpartition("_")[2], ""
+        )
         assert objective.unit == unit
+        assert (name in OF_JOULES) is objective.of_joules is (name.startswith("energy") or unit in {"g", "EUR"})

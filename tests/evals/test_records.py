@@ -108,26 +108,27 @@ def test_a_number_that_is_none_is_not_written(number: float) -> None:
 
 
 def test_the_form_of_a_line_does_not_change_without_a_new_schema() -> None:
-    assert SCHEMA == 2
+    assert SCHEMA == 3
     known = json.loads(encode(block(examples=1)))
     assert list(known) == [
         *("schema", "kind", "team", "topology", "knobs", "phase", "index", "trial", "started_at", "wall_s"),
         *("concurrency", "seed", "energy_j", "energy_method", "energy_assumptions", "examples", "engines", "reruns"),
-        *("engine_options", "engine_metrics", "prefix_cache"),
+        *("engine_options", "engine_metrics", "prefix_cache", "energy_error_j", "energy_idle_j"),
+        *("energy_unattributed_j", "energy_marks", "energy_gauges", "attribution"),
     ]
     (example,) = known["examples"]
-    assert list(example) == ["id", "answer", "score", "latency_s", "failure", "calls"]
+    assert list(example) == ["id", "answer", "score", "latency_s", "failure", "calls", "trace_id"]
     assert list(example["calls"][0]) == [
         *("agent", "model", "sample", "start_s", "latency_s"),
         *("input_tokens", "output_tokens", "cached_tokens", "attempts", "failure"),
-        *("queue_s", "ttft_s", "decode_s"),
+        *("queue_s", "ttft_s", "decode_s", "energy_j", "span_id"),
     ]
     assert list(json.loads(encode(FAILED))) == [
         *("schema", "kind", "team", "topology", "knobs", "reason", "trial", "engine_options"),
     ]
 
 
-def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_2(path: Path) -> None:
+def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_3(path: Path) -> None:
     old = (ROOT / "tests" / "evals" / "schema-1.jsonl").read_bytes()  # as the first version wrote them
     path.write_bytes(old)
     with BlockLog(path) as log:
@@ -135,7 +136,9 @@ def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_2(path: Path) -> None
         assert (known.team, known.phase, known.index, known.reruns) == ("single-7e4dda62", "search", 0, 0)
         assert [(e.id, e.answer, e.score) for e in known.examples] == [("q0", "0", 1.0), ("q1", "wrong 1", 0.0)]
         assert (known.engine_options, known.engine_metrics, known.prefix_cache) == ({}, {}, "")
+        assert (known.energy_idle_j, known.energy_unattributed_j, known.energy_marks) == (None, None, ())
         call = known.examples[0].calls[0]
+        assert (call.energy_j, call.span_id) == (None, None)
         assert (call.input_tokens, call.queue_s, call.ttft_s, call.decode_s) == (9, None, None, None)
         assert (failed.trial, failed.engine_options) == (0, {})
         assert failed.reason.startswith("the engine of small died 3 times")

@@ -21,8 +21,8 @@ from orkester.evals.runner import BlockPlan, BlockRunner, derive_seed
 from orkester.evals.scorers import scorer
 from orkester.evals.task import Example, Task
 from orkester.graphs import Team
-from orkester.serving.energy import EstimateMeter, Reading, UnavailableMeter
-from orkester.telemetry import TraceStore
+from orkester.serving.energy import EstimateMeter, Limits, Reading, Sampler, UnavailableMeter
+from orkester.telemetry import TraceStore, chat_span
 
 SINGLE = Team("single", {"model": "small", "temperature": 0.0})
 NONE = UnavailableMeter("nothing to measure here")
@@ -53,7 +53,8 @@ def task(**changes: Any) -> Task:
 
 def runner(**changes: Any) -> BlockRunner:
     known: dict[str, Any] = {"task": task(), "meter": NONE, "concurrency": 4, "deadline_s": 20.0, "seed": 1}
-    return BlockRunner(**{**known, **changes})
+    known |= changes
+    return BlockRunner(**{**known, "meter": Sampler(known["meter"])})
 
 
 async def run(
@@ -179,10 +180,12 @@ async def test_blocks_run_one_at_a_time() -> None:
     class Window:
         """A meter that fails when windows overlap."""
 
-        method, assumptions = "replay", {}
+        method, assumptions, limits = "replay", {}, Limits()
         depth = 0
 
         def watch(self, domain: str, pids: tuple[int, ...]) -> None: ...
+
+        def close(self) -> None: ...
 
         def read(self) -> Reading:
             self.depth += 1
@@ -216,9 +219,11 @@ async def test_the_first_run_of_a_topology_belongs_to_no_window(monkeypatch: pyt
     loaded: list[bool] = []
 
     class Watching:
-        method, assumptions = "replay", {}
+        method, assumptions, limits = "replay", {}, Limits()
 
         def watch(self, domain: str, pids: tuple[int, ...]) -> None: ...
+
+        def close(self) -> None: ...
 
         def read(self) -> Reading:
             loaded.append(module in sys.modules)
@@ -450,7 +455,7 @@ async def test_energy_is_what_each_domain_used_in_the_window() -> None:
     assert block.energy_assumptions == meter.assumptions
 
 
-async def test_an_engine_that_starts_in_the_window_counts_from_there() -> None:
+async def test_an_engine_that_starts_in_the_window_counts_with_its_start() -> None:
     cpu_s = {1: 0.0, 2: 3.0}
     meter = EstimateMeter(cpu_s=cpu_s.get, own_pid=1)
 
@@ -461,7 +466,45 @@ async def test_an_engine_that_starts_in_the_window_counts_from_there() -> None:
 
     models, _ = orchestra(answer)
     block = await run(models, count=1, by=runner(meter=meter))
-    assert block.energy_j == {"orkester": 0.0, "engine:small": 8.0}
+    assert block.energy_j == {"orkester": 0.0, "engine:small": 32.0}
+
+
+async def test_joules_are_shared_among_calls_and_join_the_trace(tmp_path: Path) -> None:
+    """A second of engine time for each call, while that call is under way, by a clock that only calls move."""
+    clock, cpu_s = Clock(), {1: 0.0, 2: 0.0}
+
+    async def answer(asked: Asked) -> Any:
+        with chat_span("small", {}):
+            clock.now_s += 1.0
+            cpu_s[2] += 1.0
+            if asked.content == "question 1":
+                raise CallFailed("http 400", "no", attempts=1)
+            return reply(right(asked), latency_s=1.0)
+
+    meter = Sampler(EstimateMeter(cpu_s=cpu_s.get, own_pid=1, clock=clock))
+    meter.watch("engine:small", (2,))
+    models, _ = orchestra(answer)
+    with TraceStore(tmp_path, study="small") as traces:
+        by = BlockRunner(task=task(), meter=meter, concurrency=1, deadline_s=20.0, seed=1, traces=traces, clock=clock)
+        block = await run(models, count=3, by=by)
+    calls = [call for example in block.examples for call in example.calls]
+    assert block.energy_j == {"orkester": 0.0, "engine:small": 24.0}
+    assert [call.failure for call in calls] == [None, "http 400", None]
+    assert all(call.energy_j is not None and call.energy_j > 0 for call in calls)
+    assert block.energy_unattributed_j is not None
+    assert sum(call.energy_j or 0.0 for call in calls) + block.energy_unattributed_j == pytest.approx(24.0)
+    assert block.attribution == "tokens"
+    assert block.energy_idle_j is None
+    rows = [json.loads(line) for line in (tmp_path / "energy-0000.jsonl").read_text().splitlines()]
+    totals = [row for row in rows if row["name"] == "hw.energy"]
+    assert sum(row["energy_j"] for row in totals) == 24.0
+    assert {row["method"] for row in rows} == {"estimate"}
+    assert sum(row["energy_j"] for row in rows if row["name"] != "hw.energy") == pytest.approx(24.0)
+    spans = (tmp_path / "spans-0000.jsonl").read_text()
+    shares = [row for row in rows if row.get("scope") == "chat"]
+    assert len(shares) == 3
+    assert all(row["span_id"] in spans and row["trace_id"] in spans for row in shares)
+    assert decode(json.loads(encode(block))) == block
 
 
 async def test_energy_that_cannot_be_had_is_none_and_not_0() -> None:
@@ -475,12 +518,14 @@ async def test_energy_that_cannot_be_had_is_none_and_not_0() -> None:
 @pytest.mark.parametrize("readings", [(None, {"gpu:0": 5.0}), ({"gpu:0": 5.0}, None)])
 async def test_a_meter_that_fails_at_one_end_gives_no_number(readings: Sequence[Mapping[str, float] | None]) -> None:
     class Failing:
-        method, assumptions = "replay", {}
+        method, assumptions, limits = "replay", {}, Limits()
 
         def __init__(self) -> None:
             self.left = list(readings)
 
         def watch(self, domain: str, pids: tuple[int, ...]) -> None: ...
+
+        def close(self) -> None: ...
 
         def read(self) -> Reading | None:
             energy_j = self.left.pop(0)

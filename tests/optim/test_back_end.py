@@ -9,7 +9,7 @@ import orkester
 from orkester.errors import EngineError, InputError, ModelError
 from orkester.optim.back_end import back_end
 from orkester.optim.study import load_study
-from orkester.optim.study_file import ExternalPart, FakePart, VllmPart, VllmSettings
+from orkester.optim.study_file import EnergyPart, ExternalPart, FakePart, ReplayPart, VllmPart, VllmSettings
 from orkester.serving.cache import cache_folder
 from orkester.serving.catalogue import Catalogue
 from orkester.serving.engines import FakeScript
@@ -125,10 +125,29 @@ def test_joules_of_a_gpu_are_refused_before_anything_is_done(tmp_path: Path) -> 
     changed = study.file.model_copy(update={"engine": "vllm"})
     decided = back_end("vllm", tmp_path)
     with pytest.raises(InputError, match=r"energy_j cannot be had: .*\{quality: maximize, latency_p50_s: minimize\}"):
-        decided.require_energy(changed, study.path)
+        decided.require_energy(changed, study.path, decided.meter())
     without = changed.model_copy(update={"objectives": {"quality": "maximize"}})
-    decided.require_energy(without, study.path)
-    back_end("llamacpp", tmp_path).require_energy(changed, study.path)
+    decided.require_energy(without, study.path, decided.meter())
+    priced = changed.model_copy(update={"objectives": {"quality": "maximize"}, "constraints": {"co2e_g": "<= 1"}})
+    with pytest.raises(InputError, match="co2e_g cannot be had"):
+        decided.require_energy(priced, study.path, decided.meter())
+    here = back_end("llamacpp", tmp_path)
+    here.require_energy(changed, study.path, here.meter())
+
+
+def test_the_meter_is_the_study_files_and_the_engines(tmp_path: Path) -> None:
+    here = back_end("llamacpp", tmp_path)
+    assert here.meter(EnergyPart(meter="estimate")).method == "estimate"
+    with pytest.raises(InputError, match="nvml"):
+        here.meter(EnergyPart(meter="nvml"))
+    (tmp_path / "joules.csv").write_text("time_s,gpu:0\n0,0\n10,100\n")
+    replayed = here.meter(EnergyPart(meter=ReplayPart(replay="joules.csv")))
+    assert replayed.method == "replay"
+    reading = replayed.read()
+    assert reading is not None
+    assert list(reading.energy_j) == ["gpu:0"]
+    elsewhere = back_end(ExternalPart(base_url="http://127.0.0.1:1/v1"), tmp_path)
+    assert elsewhere.meter(EnergyPart(meter="estimate")).method == "unavailable"
 
 
 def test_models_that_take_turns_on_a_full_device_lose_no_block(quick_path: Path) -> None:

@@ -29,7 +29,7 @@ from orkester.optim.ordering import BATCH
 from orkester.optim.results import results
 from orkester.optim.sampling import Sampling
 from orkester.optim.tuner import MAX_RERUNS, Tuner
-from orkester.serving.energy import UnavailableMeter
+from orkester.serving.energy import IdlePower, Sampler, UnavailableMeter
 from orkester.telemetry import TraceStore
 
 SEARCH: dict[str, Any] = {
@@ -90,6 +90,9 @@ class ScriptedPool:
 
     def fits(self, configurations: object) -> bool:
         return True
+
+    def resident(self) -> frozenset[str]:
+        return frozenset()
 
     def missing(self, names: Collection[str], overrides: Mapping[str, object]) -> tuple[str, ...]:
         return ()
@@ -154,18 +157,20 @@ class Bench:
             )
             traces = stack.enter_context(TraceStore(folder / "traces", study="study"))
             part = study.file.measure
+            meter = Sampler(UnavailableMeter("none here"))
             tuner = Tuner(
                 study=study,
                 log=log,
                 sampling=sampling,
                 runner=BlockRunner(
                     task=study.task,
-                    meter=UnavailableMeter("none here"),
+                    meter=meter,
                     concurrency=part.concurrency,
                     deadline_s=part.deadline_s,
                     seed=study.file.seed,
                 ),
                 pool=pool or ScriptedPool(),  # type: ignore[arg-type]
+                idle=IdlePower(meter),
                 traces=traces,
                 observer=observe,
                 batch=batch,

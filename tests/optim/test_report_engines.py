@@ -34,7 +34,7 @@ def use(**changes: Any) -> EngineUse:
         **dict.fromkeys(("starts", "sleeps", "wakes", "restarts", "deaths", "stops"), 0),
         **dict.fromkeys(("start_s", "sleep_s", "wake_s"), 0.0),
     }
-    return EngineUse(**{"model": "small", "options": {}, "reasons": {}, **counts, **changes})
+    return EngineUse(**{"model": "small", "options": {}, "reasons": {}, "energy_j": None, **counts, **changes})
 
 
 def test_only_columns_with_something_in_them_are_shown() -> None:
@@ -44,6 +44,12 @@ def test_only_columns_with_something_in_them_are_shown() -> None:
         ("small", "", [("1", "33 s")]),
         ("large", "", [("2", "2.2 min")]),
     ]
+
+
+def test_joules_of_starts_and_swaps_are_shown_where_there_are_some() -> None:
+    (table,) = engine_tables([use(starts=1, start_s=33.0, energy_j=1234.0), use(model="large", starts=1)], [])
+    assert table["heads"] == ["started", "joules"]
+    assert [row["cells"][1] for row in table["rows"]] == [("1,234", ""), ("–", "")]
 
 
 def test_what_befell_engines_is_shown_with_its_reasons_by_configuration() -> None:

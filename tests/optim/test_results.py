@@ -8,6 +8,7 @@ from blocks import block, call, result
 
 from orkester.errors import OrkesterError
 from orkester.evals.block import Block, Phase
+from orkester.evals.footprint import footprint
 from orkester.evals.records import Records, TeamFailure
 from orkester.graphs import Team
 from orkester.optim.results import Results, TeamResult, results, violation
@@ -161,3 +162,27 @@ def test_reruns_of_all_phases_are_counted() -> None:
 )
 def test_a_violation_is_how_far_a_value_is_beyond_its_limit(value: float, limit: str, beyond: float) -> None:
     assert violation(value, limit) == beyond
+
+
+@pytest.mark.parametrize("name", ["co2e_g", "cost_eur", "energy_idle_j", "energy_j_per_success"])
+def test_nothing_that_follows_from_joules_of_different_methods_is_compared(name: str) -> None:
+    mixed = measured(1, 1), measured(2, 2, energy_method="nvml")
+    said = rf"\(estimate, nvml\), which must not be compared, and {name} would; start a new run .* energy\.meter"
+    with pytest.raises(OrkesterError, match=said):
+        together(*mixed, objectives={"quality": "maximize", name: "minimize"})
+    with pytest.raises(OrkesterError, match=said):
+        together(*mixed, constraints={name: "<= 1e9"})
+
+
+def test_grams_and_euros_need_a_footprint() -> None:
+    wanted = {"quality": "maximize", "co2e_g": "minimize"}
+    assert together(measured(1, 1), objectives=wanted).teams[0].infeasible == "co2e_g could not be measured"
+    found = together(measured(1, 1), objectives=wanted, footprint=footprint("SE")).teams[0]
+    assert found.on_front
+    assert found.search is not None
+    assert found.search.estimates["co2e_g"].value == pytest.approx(footprint("SE").co2e_g(1.0))  # 4 J, 4 examples
+
+
+def test_a_team_says_how_its_agents_got_their_joules() -> None:
+    (found,) = together(measured(1, 1, energy_idle_j=2.0, attribution="tokens")).teams
+    assert (found.idle_j, found.attribution) == (0.5, "tokens")

@@ -14,10 +14,19 @@ from support import STUDY, merged, write_study
 
 import orkester
 from orkester.errors import InputError
-from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.footprint import grids
+from orkester.evals.objectives import OBJECTIVES, OF_JOULES
 from orkester.optim.source import listed
 from orkester.optim.space import space_of
-from orkester.optim.study_file import EngineOptionsPart, StudyFile, VllmPart, VllmSettings, limit, read_study_file
+from orkester.optim.study_file import (
+    EnergyPart,
+    EngineOptionsPart,
+    StudyFile,
+    VllmPart,
+    VllmSettings,
+    limit,
+    read_study_file,
+)
 
 #: What a user must never have to read.
 _JARGON = re.compile(
@@ -424,8 +433,35 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
             f"{name}:",
             ["unavailable", "leave it out"],
         )
-        for name in ("energy_j", "energy_j_per_success")
+        for name in sorted(OF_JOULES)
     ),
+    (
+        {**ELSEWHERE, "constraints": {"co2e_g": "<= 3"}},
+        "constraints.co2e_g",
+        "co2e_g:",
+        ["unavailable", "leave it out"],
+    ),
+    (
+        {"objectives": {"quality": "maximize", "cost_eur": "minimize"}},
+        "objectives.cost_eur",
+        "cost_eur:",
+        ["needs a price", "energy.price_eur_per_kwh or energy.gpu_hour_eur"],
+    ),
+    (
+        {"constraints": {"cost_eur": "<= 1"}, "energy": {"pue": 1.2}},
+        "constraints.cost_eur",
+        "cost_eur:",
+        ["needs a price"],
+    ),
+    ({"energy": {"meter": "nvlm"}}, "energy.meter", "meter:", ["did you mean 'nvml'?", "{replay: PATH}"]),
+    ({"energy": {"meter": 3}}, "energy.meter", "meter:", ["takes auto, nvml", "but got 3"]),
+    ({"energy": {"meter": {"replay": "gone.csv"}}}, "energy.meter.replay", "replay:", ["there is no file"]),
+    ({"energy": {"region": "se"}}, "energy.region", "region:", ["'se' (did you mean 'SE'?)", "DE"]),
+    ({"energy": {"region": False}}, "energy.region", "region:", ["takes text", "(put it in quotes)"]),
+    ({"energy": {"pue": 0.9}}, "energy.pue", "pue:", ["at least 1", "0.9"]),
+    ({"energy": {"price_eur_per_kwh": -1}}, "energy.price_eur_per_kwh", "price_eur_per_kwh:", ["at least 0"]),
+    ({"energy": {"gpu_hour_eur": "3"}}, "energy.gpu_hour_eur", "gpu_hour_eur:", ["takes a number"]),
+    ({"energy": {"regoin": "SE"}}, "energy.regoin", "regoin:", ["did you mean 'region'?"]),
     (
         {**ELSEWHERE, "constraints": {"energy_j": "<= 3"}},
         "constraints.energy_j",
@@ -468,6 +504,25 @@ def test_a_misspelt_address_names_the_right_key(tmp_path: Path) -> None:
 def test_the_default_objectives_are_explained_where_energy_cannot_be_had(tmp_path: Path) -> None:
     message = refusal(write_study(tmp_path, **ELSEWHERE, objectives=None))
     assert "give objectives without it: {quality: maximize, latency_p50_s: minimize}" in message
+
+
+def test_the_energy_part_says_what_a_joule_means(tmp_path: Path) -> None:
+    (tmp_path / "joules.csv").write_text("time_s,gpu:0\n")
+    energy = {"region": "DE", "pue": 1.3, "gpu_hour_eur": 2, "meter": {"replay": "joules.csv"}}
+    study = orkester.load_study(write_study(tmp_path, energy=energy, objectives={"cost_eur": "minimize"}))
+    found = study.file.energy.footprint
+    assert (found.region, found.pue, found.gpu_hour_eur, found.price_eur_per_kwh) == ("DE", 1.3, 2.0, None)
+    assert found.carbon_g_per_kwh == grids()["DE"].carbon_g_per_kwh
+    assert study.identity()["energy"] == energy
+    assert EnergyPart.model_validate(study.identity()["energy"]) == study.file.energy
+
+
+def test_a_study_without_an_energy_part_is_the_same_study_as_before_there_was_one(tmp_path: Path) -> None:
+    plain = orkester.load_study(write_study(tmp_path))
+    assert "energy" not in plain.identity()
+    said = orkester.load_study(write_study(tmp_path, energy={"region": "SE", "pue": 1}))
+    assert said.id == plain.id
+    assert orkester.load_study(write_study(tmp_path, energy={"region": "DE"})).id != plain.id
 
 
 def test_a_block_may_be_larger_than_the_examples_when_nobody_asked_for_its_size(tmp_path: Path) -> None:

@@ -47,17 +47,19 @@ def joules(meter: EstimateMeter, domain: str) -> float:
 def test_joules_are_cpu_seconds_times_watts(meter: EstimateMeter, processes: Processes) -> None:
     processes.cpu_s[2] = 100.0
     meter.watch("engine:small", (2,))
-    assert meter.read() == Reading(time_s=5.0, energy_j={"orkester": 0.0, "engine:small": 0.0})
+    # What it used before it was watched went into its start.
+    assert meter.read() == Reading(time_s=5.0, energy_j={"orkester": 0.0, "engine:small": 1000.0})
     processes.cpu_s |= {OWN: 0.5, 2: 103.0}
-    assert meter.read() == Reading(time_s=5.0, energy_j={"orkester": 5.0, "engine:small": 30.0})
-    assert meter.read() == Reading(time_s=5.0, energy_j={"orkester": 5.0, "engine:small": 30.0})
+    assert meter.read() == Reading(time_s=5.0, energy_j={"orkester": 5.0, "engine:small": 1030.0})
+    assert meter.read() == Reading(time_s=5.0, energy_j={"orkester": 5.0, "engine:small": 1030.0})
 
 
 def test_several_processes_of_an_engine_add_up(meter: EstimateMeter, processes: Processes) -> None:
     processes.cpu_s |= {2: 1.0, 3: 2.0}
     meter.watch("engine:small", (2, 3))
-    processes.cpu_s |= {2: 2.0, 3: 4.0}
     assert joules(meter, "engine:small") == 3 * WATTS
+    processes.cpu_s |= {2: 2.0, 3: 4.0}
+    assert joules(meter, "engine:small") == 6 * WATTS
 
 
 def test_a_process_that_ends_keeps_its_joules(meter: EstimateMeter, processes: Processes) -> None:
@@ -74,9 +76,11 @@ def test_watching_again_replaces_the_processes_and_keeps_the_joules(meter: Estim
     meter.watch("engine:small", (2,))
     processes.cpu_s |= {2: 4.0, 3: 50.0}
     meter.watch("engine:small", (3,))
-    assert joules(meter, "engine:small") == 40.0
+    assert joules(meter, "engine:small") == 540.0
     processes.cpu_s |= {2: 9.0, 3: 51.0}  # of 2 nobody wants to know any more
-    assert joules(meter, "engine:small") == 50.0
+    assert joules(meter, "engine:small") == 550.0
+    meter.watch("engine:small", (3,))
+    assert joules(meter, "engine:small") == 550.0
 
 
 def test_watching_the_same_process_again_counts_it_once(meter: EstimateMeter, processes: Processes) -> None:
@@ -85,7 +89,7 @@ def test_watching_the_same_process_again_counts_it_once(meter: EstimateMeter, pr
         meter.watch("engine:small", (2,))
     processes.cpu_s[2] = 2.0
     meter.watch("engine:small", (2,))
-    assert joules(meter, "engine:small") == WATTS
+    assert joules(meter, "engine:small") == 2 * WATTS
 
 
 def test_an_endpoint_elsewhere_has_a_domain_that_stays_at_nothing(meter: EstimateMeter) -> None:

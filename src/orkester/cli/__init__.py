@@ -10,7 +10,8 @@ import typer
 from orkester import __version__
 from orkester.errors import OrkesterError
 
-from . import engines, models
+from . import bench, engines, models
+from .calibrate import calibrate
 from .doctor import doctor
 from .results import front, report
 from .run import run
@@ -31,6 +32,8 @@ app.command()(report)
 app.command()(front)
 app.command()(run)
 app.command()(doctor)
+app.command()(calibrate)
+app.add_typer(bench.app, name="bench")
 app.add_typer(models.app, name="models")
 app.add_typer(engines.app, name="engines")
 

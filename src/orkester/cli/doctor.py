@@ -15,28 +15,20 @@ def doctor() -> None:
     """
     from orkester.serving import machine
     from orkester.serving.catalogue import Catalogue
-    from orkester.serving.energy import PowerModel
+    from orkester.serving.energy import survey
 
     total, available = machine.memory_bytes()
     gpus, no_gpu = machine.gpus()
-    zones, no_rapl = machine.rapl()
-    power = PowerModel()
     catalogue = Catalogue.default()
     models = [catalogue.find(name) for name in catalogue.names]
     here = [model.name for model in models if catalogue.locate(model) is not None]
-    rapl = f"{', '.join(zones)} readable" if zones else no_rapl
     lines = {
         "cpu": f"{machine.cpu_model()}, {machine.usable_threads()} threads usable",
         "memory": f"{available / 2**30:.1f} GiB free of {total / 2**30:.1f} GiB",
         "gpu": "; ".join(map(str, gpus)) or f"none: {no_gpu}",
         "llama.cpp": _version("xllamacpp"),
         "vllm": _vllm(),
-        "energy": (
-            f"estimate: CPU seconds × {power.active_w_per_core:g} W per busy core "
-            f"({power.low_w_per_core:g} to {power.high_w_per_core:g})"
-        ),
-        "nvml": "not read by this version" if gpus else f"no: {no_gpu}",
-        "rapl": f"not read by this version ({rapl})" if zones else f"no: {rapl}",
+        **{name: said for name, said in survey().items() if name != "replay"},
         "weights": f"{', '.join(here) or 'none'}; cache: {catalogue.cache}",
     }
     for name, value in lines.items():

@@ -1,0 +1,159 @@
+"""How well joules are attributed to agents that share an engine, where the truth is known.
+
+    python benchmarks/attribution.py --simulate [--json FILE]
+
+Four agent roles ask one simulated engine with continuous batching at once. Its joules are shared by the calibrated
+affine model, by time and by tokens; the error is Σ |attributed − true| / Σ true, by request and summed by role. The
+affine model is calibrated on the same simulator, by prefill-only and decode-only windows. Two of the physics are not
+what the model assumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from _simulator import REFRESH_S, Job, Physics, Run, simulate  # beside this file
+
+from orkester.serving import machine
+from orkester.serving.energy.attribution import Coefficients, attribute, steps
+from orkester.serving.energy.calibration import Point, fit
+
+PHYSICS = (
+    Physics(name="same as the model"),
+    Physics(name="superlinear attention", context_power=1.3, context_token_j=5e-5),
+    Physics(name="batch saturation", knee=8),
+)
+#: Mean prompt and output tokens of each role.
+ROLES: Mapping[str, tuple[int, int]] = {
+    "planner": (300, 200),
+    "reader": (3000, 40),
+    "writer": (200, 500),
+    "judge": (1000, 4),
+}
+REQUESTS = 120
+SPAN_S = 20.0
+BATCHES = (1, 8, 32)
+
+
+def calibrated(physics: Physics, *, seed: int) -> Coefficients:
+    """As ``calibrate`` does it: counts of tokens and steps as clients see them, joules from the counter."""
+    points = []
+    for size in BATCHES:
+        for prompt, output in ((1500, 1), (16, 256), (1500, 256)):
+            run = simulate(physics, [Job(role="", at_s=0.0, prompt=prompt, output=output)] * size, seed=seed)
+            seconds = run.readings[-1].time_s
+            points.append(
+                Point(
+                    steps=steps(run.requests),
+                    prompt_tokens=size * prompt,
+                    output_tokens=size * output,
+                    context_output_tokens=size * (prompt * output + output * output / 2),
+                    energy_j=run.readings[-1].energy_j["gpu:0"] - physics.idle_w * seconds,
+                )
+            )
+    return fit(points)
+
+
+def jobs(seed: int) -> list[Job]:
+    """A mix of roles, with lengths around each role's means, at random times."""
+    rng = random.Random(seed)
+    found = []
+    for _ in range(REQUESTS):
+        role = rng.choice(sorted(ROLES))
+        prompt, output = (max(1, round(mean * rng.uniform(0.5, 1.5))) for mean in ROLES[role])
+        found.append(Job(role=role, at_s=rng.uniform(0, SPAN_S), prompt=prompt, output=output))
+    return found
+
+
+def methods(run: Run, physics: Physics, cost: Coefficients) -> dict[str, Sequence[float]]:
+    """Joules of each request by each method."""
+    idle_w = {"gpu:0": physics.idle_w}
+    bare = [replace(request, prompt_tokens=None, output_tokens=None) for request in run.requests]
+    found = {
+        "affine": attribute(run.readings, run.requests, idle_w=idle_w, coefficients={"m": cost}, refresh_s=REFRESH_S),
+        "time": attribute(run.readings, bare, idle_w=idle_w, coefficients={}, refresh_s=REFRESH_S),
+        "tokens": attribute(run.readings, run.requests, idle_w=idle_w, coefficients={}, refresh_s=REFRESH_S),
+    }
+    return {name: [one.requests_j[request.id] for request in run.requests] for name, one in found.items()}
+
+
+def error(found: Sequence[float], true: Sequence[float], groups: Sequence[str]) -> float:
+    """Energy-weighted, of what is summed by group."""
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for ours, real, group in zip(found, true, groups, strict=True):
+        sums[group][0] += ours
+        sums[group][1] += real
+    return sum(abs(ours - real) for ours, real in sums.values()) / sum(true)
+
+
+def simulated(seeds: int, first: int = 0, say: Callable[[str], None] = print) -> list[dict[str, Any]]:
+    """All physics, so many mixes each."""
+    rows = []
+    for physics in PHYSICS:
+        errors: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for seed in range(first, first + seeds):
+            cost = calibrated(physics, seed=1000 + seed)
+            run = simulate(physics, jobs(seed), seed=seed)
+            for name, found in methods(run, physics, cost).items():
+                errors[name, "request"].append(error(found, run.true_j, [r.id for r in run.requests]))
+                errors[name, "role"].append(error(found, run.true_j, run.roles))
+        for (name, by), values in errors.items():
+            rows.append(
+                {
+                    "physics": physics.name,
+                    "method": name,
+                    "by": by,
+                    "median": statistics.median(values),
+                    "low": min(values),
+                    "high": max(values),
+                }
+            )
+            row = rows[-1]
+            say(f"{physics.name:24}{name:8}{by:9}{row['median']:8.1%}  ({row['low']:.1%} to {row['high']:.1%})")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--simulate", action="store_true", required=True, help="the one kind of run there is")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    given = parser.parse_args()
+    if given.seeds < 1:
+        parser.error("--seeds takes 1 or more")
+    rows = simulated(given.seeds, given.first)
+    if given.json:
+        result = {
+            "what": "energy-weighted error of attribution on a simulator; no device was measured",
+            "date": datetime.now(UTC).date().isoformat(),
+            "seeds": list(range(given.first, given.first + given.seeds)),
+            "requests": REQUESTS,
+            "roles": {role: {"prompt": p, "output": o} for role, (p, o) in ROLES.items()},
+            "physics": [asdict(physics) for physics in PHYSICS],
+            "errors": rows,
+            "machine": dict(machine.facts()),
+            "versions": {
+                "python": platform.python_version(),
+                "numpy": version("numpy"),
+                "orkester": version("orkester"),
+            },
+        }
+        given.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""CPU packages and memory: RAPL (Running Average Power Limit) counters as Linux shows them, Intel's and AMD's.
+
+https://www.kernel.org/doc/html/latest/power/powercap/powercap.html
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orkester.errors import InputError
+
+from ._base import Limits, Reading
+from ._counter import Counter
+
+POWERCAP = Path("/sys/class/powercap")
+#: Neither a sub-zone (intel-rapl:0:0) nor intel-rapl-mmio:0, which shows package 0 a second time.
+_ZONE = re.compile(r"intel-rapl:\d+")
+_PACKAGE = re.compile(r"package-(\d+)(-die-\d+)?")
+_UNIT_J = 1e-6
+_STALL_S = 2.0
+#: More than a package draws. Counters wrap after 65 or 262 kJ: a minute or four of this.
+_MOST_W = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Zone:
+    """One counter; a package of several dies has several."""
+
+    domain: str
+    name: str
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "energy_uj"
+
+
+def rapl_unavailable_reason(root: Path = POWERCAP) -> str | None:
+    """Why RAPL cannot be read, with the remedy; None when it can.
+
+    Args:
+        root: where the kernel shows power zones.
+    """
+    zones = _zones(root)
+    if not any(zone.domain.startswith("cpu:") for zone in zones):
+        return (
+            f"{root} has no RAPL package zone: usual in virtual machines and containers, so run on the machine itself"
+        )
+    for zone in zones:
+        try:
+            _microjoules(zone.file.read_text(encoding="ascii"))
+        except PermissionError:
+            return (
+                f"{zone.file} may be read by root only, because fine power readings can give secrets away "
+                f"(CVE-2020-8694). Run as root; or allow it until the next boot: sudo chmod a+r "
+                f"{root}/intel-rapl*/energy_uj; or at every boot with a udev rule that does so"
+            )
+        except (OSError, ValueError) as error:
+            return f"{zone.file} cannot be read ({error}); the joules would lack {zone.domain}. Use the estimate meter"
+    return None
+
+
+class RaplMeter:
+    """Joules of CPU packages, ``cpu:N``, and of memory beside them, ``dram:N``.
+
+    A package's sub-zones (core, uncore) are inside it and not counted again; memory is not. ``psys`` covers the whole
+    platform, packages among it, and is left out.
+
+    Args:
+        root: where the kernel shows power zones.
+        clock: monotonic seconds.
+
+    Raises:
+        InputError: there are no zones, or they may not be read; the message is ``rapl_unavailable_reason``'s.
+    """
+
+    def __init__(self, root: Path = POWERCAP, *, clock: Callable[[], float] = time.monotonic) -> None:
+        if (reason := rapl_unavailable_reason(root)) is not None:
+            raise InputError(reason)
+        self._clock = clock
+        self._zones = _zones(root)
+        self._counters = [_counter(zone) for zone in self._zones]
+        self._open: list[int] | None = [os.open(zone.file, os.O_RDONLY) for zone in self._zones]
+
+    @property
+    def method(self) -> str:
+        """The label."""
+        return "rapl"
+
+    @property
+    def assumptions(self) -> Mapping[str, object]:
+        """The zones and what they leave out."""
+        devices: dict[str, str] = {}
+        for zone in self._zones:
+            devices[zone.domain] = " + ".join(filter(None, (devices.get(zone.domain), zone.name)))
+        memory = "" if any(domain.startswith("dram:") for domain in devices) else "memory, "
+        return {
+            "model": "RAPL counters of whole CPU packages, everything that ran on them and idle power included",
+            "devices": devices,
+            "not_included": f"{memory}GPU, disks, network, power supply, cooling",
+        }
+
+    @property
+    def limits(self) -> Limits:
+        """Rules of thumb: the counters move every millisecond, and idle power is in them."""
+        return Limits(window_s=1.0, over_idle_j=1.0, refresh_s=0.001, idle_s=5.0)
+
+    def watch(self, domain: str, pids: tuple[int, ...]) -> None:
+        """Nothing: a package's counter does not know processes."""
+
+    def read(self) -> Reading | None:
+        """The counters now; None once closed. A zone that cannot be read any more is a fault."""
+        if self._open is None:
+            return None
+        now_s = self._clock()
+        energy_j: dict[str, float] = {}
+        faults = []
+        for zone, counter, file in zip(self._zones, self._counters, self._open, strict=True):
+            if fault := counter.add(_read(file), now_s):
+                faults.append(f"the counter of {zone.domain} {fault}")
+            energy_j[zone.domain] = energy_j.get(zone.domain, 0.0) + counter.total_j
+        return Reading(time_s=now_s, energy_j=energy_j, faults=tuple(dict.fromkeys(faults)))
+
+    def close(self) -> None:
+        """Close the files; again is harmless."""
+        for file in self._open or ():
+            os.close(file)
+        self._open = None
+
+
+def _zones(root: Path) -> list[_Zone]:
+    """Those that count once each, in the order of packages."""
+    found = []
+    folders = sorted(root.glob("intel-rapl:*"), key=lambda folder: (len(folder.name), folder.name))
+    for folder in folders:
+        package = _PACKAGE.fullmatch(_name(folder)) if _ZONE.fullmatch(folder.name) else None
+        if package is None:
+            continue
+        number = package[1]
+        found.append(_Zone(domain=f"cpu:{number}", name=package[0], folder=folder))
+        # The class folder lists sub-zones beside packages; in their package's folder they are in any case.
+        inside = sorted(folder.glob(f"{folder.name}:*")) or sorted(root.glob(f"{folder.name}:*"))
+        found += [
+            _Zone(domain=f"dram:{number}", name=f"dram of {package[0]}", folder=sub)
+            for sub in inside
+            if _name(sub) == "dram"
+        ]
+    return found
+
+
+def _name(folder: Path) -> str:
+    try:
+        return (folder / "name").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _counter(zone: _Zone) -> Counter:
+    try:
+        highest = _microjoules((zone.folder / "max_energy_range_uj").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        highest = 0
+    if highest <= 0:  # a wrap cannot be told from a counter that jumped back, so it will be a fault
+        return Counter(stall_s=_STALL_S, unit_j=_UNIT_J)
+    return Counter(highest, _STALL_S, most_w=_MOST_W, unit_j=_UNIT_J)
+
+
+def _read(file: int) -> int | None:
+    try:
+        return _microjoules(os.pread(file, 32, 0).decode("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _microjoules(text: str) -> int:
+    return int(text.strip())

@@ -1,0 +1,201 @@
+"""Readings out of a file: a measurement of another time or another machine, and what tests measure with."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orkester.errors import InputError
+
+from ._base import Limits, Reading
+
+_TIME, _FAULTS, _FOREIGN, _GAUGE = "time_s", "faults", "foreign", "gauge:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    time_s: float
+    values: Mapping[str, float]
+    faults: str
+    foreign: str
+
+
+class ReplayMeter:
+    """Plays a recording back in its own pace, from when it is made.
+
+    The file is CSV. Its header is ``time_s,DOMAIN,…``, a domain's column holds its joules so far; ``time_s`` counts
+    from the first row. Columns ``gauge:NAME`` hold gauges, and ``faults`` and ``foreign`` texts. An empty cell is a
+    number that was not to be had.
+
+    Args:
+        path: of the file.
+        clock: monotonic seconds.
+        limits: of the meter that was recorded; by default only how far apart the rows are.
+
+    Raises:
+        InputError: the file cannot be used; the message has the line.
+    """
+
+    def __init__(
+        self, path: Path, *, clock: Callable[[], float] = time.monotonic, limits: Limits | None = None
+    ) -> None:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        self._columns, self._rows = _parse(path, content)
+        self._times_s = [row.time_s for row in self._rows]
+        longest_s = max(after - before for before, after in zip(self._times_s, self._times_s[1:], strict=False))
+        self._limits = limits or Limits(refresh_s=longest_s)
+        self._file = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+        self._clock = clock
+        self._start_s = clock()
+        self._told = 0
+        self._closed = False
+
+    @property
+    def method(self) -> str:
+        """The label."""
+        return "replay"
+
+    @property
+    def assumptions(self) -> Mapping[str, object]:
+        """Which recording."""
+        domains = [name for name in self._columns if not name.startswith(_GAUGE)]
+        return {
+            "model": "joules played back from a recording; what runs now has no part in them",
+            **self._file,
+            "devices": dict.fromkeys(domains, "recorded"),
+            "not_included": "what the recording does not hold",
+        }
+
+    @property
+    def limits(self) -> Limits:
+        """As given, or how far apart the rows are; what is idle power in a recording is not known."""
+        return self._limits
+
+    def watch(self, domain: str, pids: tuple[int, ...]) -> None:
+        """Nothing: what was recorded is over."""
+
+    def read(self) -> Reading | None:
+        """The counters at this moment of the recording, evenly between two rows; None when it is over."""
+        now_s = self._clock()
+        at_s = now_s - self._start_s + self._times_s[0]
+        if self._closed or not self._times_s[0] <= at_s <= self._times_s[-1]:
+            return None
+        after = bisect_right(self._times_s, at_s)
+        row = self._rows[after - 1]
+        values = dict(row.values)
+        until = after
+        if at_s > row.time_s:
+            until, following = after + 1, self._rows[after]
+            share = (at_s - row.time_s) / (following.time_s - row.time_s)
+            values = {
+                name: _between(value, following.values[name], share)
+                for name, value in row.values.items()
+                if name in following.values
+            }
+        faults = dict.fromkeys(each.faults for each in self._rows[self._told : until] if each.faults)
+        self._told = max(self._told, after)
+        return Reading(
+            time_s=now_s,
+            energy_j={name: value for name, value in values.items() if not name.startswith(_GAUGE)},
+            gauges={name.removeprefix(_GAUGE): value for name, value in values.items() if name.startswith(_GAUGE)},
+            foreign=(row.foreign,) if row.foreign else (),
+            faults=tuple(faults),
+        )
+
+    def close(self) -> None:
+        """The file is closed already."""
+        self._closed = True
+
+
+def record(readings: Sequence[Reading], path: Path) -> None:
+    """Write readings as ``ReplayMeter`` reads them, their times from the first.
+
+    Args:
+        readings: in the order of time, at least two.
+        path: overwritten.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    if len(readings) < 2:
+        raise ValueError("a recording needs at least two readings")
+    domains = list(dict.fromkeys(name for reading in readings for name in reading.energy_j))
+    gauges = list(dict.fromkeys(name for reading in readings for name in reading.gauges))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([_TIME, *domains, *(_GAUGE + name for name in gauges), _FAULTS, _FOREIGN])
+        for reading in readings:
+            joules = [_cell(reading.energy_j.get(name)) for name in domains]
+            others = [_cell(reading.gauges.get(name)) for name in gauges]
+            texts = ["; ".join(reading.faults), "; ".join(reading.foreign)]
+            writer.writerow([repr(float(reading.time_s - readings[0].time_s)), *joules, *others, *texts])
+
+
+def _between(before: float, after: float, share: float) -> float:
+    """Rounding must not lead past ``after``: the next reading would be below this one."""
+    value = before + (after - before) * share
+    return min(value, after) if after >= before else max(value, after)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else repr(float(value))
+
+
+def _parse(path: Path, content: bytes) -> tuple[list[str], list[_Row]]:
+    try:
+        lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        header = next(lines, [])
+        columns = [name for name in header[1:] if name not in {_FAULTS, _FOREIGN}]
+        if header[:1] != [_TIME] or not all(header) or len(set(header)) != len(header):
+            raise InputError(
+                f"{path}:1: expected a header of names that differ, {_TIME},DOMAIN,…, got {','.join(header)!r}"
+            )
+        if not any(not name.startswith(_GAUGE) for name in columns):
+            raise InputError(f"{path}:1: there is no column of joules; add one, such as gpu:0")
+        highest: dict[str, float] = {}
+        rows = [_row(f"{path}:{lines.line_num}", header, cells, highest) for cells in lines if cells]
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}:{line}: not UTF-8; save the recording as CSV in UTF-8") from error
+    except csv.Error as error:
+        raise InputError(f"{path}:{lines.line_num}: not CSV ({error})") from error
+    if len(rows) < 2:
+        raise InputError(f"{path}: a recording needs at least two rows, this one has {len(rows)}")
+    return columns, rows
+
+
+def _row(where: str, header: Sequence[str], cells: Sequence[str], highest: dict[str, float]) -> _Row:
+    """One line; ``highest`` holds what each counter must not fall below, and goes along."""
+    if len(cells) != len(header):
+        raise InputError(f"{where}: expected {len(header)} cells as in the header, got {len(cells)}")
+    named = dict(zip(header, cells, strict=True))
+    texts = {name: named.pop(name, "") for name in (_FAULTS, _FOREIGN)}
+    values = {name: _number(where, name, cell) for name, cell in named.items() if cell or name == _TIME}
+    for name, value in values.items():
+        if name.startswith(_GAUGE):
+            continue
+        if value < highest.get(name, 0.0):
+            least = highest.get(name, 0.0)
+            raise InputError(f"{where}: {name} is {value:g}, below {least:g}; it must be 0 or more and never fall")
+        highest[name] = value
+    return _Row(time_s=values.pop(_TIME), values=values, faults=texts[_FAULTS], foreign=texts[_FOREIGN])
+
+
+def _number(where: str, name: str, cell: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{where}: {name}: expected a number, got {cell!r}")
+    return value
