@@ -60,15 +60,6 @@ class Job:
     cached: float
     output: float
 
-    @property
-    def prefill_steps_per_s(self) -> float:
-        return 1 / (self.first_s - self.start_s)
-
-    @property
-    def decode_steps_per_s(self) -> float:
-        """The first token comes out of the prefill's step."""
-        return max(0.0, self.output - 1) / (self.end_s - self.first_s)
-
 
 def completed(requests: Sequence[Request]) -> list[Job]:
     """What is unknown filled in, in an order of its own, so that the caller's does not matter."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ._base import Reading
 from ._jobs import Job, Request, completed
+from ._pace import Pace, pace
 
 __all__ = ["Attribution", "Coefficients", "Request", "attribute", "steps"]
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 #: This share of an interval's joules goes by active time, so that nobody who was active gets nothing.
 _BY_TIME = 1e-6
-#: Tokens that a step takes at most (vLLM's default of max_num_batched_tokens); longer prompts take several steps.
-_STEP_TOKENS = 2048
+#: Fewer steps than this tell nothing of a pace.
+_SHORTEST = 1e-9
 _DEVICES = ("gpu", "cpu", "dram", "soc")
 
 
@@ -83,9 +83,9 @@ def attribute(
 
     Of what a counter grew between two readings, idle power times time is idle, and the rest is shared in proportion to
     step_j × (engine steps / active requests) + prompt_token_j × prompt tokens + (output_token_j + context_token_j ×
-    context) × output tokens of that interval. Prompt tokens are spread evenly from start to first token, output tokens
-    from there to the end. An engine takes as many steps as its fastest request decodes tokens, and one for each
-    prefill. Where an engine with requests lacks coefficients, everything is shared by tokens.
+    context) × output tokens of that interval. How steps, and with them tokens, lie in time is found from all requests
+    of the engine together, see ``pace``. Where an engine with requests lacks coefficients, everything is shared by
+    tokens.
 
     What is not known of a request is taken from those of the same engine (or of all, if it has none) that tell: the
     prefill's end from their median prefill rate, output tokens from their median decode rate, prompt tokens from their
@@ -137,14 +137,7 @@ def attribute(
 
 def steps(requests: Sequence[Request]) -> float:
     """Engine steps that ``attribute`` takes requests of one engine for; calibration counts them the same way."""
-    jobs = completed(requests)
-    return sum((b - a) * rate for a, b, rate, _ in _segments(jobs))
-
-
-def _prefill_rate(jobs: Collection[Job]) -> float:
-    """Steps a second for these prompts: one for each at least, shared, and as many as their tokens fill."""
-    one = max((job.prefill_steps_per_s for job in jobs), default=0.0)
-    return max(one, sum(job.prompt * job.prefill_steps_per_s for job in jobs) / _STEP_TOKENS)
+    return float(pace(completed(requests)).steps[-1]) if requests else 0.0
 
 
 @dataclass(frozen=True)
@@ -213,26 +206,26 @@ def _weights(
     rows = []
     for engine, mine in by_engine.items():
         cost = coefficients[engine] if coefficients else None
-        steps_each = _steps_each(mine) if cost else None
+        engine_pace = pace(mine)
         for job in mine:
             low = max(0, int(np.searchsorted(edges, job.start_s, side="right")) - 1)
             high = min(len(edges) - 1, int(np.searchsorted(edges, job.end_s, side="left")))
             at = edges[low : high + 1]
             inside = np.clip(at, job.start_s, job.end_s)
             active_s = np.diff(inside)
-            prefilled = np.clip((inside - job.start_s) / (job.first_s - job.start_s), 0, 1)
-            decoded = np.clip((inside - job.first_s) / (job.end_s - job.first_s), 0, 1)
+            prefilled = _progress(engine_pace, inside, job.start_s, job.first_s)
+            decoded = _progress(engine_pace, inside, job.first_s, job.end_s)
             prompt, output = np.diff(prefilled) * job.prompt, np.diff(decoded) * job.output
             if not counted:
                 weight = np.zeros_like(active_s)
-            elif cost is None or steps_each is None:
+            elif cost is None:
                 weight = prompt + output
             else:
                 # Context grows by each token: the integral of context over output tokens so far.
                 done = decoded * job.output
                 context = np.diff((job.prompt + job.cached) * done + done * done / 2)
                 weight = (
-                    cost.step_j * np.diff(steps_each(inside))
+                    cost.step_j * np.diff(engine_pace.each_at(inside))
                     + cost.prompt_token_j * prompt
                     + cost.output_token_j * output
                     + cost.context_token_j * context
@@ -241,47 +234,12 @@ def _weights(
     return rows
 
 
-def _steps_each(jobs: Sequence[Job]) -> Callable[[_Array], _Array]:
-    """Steps per active request since the first start, by time."""
+def _progress(engine: Pace, at_s: _Array, start_s: float, end_s: float) -> _Array:
+    """The share of the engine's steps from start to end that was taken at each moment."""
     import numpy as np
 
-    times: list[float] = []
-    sums: list[float] = []
-    total = 0.0
-    for start_s, end_s, rate, active in _segments(jobs):
-        if not times:
-            times.append(start_s)
-            sums.append(0.0)
-        total += (end_s - start_s) * rate / max(1, active)
-        times.append(end_s)
-        sums.append(total)
-    return lambda at: np.interp(at, times, sums)
-
-
-def _segments(jobs: Sequence[Job]) -> list[tuple[float, float, float, int]]:
-    """Between events of one engine's requests: start, end, steps a second, active requests."""
-    events = sorted(
-        (time_s, kind, number)
-        for number, job in enumerate(jobs)
-        for time_s, kind in ((job.start_s, 0), (job.first_s, 1), (job.end_s, 2))
-    )
-    found: list[tuple[float, float, float, int]] = []
-    decoding: list[tuple[float, float]] = []  # fastest first; those that have ended are dropped when they come up
-    prefilling: dict[int, Job] = {}
-    active = 0
-    for place, (time_s, kind, number) in enumerate(events):
-        job = jobs[number]
-        if kind == 0:
-            active += 1
-            prefilling[number] = job
-        elif kind == 1:
-            del prefilling[number]
-            heapq.heappush(decoding, (-job.decode_steps_per_s, job.end_s))
-        else:
-            active -= 1
-        if place + 1 < len(events) and events[place + 1][0] > time_s:
-            while decoding and decoding[0][1] <= time_s:
-                heapq.heappop(decoding)
-            rate = max(-decoding[0][0] if decoding else 0.0, _prefill_rate(prefilling.values()))
-            found.append((time_s, events[place + 1][0], rate, active))
-    return found
+    begun, done = (float(each) for each in engine.steps_at(np.array([start_s, end_s])))
+    if done - begun < _SHORTEST:
+        return np.clip((at_s - start_s) / (end_s - start_s), 0, 1)
+    share: _Array = (engine.steps_at(at_s) - begun) / (done - begun)
+    return np.clip(share, 0, 1)

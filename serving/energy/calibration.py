@@ -16,10 +16,13 @@ from itertools import combinations
 from pathlib import Path
 from statistics import median
 
-from orkester.errors import EngineError, InputError
+from orkester.errors import CallFailed, EngineError, InputError
 
 from ..chat import ChatModel, Reply
-from ._base import Meter, Reading
+from ._base import Reading
+from ._pace import STEP_TOKENS
+from ._sampler import Sampler
+from ._window import window
 from .attribution import Coefficients
 
 #: Facts that differ from start to start of the same engine.
@@ -34,7 +37,7 @@ class Point:
     """One window of known work.
 
     Attributes:
-        steps: of the engine, counted as ``attribute`` does: one for each prefill, and those of the decoding.
+        steps: of the engine, counted as ``pace`` does: those that the prompts fill, and those of the decoding.
         prompt_tokens: without cached ones.
         output_tokens: generated.
         context_output_tokens: each output token times the tokens of its context, summed.
@@ -173,7 +176,7 @@ def calibrated(engine_facts: Mapping[str, object], *, device: str, method: str, 
 
 async def calibrate(
     client: ChatModel,
-    meter: Meter,
+    meter: Sampler,
     *,
     engine_facts: Mapping[str, object],
     idle_w: Mapping[str, float],
@@ -218,11 +221,12 @@ async def calibrate(
                     prompts += new
                     outputs += out
                     contexts += (new + cached) * out + out * out / 2
-                steps += size + max(0, max(out for _, _, out in replies) - 1)
+                steps += max(1.0, sum(new for new, _, _ in replies) / STEP_TOKENS)
+                steps += max(0, max(out for _, _, out in replies) - 1)
                 end = _read(meter)
                 if end.time_s - start.time_s >= max(_SHORTEST_S, meter.limits.window_s):
                     break
-            energy_j = _over_idle_j(start, end, domains, idle_w)
+            energy_j = _over_idle_j(meter, start, end, domains, idle_w)
             if energy_j <= meter.limits.over_idle_j:
                 raise EngineError(
                     f"{client.name}: calibrating used {energy_j:.3g} J over idle with {size} requests at once, too "
@@ -267,8 +271,11 @@ async def _batch(
     texts = [
         " ".join("".join(words.choices(_LETTERS, k=words.randint(3, 8))) for _ in range(prompt)) for _ in range(size)
     ]
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(ask(number, text)) for number, text in enumerate(texts)]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask(number, text)) for number, text in enumerate(texts)]
+    except* CallFailed as several:
+        raise several.exceptions[0] from None  # one message is enough
     found = []
     for task in tasks:
         reply = task.result()
@@ -279,22 +286,25 @@ async def _batch(
     return found
 
 
-def _read(meter: Meter) -> Reading:
+def _read(meter: Sampler) -> Reading:
     reading = meter.read()
     if reading is None:
         raise EngineError(f"the {meter.method} meter gives no joules, so nothing can be calibrated")
-    if reading.faults:
-        raise EngineError(f"a counter failed while calibrating ({'; '.join(reading.faults)}); calibrate again")
     return reading
 
 
-def _over_idle_j(start: Reading, end: Reading, domains: Sequence[str], idle_w: Mapping[str, float]) -> float:
-    total = 0.0
-    for name in domains:
-        if name not in start.energy_j or name not in end.energy_j:
-            raise EngineError(f"the meter has no domain {name}; it has {', '.join(sorted(end.energy_j)) or 'none'}")
-        total += end.energy_j[name] - start.energy_j[name] - idle_w.get(name, 0.0) * (end.time_s - start.time_s)
-    return total
+def _over_idle_j(
+    meter: Sampler, start: Reading, end: Reading, domains: Sequence[str], idle_w: Mapping[str, float]
+) -> float:
+    measured = window(meter.between(start, end), meter.limits, idle_w)
+    if measured.energy_j is None:
+        raise EngineError(f"a counter failed while calibrating ({'; '.join(measured.marks)}); calibrate again")
+    if missing := [name for name in domains if name not in measured.energy_j]:
+        raise EngineError(
+            f"the meter has no domain {missing[0]}; it has {', '.join(sorted(measured.energy_j)) or 'none'}"
+        )
+    seconds = end.time_s - start.time_s
+    return sum(measured.energy_j[name] - idle_w.get(name, 0.0) * seconds for name in domains)
 
 
 def _row(point: Point) -> tuple[float, float, float, float]:

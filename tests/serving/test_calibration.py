@@ -9,7 +9,7 @@ import pytest
 
 from orkester.errors import EngineError, InputError
 from orkester.serving.chat import Reply
-from orkester.serving.energy import Limits, Reading
+from orkester.serving.energy import Limits, Reading, Sampler
 from orkester.serving.energy.attribution import Coefficients
 from orkester.serving.energy.calibration import Calibration, Point, calibrate, fingerprint, fit, load, residual, save
 
@@ -104,14 +104,17 @@ class Machine:
     def __init__(self, *, counts: bool = True) -> None:
         self.now_s, self.energy_j, self.counts = 0.0, 0.0, counts
         self.prompts: list[str] = []
+        self.filled = 0
         self.decoding: list[int] = []
 
     async def chat(self, messages: Any, *, max_tokens: int, sample: int = 0, **_: Any) -> Reply:
         text = messages[0]["content"]
         self.prompts.append(text)
         prompt, out = len(text.split()), max_tokens
+        # A step takes 2048 tokens of prompts, or a token of every answer.
+        before, self.filled = (0.0, prompt) if sample == 0 else (max(1.0, self.filled / 2048), self.filled + prompt)
         self.energy_j += (
-            TRUE.step_j * (1 + (out - 1 if sample == 0 else 0))
+            TRUE.step_j * (max(1.0, self.filled / 2048) - before + (out - 1 if sample == 0 else 0))
             + TRUE.prompt_token_j * prompt
             + TRUE.output_token_j * out
             + TRUE.context_token_j * (prompt * out + out * out / 2)
@@ -135,7 +138,7 @@ class Machine:
 async def test_calibrating_finds_what_the_machine_costs() -> None:
     machine = Machine()
     found = await calibrate(
-        machine, machine, engine_facts={"port": 1}, idle_w={"gpu:0": 40.0}, device="H200", domains=["gpu:0"]
+        machine, Sampler(machine), engine_facts={"port": 1}, idle_w={"gpu:0": 40.0}, device="H200", domains=["gpu:0"]
     )
     assert values(found.coefficients) == pytest.approx(values(TRUE), rel=1e-6)
     assert found.residual < 1e-6
@@ -147,10 +150,10 @@ async def test_calibrating_finds_what_the_machine_costs() -> None:
 async def test_an_engine_that_does_not_count_cannot_be_calibrated() -> None:
     machine = Machine(counts=False)
     with pytest.raises(EngineError, match="does not count tokens"):
-        await calibrate(machine, machine, engine_facts={}, idle_w={}, device="H200", domains=["gpu:0"])
+        await calibrate(machine, Sampler(machine), engine_facts={}, idle_w={}, device="H200", domains=["gpu:0"])
 
 
 async def test_a_domain_that_the_meter_lacks_is_named() -> None:
     machine = Machine()
     with pytest.raises(EngineError, match="no domain gpu:7"):
-        await calibrate(machine, machine, engine_facts={}, idle_w={}, device="H200", domains=["gpu:7"])
+        await calibrate(machine, Sampler(machine), engine_facts={}, idle_w={}, device="H200", domains=["gpu:7"])
