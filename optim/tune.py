@@ -16,6 +16,7 @@ from typing import Any
 from orkester.errors import InputError, OrkesterError
 from orkester.evals.block import Block
 from orkester.evals.measurement import Measurement, measure
+from orkester.evals.objectives import OF_JOULES
 from orkester.evals.records import BlockLog, read_records
 from orkester.evals.runner import BlockPlan, BlockRunner
 from orkester.graphs import Team
@@ -122,6 +123,7 @@ def tune(
             EngineLog(directory.engines) as engine_log,
             _sampling(study, directory) as sampling,
         ):
+            _refuse_other_meter(study, directory, log, meter)
             if log.all_blocks():
                 teams = {block.team for block in log.all_blocks()}
                 observer(Resumed(teams=len(teams), blocks=len(log.all_blocks()), lost=log.torn))
@@ -146,6 +148,18 @@ def tune(
                 if log.all_blocks():
                     _write_outcome(study, directory, log)
     return open_run(directory.path)
+
+
+def _refuse_other_meter(study: Study, directory: RunDirectory, log: BlockLog, meter: Sampler) -> None:
+    """Before anything is measured that could not be ranked beside what is there."""
+    there = sorted({block.energy_method for block in log.all_blocks()} - {meter.method})
+    asked = [name for name in (*study.file.objectives, *study.file.constraints) if name in OF_JOULES]
+    if there and asked:
+        raise InputError(
+            f"{directory.path}: its joules are of the method {', '.join(there)}, and here they would be of "
+            f"{meter.method}; {asked[0]} cannot be ranked over both. Go on with the meter it began with (energy: "
+            f"{{meter: …}}; orkester doctor lists them), or begin another run: --run DIR"
+        )
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from orkester.evals.objectives import OBJECTIVES
 from ..engine_log import EngineUse
 from ..results import Results, TeamResult
 from . import _charts
-from ._engines import engine_tables
+from ._energy import carbon_and_cost, energy_section, marks_of, shared_how
+from ._engines import engine_tables, ledger_total
 from ._members import member
 from ._methods import engines, joules, methods, power_range
 from ._numbers import duration, facts, interval, span, unit
@@ -38,13 +39,21 @@ def content(
     energy = joules(blocks)
     front_charts = _charts.front_charts(results, energy) if results.front else []
     confirmation_charts = _charts.confirmation_charts(results, energy)
+    spent = energy_section(results, blocks)
+    charts = [*front_charts, *confirmation_charts, *(spent["charts"] if spent is not None else ())]
     return {
         "name": name,
         "written_at": now.strftime("%Y-%m-%d %H:%M UTC"),
         "plotly": Markup(library()),
         "colours": _charts.COLOURS,
         "objectives": [
-            {"name": o, "unit": unit(o, energy), "joules": OBJECTIVES[o].unit == "J"} for o in results.objectives
+            {
+                "name": o,
+                "unit": unit(o, energy),
+                "joules": OBJECTIVES[o].unit == "J",
+                "of_joules": OBJECTIVES[o].of_joules,
+            }
+            for o in results.objectives
         ],
         "directions": dict(results.objectives),
         "constraints": dict(results.constraints),
@@ -54,7 +63,11 @@ def content(
         "front": _members(results, blocks, manifest),
         "front_charts": front_charts,
         "confirmation_charts": confirmation_charts,
-        "charts": {c.id: {"data": c.data, "layout": c.layout} for c in [*front_charts, *confirmation_charts]},
+        "spent": spent,
+        "shared_how": shared_how(results),
+        "energy_marks": marks_of(blocks),
+        "carbon_and_cost": carbon_and_cost(asked, [*results.objectives, *results.constraints]),
+        "charts": {c.id: {"data": c.data, "layout": c.layout} for c in charts},
         "shapes": {topology: character for topology, (_, character) in _charts.shapes(results).items()},
         "importances": _importances(importances) if results.front else [],
         "teams": [_row(result, results) for result in results.teams],
@@ -62,6 +75,7 @@ def content(
         "methods": methods(asked, blocks),
         "engines": engines(blocks),
         "engine_tables": engine_tables(engine_uses, blocks),
+        "ledger_total": ledger_total(engine_uses),
         "machine": facts(manifest.get("machine", {})),
         "versions": manifest.get("versions", {}),
         "asked": yaml.safe_dump(dict(asked), sort_keys=False, allow_unicode=True),
@@ -92,12 +106,12 @@ def _members(results: Results, blocks: Sequence[Block], manifest: Mapping[str, A
 def _cells(
     measurement: Measurement | None, results: Results, power: Mapping[str, Any] | None = None
 ) -> list[dict[str, str]]:
-    """A cell for each objective; joules also with what the range of the ``power`` model makes of them."""
+    """A cell for each objective; joules and grams also with what the range of the ``power`` model makes of them."""
     estimates = measurement.estimates if measurement is not None else {}
     cells = []
     for name in results.objectives:
         cell = {**interval(estimates.get(name)), "power": ""}
-        if power is not None and name in estimates and OBJECTIVES[name].unit == "J":
+        if power is not None and name in estimates and OBJECTIVES[name].unit in {"J", "g"}:  # euros have hours in them
             cell["power"] = span(estimates[name].value * power["low"], estimates[name].value * power["high"])
         cells.append(cell)
     return cells

@@ -13,14 +13,22 @@ from orkester.graphs import written
 from ..engine_log import EngineUse
 from ._numbers import duration, number
 
+_JOULES = "joules"
+
 
 def engine_tables(uses: Sequence[EngineUse], blocks: Sequence[Block]) -> list[dict[str, Any]]:
-    """Tables of ``label``, ``heads`` and ``rows``, a row for each engine: a model with the options that are searched.
+    """Tables of ``label``, ``heads``, ``rows`` and ``has_joules``, a row for each engine.
 
-    A row has ``model``, ``options``, ``cells`` (what and, below it, more of it) and ``note``. A column that would be
-    empty is left out, and so is a table without any.
+    An engine is a model with the options that are searched. A row has ``model``, ``options``, ``cells`` (what and,
+    below it, more of it) and ``note``. A column that would be empty is left out, and so is a table without any.
     """
     return [table for table in (_lives(uses), _business(blocks)) if table["heads"]]
+
+
+def ledger_total(uses: Sequence[EngineUse]) -> str:
+    """Joules of all starts, sleeps, wakes and stops; empty where there are none, or where some were not measured."""
+    known = [use.energy_j for use in uses if use.energy_j is not None]
+    return number(sum(known)) if any(known) and len(known) == len(uses) else ""
 
 
 def _lives(uses: Sequence[EngineUse]) -> dict[str, Any]:
@@ -29,7 +37,7 @@ def _lives(uses: Sequence[EngineUse]) -> dict[str, Any]:
         ("put to sleep", [_times(use.sleeps, use.sleep_s) for use in uses]),
         ("woken", [_times(use.wakes, use.wake_s) for use in uses]),
         ("woke wrong", [_times(use.restarts) for use in uses]),
-        ("joules", [(number(use.energy_j), "") if use.energy_j else None for use in uses]),
+        (_JOULES, [(number(use.energy_j), "") if use.energy_j else None for use in uses]),
         ("died", [_times(use.deaths) for use in uses]),
     ]
     notes = ["; ".join(f"{count} × {reason}" for reason, count in use.reasons.items()) for use in uses]
@@ -105,6 +113,7 @@ def _table(
     return {
         "label": label,
         "heads": [head for head, _ in shown],
+        "has_joules": any(head == _JOULES for head, _ in shown),
         "rows": [
             {
                 "model": model,

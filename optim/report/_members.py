@@ -13,6 +13,7 @@ from orkester.evals.measurement import AgentShare
 
 from ..results import TeamResult
 from ._drawing import draw
+from ._energy import marks
 from ._numbers import number
 from ._waterfall import has_parts, typical, waterfall
 
@@ -28,6 +29,7 @@ def member(result: TeamResult, searched: Sequence[Block]) -> dict[str, Any]:
     return {
         "columns": [share.agent for share in result.agents],
         "agents": _table(result, searched),
+        "marks": marks(result),
         "drawing": Markup(draw(result.team, result.agents)),
         "waterfall": Markup(waterfall(example)) if example is not None else "",
         "example": example.id if example is not None else "",
@@ -59,6 +61,7 @@ def _table(result: TeamResult, searched: Sequence[Block]) -> list[dict[str, Any]
         *_latency_parts(result.agents, searched),
         ("p50 of an example [s]", [""] * len(agents), team("latency_p50_s")),
         (f"energy [J, {method}]", [number(share.energy_j) for share in agents], team("energy_j")),
+        *([("… of it idle", [""] * len(agents), number(result.idle_j))] if result.idle_j is not None else []),
         ("… of it no agent's", [""] * len(agents), number(result.residual_j)),
     ]
     return [{"label": label, "cells": [*cells, whole]} for label, cells, whole in rows]

@@ -43,9 +43,9 @@ def duration(seconds: float) -> str:
 
 
 def unit(name: str, energy: str) -> str:
-    """The unit of an objective; joules with the method by which they were had (``J, estimate``)."""
+    """The unit of an objective; joules, and what follows from them, with the joules' method (``J, estimate``)."""
     plain = OBJECTIVES[name].unit
-    return f"{plain}, {energy}" if plain == "J" else plain
+    return f"{plain}, {energy}" if OBJECTIVES[name].of_joules else plain
 
 
 def fact(name: str, value: object) -> str:

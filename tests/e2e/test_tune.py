@@ -32,6 +32,18 @@ def test_one_team_is_measured_with_the_engine_options_it_names(study_file: Path)
         orkester.evaluate(study_file, unknown)
 
 
+def test_a_run_whose_joules_are_of_another_meter_is_not_gone_on_with(tmp_path: Path) -> None:
+    """As if it had begun on a machine with a meter, and been copied here before its end."""
+    study_file = write_study(tmp_path, objectives={"quality": "maximize", "energy_j": "minimize"})
+    orkester.tune(study_file, tmp_path / "run")
+    blocks = tmp_path / "run" / "blocks.jsonl"
+    there = blocks.read_text().replace('"energy_method":"estimate"', '"energy_method":"rapl"')
+    blocks.write_text(there)
+    with pytest.raises(InputError, match=r"of the method rapl, and here they would be of estimate; energy_j cannot"):
+        orkester.tune(study_file, tmp_path / "run")
+    assert blocks.read_text() == there
+
+
 @pytest.mark.parametrize(("capacity", "batch"), [(80, 1), (79, 8)])
 def test_whether_teams_come_in_batches_is_decided_once_by_what_fits_into_memory(
     tmp_path: Path, capacity: int, batch: int

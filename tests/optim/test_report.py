@@ -411,5 +411,5 @@ def test_a_browser_draws_it_at_400_and_1400_pixels_without_scrolling_sideways(
     for look in looks:
         assert look["needed"] <= look["width"], look
         assert look["outside"] == []
-        assert look["plots"] == look["drawn"] == 6
+        assert look["plots"] == look["drawn"] == 7
         assert look["loaded"] == []

@@ -1,0 +1,317 @@
+"""Where the joules of the front's teams went, and what they are worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Any
+
+from orkester.evals.block import Block
+from orkester.evals.footprint import Footprint
+from orkester.evals.measurement import AgentShare, Estimate, Measurement
+
+from ..results import Results, TeamResult
+from ..study_file import EnergyPart
+from ._numbers import NOTHING, interval, number, unit
+from ._plot import Chart, chart
+
+_INK, _WHITE = "#1c2429", "#ffffff"
+#: Of agents by their role, in turn, and of text on them; hatched in the second and third turn, if there are so many.
+_COLOURS = (
+    ("#0b6e4f", _WHITE),
+    ("#e0a03a", _INK),
+    ("#0072b2", _WHITE),
+    ("#a34a80", _WHITE),
+    ("#7fbf9f", _INK),
+    ("#8a5a2b", _WHITE),
+)
+_HATCHES = ("", "/", "x")
+_IDLE, _NOBODY = "#c3ccd1", "#8494a0"
+#: By what blocks say: in a table's cell, and in a sentence on what an agent's joules are.
+_HOW: Mapping[str, tuple[str, str]] = {
+    "affine": ("calibrated (affine)", "by what its steps and tokens cost, as calibrated (affine)"),
+    "tokens": ("by tokens", "by tokens (uncached prompt plus output)"),
+    "not said": ("in a way that the records do not say", "as its records have it"),
+}
+_QUANTITIES = {"power_w": "power [W]", "temperature_c": "temperature [°C]", "clock_mhz": "clock [MHz]"}
+
+
+def energy_section(results: Results, blocks: Sequence[Block]) -> dict[str, Any] | None:
+    """Of the front, for the template; None where it has neither joules nor a reason why not."""
+    members = [_Member(number=i, result=result) for i, result in enumerate(results.front, start=1)]
+    if not any(member.known or marks(member.result) for member in members):
+        return None
+    known = [member for member in members if member.known]
+    methods = sorted({member.method for member in known})
+    roles = _roles(known)
+    return {
+        # Joules of different methods have no axis in common.
+        "charts": [
+            _chart(f"energy-by-agent-{i}", [m for m in known if m.method == method], method, roles)
+            for i, method in enumerate(methods)
+        ],
+        "roles": [{"name": name, "colour": style["marker"]["color"]} for name, style in roles.items()],
+        "idle": _IDLE if any(member.result.idle_j is not None for member in known) else "",
+        "nobody": _NOBODY,
+        "members": [member.table for member in members],
+        "apart": apart(results),
+        "not_included": _not_included(blocks, {member.result.team.id for member in members}),
+        "gauges": gauges(blocks),
+    }
+
+
+def shared_how(results: Results) -> str:
+    """What an agent's joules are in the front, in a sentence."""
+    known = [result for result in results.front if result.residual_j is not None]
+    ways = sorted({way for result in known for way in _ways(result.attribution)})
+    if not ways:
+        return "No agent's joules are known."
+    how = ", or where that was not to be had ".join(_HOW.get(way, (way, way))[1] for way in ways)
+    return f"An agent's joules are its share of its engine's {how}: they explain, they do not score."
+
+
+def apart(results: Results) -> str:
+    """Which joules of the front are no agent's, in sentences."""
+    idle = [result.idle_j is not None for result in results.front if result.residual_j is not None]
+    told = "Idle power is not told apart."
+    if any(idle):
+        where = "" if all(idle) else " where that is known"
+        told = f"What engines would have used had they been idle is told apart{where}."
+    return (
+        f"{told} Joules of Orkester's own process, and of engines while no call that could be counted was under way, "
+        "are no agent's."
+    )
+
+
+def marks(result: TeamResult) -> list[str]:
+    """Why a team's joules are to be taken with care, and in how many blocks of the search and of confirmation."""
+    return [*_marks(result.search), *(f"in confirmation: {mark}" for mark in _marks(result.confirmed))]
+
+
+def marks_of(blocks: Sequence[Block]) -> list[str]:
+    """The same of any blocks, those without joules and without a reason among them."""
+    counts = Counter(mark for block in blocks for mark in dict.fromkeys(block.energy_marks))
+    silent = sum(b.energy_j is None and b.energy_method != "unavailable" and not b.energy_marks for b in blocks)
+    if silent:
+        counts["no joules, and no reason recorded"] = silent
+    return [f"{mark} ({count} of {_blocks(len(blocks))})" for mark, count in sorted(counts.items())]
+
+
+def gauges(blocks: Sequence[Block]) -> list[dict[str, str]]:
+    """Temperatures, clocks and watts: the mean over blocks by their length, the lowest and the highest."""
+    found: dict[str, list[tuple[float, Mapping[str, float]]]] = {}
+    for block in blocks:
+        for name, seen in block.energy_gauges.items():
+            if {"mean", "low", "high"} <= set(seen):
+                found.setdefault(name, []).append((block.wall_s, seen))
+    rows = []
+    for name, values in sorted(found.items()):
+        device, _, quantity = name.rpartition(".")
+        seconds = sum(wall_s for wall_s, _ in values)
+        mean = sum(wall_s * seen["mean"] for wall_s, seen in values) / seconds if seconds > 0 else None
+        rows.append(
+            {
+                "name": f"{device} {_QUANTITIES.get(quantity, quantity.replace('_', ' '))}".strip(),
+                "mean": number(mean),
+                "low": number(min(seen["low"] for _, seen in values)),
+                "high": number(max(seen["high"] for _, seen in values)),
+                "blocks": str(len(values)),
+            }
+        )
+    return rows
+
+
+def carbon_and_cost(asked: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """What grams and euros stand on, where ``names`` (objectives and constraints) have them; ``asked`` is the study."""
+    if not {"co2e_g", "cost_eur"} & set(names):
+        return []
+    try:
+        footprint = EnergyPart.model_validate(asked.get("energy", {})).footprint
+    except ValueError:  # of another version, which knew other regions or keys
+        return ["the study's energy part cannot be read by this version"]
+    said = []
+    if "co2e_g" in names:
+        of = f"{footprint.region}, {footprint.year}" if footprint.year is not None else footprint.region
+        said.append(
+            f"co2e_g: kWh × PUE {number(footprint.pue)} × {number(footprint.carbon_g_per_kwh)} g/kWh "
+            f"({of}; {footprint.source})"
+        )
+    if "cost_eur" in names:
+        said.append(f"cost_eur: {' + '.join(_prices(footprint)) or 'no price is known'}")
+    return said
+
+
+def _prices(footprint: Footprint) -> list[str]:
+    terms = []
+    if footprint.price_eur_per_kwh is not None:
+        terms.append(f"kWh × PUE {number(footprint.pue)} × {number(footprint.price_eur_per_kwh)} EUR/kWh")
+    if footprint.gpu_hour_eur is not None:
+        terms.append(f"hours of the windows × {number(footprint.gpu_hour_eur)} EUR for all devices")
+    return terms
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Member:
+    """A front member with its number in the report."""
+
+    number: int
+    result: TeamResult
+
+    @property
+    def known(self) -> bool:
+        """Whether there are joules."""
+        return self.result.residual_j is not None
+
+    @property
+    def method(self) -> str:
+        return self.result.search.energy_method if self.result.search is not None else "unavailable"
+
+    @property
+    def total_j(self) -> float:
+        """Per example, all of it."""
+        spent = sum(share.energy_j or 0.0 for share in self.result.agents)
+        return spent + (self.result.idle_j or 0.0) + (self.result.residual_j or 0.0)
+
+    @property
+    def nobody_j(self) -> float:
+        """Per example, of no agent and not idle; what subtraction leaves of nothing is nothing."""
+        left = self.result.residual_j or 0.0
+        return left if abs(left) > 1e-9 * self.total_j else 0.0
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """Its head and rows."""
+        ways = ", ".join(_HOW.get(way, (way, way))[0] for way in _ways(self.result.attribution))
+        return {
+            "number": self.number,
+            "id": self.result.team.id,
+            "team": str(self.result.team),
+            "how": f"{self.method}; shares: {ways}" if self.known and ways else self.method,
+            "marks": marks(self.result),
+            "agents": [self._row(share) for share in self.result.agents],
+            "idle": (number(self.result.idle_j), self.share(self.result.idle_j)),
+            "nobody": (number(self.nobody_j), self.share(self.nobody_j)) if self.known else (NOTHING, NOTHING),
+            "total": interval(self._estimate),
+        }
+
+    def share(self, joules: float | None) -> str:
+        """Of the total, in per cent."""
+        return NOTHING if joules is None or self.total_j <= 0 else f"{100 * joules / self.total_j:.3g} %"
+
+    def _row(self, share: AgentShare) -> dict[str, str]:
+        return {
+            "agent": share.agent,
+            "model": share.model,
+            "calls": number(share.calls),
+            "input": number(share.input_tokens),
+            "output": number(share.output_tokens),
+            "joules": number(share.energy_j),
+            "share": self.share(share.energy_j),
+        }
+
+    @property
+    def _estimate(self) -> Estimate | None:
+        return self.result.search.estimates.get("energy_j") if self.result.search is not None else None
+
+
+def _marks(measurement: Measurement | None) -> list[str]:
+    if measurement is None:
+        return []
+    return [f"{mark} ({count} of {_blocks(measurement.blocks)})" for mark, count in measurement.energy_marks.items()]
+
+
+def _ways(attribution: str) -> list[str]:
+    return [way for way in attribution.split(", ") if way]
+
+
+def _blocks(count: int) -> str:
+    return f"{count} block{'' if count == 1 else 's'}"
+
+
+def _roles(members: Sequence[_Member]) -> dict[str, dict[str, Any]]:
+    """Looks of a bar's part, by the agent's role."""
+    names = dict.fromkeys(share.agent for member in members for share in member.result.agents)
+    looks: dict[str, dict[str, Any]] = {}
+    for i, name in enumerate(names):
+        turn, at = divmod(i, len(_COLOURS))
+        colour, text = _COLOURS[at]
+        looks[name] = _look(colour, text)
+        if hatch := _HATCHES[turn % len(_HATCHES)]:
+            looks[name]["marker"]["pattern"] = {"shape": hatch}
+    return looks
+
+
+def _look(colour: str, text: str, edge: str = _WHITE) -> dict[str, Any]:
+    return {
+        "marker": {"color": colour, "line": {"color": edge, "width": 1}},
+        "insidetextfont": {"color": text},
+    }
+
+
+def _chart(name: str, members: Sequence[_Member], method: str, roles: Mapping[str, dict[str, Any]]) -> Chart:
+    """A bar for each member: its agents one after the other, then idle, then what is no agent's."""
+    found = dict.fromkeys((share.agent, share.model) for member in members for share in member.result.agents)
+    # In the order of the roles, so that a role has its place whatever its model.
+    pairs = sorted(found, key=lambda pair: list(roles).index(pair[0]))
+    spent: list[tuple[str, str, dict[str, Any], list[tuple[_Member, float]]]] = []
+    for agent, model in pairs:
+        of = [
+            (member, share.energy_j)
+            for member in members
+            for share in member.result.agents
+            if (share.agent, share.model) == (agent, model) and share.energy_j is not None
+        ]
+        spent.append((agent, f"{agent} on {model}", roles[agent], of))
+    idle = [(member, member.result.idle_j) for member in members if member.result.idle_j is not None]
+    spent.append(("idle", "idle", _look(_IDLE, _INK), idle))
+    hatched = _look(_WHITE, _INK, _NOBODY)
+    hatched["marker"]["pattern"] = {"shape": "/", "fgcolor": _NOBODY, "bgcolor": _WHITE, "size": 6}
+    spent.append(("", "no agent's", hatched, [(member, member.nobody_j) for member in members]))
+    data = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": escape(what),
+            "x": [joules for _, joules in of],
+            "y": [member.number for member, _ in of],
+            "width": 0.62,
+            **look,
+            "text": [escape(short)] * len(of),
+            "textposition": "inside",
+            "insidetextanchor": "middle",
+            "textangle": 0,
+            "hovertext": [f"{escape(what)}<br>{number(joules)} J, {member.share(joules)}" for member, joules in of],
+            "hovertemplate": "%{hovertext}<extra></extra>",
+        }
+        for short, what, look, of in spent
+        if of
+    ]
+    drawn = chart(
+        name,
+        f"joules per example by agent of the front ({method})",
+        data,
+        height=80 + 44 * len(members),
+        xaxis={
+            "title": {"text": f"energy per example [{unit('energy_j', method)}], less is better", "standoff": 10},
+            "rangemode": "tozero",
+        },
+        yaxis={
+            "tickvals": [member.number for member in members],
+            "ticktext": [f"<b>{member.number}</b> {escape(member.result.team.topology)}" for member in members],
+            "range": [members[-1].number + 0.6, members[0].number - 0.6],
+        },
+    )
+    # A name that does not fit into its part is left to the legend.
+    return replace(drawn, layout={**drawn.layout, "barmode": "stack", "uniformtext": {"mode": "hide", "minsize": 10}})
+
+
+def _not_included(blocks: Sequence[Block], teams: set[str]) -> list[str]:
+    """What the joules of ``teams`` do not hold, as the meters say."""
+    said = [
+        str(block.energy_assumptions["not_included"])
+        for block in blocks
+        if block.team in teams and block.energy_assumptions.get("not_included")
+    ]
+    return list(dict.fromkeys(said))
