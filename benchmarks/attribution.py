@@ -1,11 +1,13 @@
 """How well joules are attributed to agents that share an engine, where the truth is known.
 
     python benchmarks/attribution.py --simulate [--json FILE]
+    python benchmarks/attribution.py --real MODEL [--engine vllm] [--json FILE]
 
 Four agent roles ask one simulated engine with continuous batching at once. Its joules are shared by the calibrated
 affine model, by time and by tokens; the error is Σ |attributed − true| / Σ true, by request and summed by role. The
 affine model is calibrated on the same simulator, by prefill-only and decode-only windows. Two of the physics are not
-what the model assumes.
+what the model assumes. On a real engine nobody knows the truth; there, each role's part of the joules when all ask at
+once is compared with its part when each asks alone.
 """
 
 from __future__ import annotations
@@ -128,23 +130,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--simulate", action="store_true", required=True, help="the one kind of run there is")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--simulate", action="store_true", help="on paper")
+    kind.add_argument("--real", metavar="MODEL", help="on this machine's engine")
+    parser.add_argument("--engine", default="auto", choices=["auto", "llamacpp", "vllm"])
+    parser.add_argument("--each", type=int, default=12, help="requests of each role")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--json", type=Path, help="write the result here")
     given = parser.parse_args()
     if given.seeds < 1:
         parser.error("--seeds takes 1 or more")
-    rows = simulated(given.seeds, given.first)
+    result = _real(given) if given.real else _simulated(given)
     if given.json:
-        result = {
-            "what": "energy-weighted error of attribution on a simulator; no device was measured",
+        result |= {
             "date": datetime.now(UTC).date().isoformat(),
-            "seeds": list(range(given.first, given.first + given.seeds)),
-            "requests": REQUESTS,
-            "roles": {role: {"prompt": p, "output": o} for role, (p, o) in ROLES.items()},
-            "physics": [asdict(physics) for physics in PHYSICS],
-            "errors": rows,
             "machine": dict(machine.facts()),
             "versions": {
                 "python": platform.python_version(),
@@ -153,6 +154,27 @@ def main() -> None:
             },
         }
         given.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _simulated(given: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "what": "energy-weighted error of attribution on a simulator; no device was measured",
+        "errors": simulated(given.seeds, given.first),
+        "seeds": list(range(given.first, given.first + given.seeds)),
+        "requests": REQUESTS,
+        "roles": {role: {"prompt": p, "output": o} for role, (p, o) in ROLES.items()},
+        "physics": [asdict(physics) for physics in PHYSICS],
+    }
+
+
+def _real(given: argparse.Namespace) -> dict[str, Any]:
+    from _attribution_real import run
+
+    found = run(model=given.real, engine=given.engine, each=given.each, repeats=given.repeats)
+    print(
+        "median error of roles' parts: " + ", ".join(f"{name} {value:.1%}" for name, value in found["median"].items())
+    )
+    return {"what": "roles' parts of an engine's joules when all ask at once, against each alone", **found}
 
 
 if __name__ == "__main__":

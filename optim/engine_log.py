@@ -119,7 +119,8 @@ class EngineUse:
         restarts: how often it woke with other answers than it had, and was started again.
         deaths: how often it died or did not answer any more.
         stops: how often it was stopped, at the study's end included.
-        energy_j: joules of its starts, sleeps, wakes and stops; None when one was not measured.
+        energy_j: joules of its starts, sleeps, wakes and stops, and of blocks that died with it; None when one was not
+            measured.
         reasons: why it died, was started again or stopped, and how often.
     """
 
@@ -175,4 +176,6 @@ def _use(befell: Sequence[EngineEvent]) -> EngineUse:
 
 def _joules(befell: Sequence[EngineEvent]) -> float | None:
     spent = [event.energy_j for event in befell if event.kind != "died"]
-    return None if any(one is None for one in spent) else sum(one for one in spent if one is not None)
+    if any(one is None for one in spent):
+        return None
+    return sum(event.energy_j for event in befell if event.energy_j is not None)

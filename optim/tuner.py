@@ -269,7 +269,8 @@ class Tuner:
             idle_w=await self.idle.measured(resident),
             progress=lambda done: self._progress(plan, done),
         )
-        if _may_have_lost_an_engine(block) and (lost := await self.pool.lost(lease)):
+        spent_j = None if block.energy_j is None else sum(block.energy_j.values())
+        if _may_have_lost_an_engine(block) and (lost := await self.pool.lost(lease, energy_j=spent_j)):
             return lost
         self.log.append(replace(block, prefix_cache=prefix_cache))
         self._new_s += self.clock() - begun

@@ -46,7 +46,8 @@ class EngineEvent:
         seconds: how long it took.
         at: UTC, ISO 8601, when it was over.
         reason: in words, where there is one.
-        energy_j: joules meanwhile, of all that the meter sees; None when there is no meter. They belong to no team.
+        energy_j: joules meanwhile, of all that the meter sees, or of the block that died with it; None when there is no
+            meter. They belong to no team.
     """
 
     kind: EventKind

@@ -169,8 +169,12 @@ class Pool:
             instances,
         )
 
-    async def lost(self, lease: Lease) -> tuple[str, ...]:
+    async def lost(self, lease: Lease, *, energy_j: float | None = None) -> tuple[str, ...]:
         """Those whose engine died, or does not answer any more and was ended; asked after calls have failed.
+
+        Args:
+            lease: whose engines.
+            energy_j: joules of what is lost with them, for the first one's record; None when not known.
 
         Raises:
             EngineError: an endpoint that someone else runs does not answer. What was measured meanwhile says nothing
@@ -180,16 +184,17 @@ class Pool:
         async with self._busy:
             for instance in lease.instances:
                 if not instance.engine.alive():
-                    await self._bury(instance, "its process ended")
+                    await self._bury(instance, "its process ended", energy_j)
                 elif instance.endpoint is not None and not instance.endpoint.pids:
                     await instance.engine.start(
                         instance.served.model, instance.served.weights, instance.options, instance.log
                     )
                     continue
                 elif not await instance.engine.healthy():
-                    await self._bury(instance, "it did not answer")
+                    await self._bury(instance, "it did not answer", energy_j)
                 else:
                     continue
+                energy_j = None if energy_j is None else 0.0  # it was lost once
                 found.append(instance.name)
         return tuple(found)
 
@@ -309,11 +314,11 @@ class Pool:
             timeout_s=_GOLDEN_TIMEOUT_S,
         )
 
-    async def _bury(self, instance: Instance, reason: str) -> None:
+    async def _bury(self, instance: Instance, reason: str, energy_j: float | None = None) -> None:
         if instance.state == "stopped":
             return
         instance.deaths += 1
-        self._tell("died", instance, None, reason)
+        self._tell("died", instance, None, reason, energy_j)
         await self._end(instance)
 
     async def _stop(self, instance: Instance, reason: str = "") -> None:
@@ -344,6 +349,7 @@ class Pool:
         instance: Instance,
         begun: Stopwatch | None,
         reason: str = "",
+        energy_j: float | None = None,
     ) -> None:
         self._on_event(
             EngineEvent(
@@ -353,7 +359,7 @@ class Pool:
                 seconds=begun.seconds if begun else 0.0,
                 at=self._now(),
                 reason=reason,
-                energy_j=begun.energy_j if begun else None,
+                energy_j=begun.energy_j if begun else energy_j,
             )
         )
 

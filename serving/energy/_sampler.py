@@ -14,8 +14,8 @@ from ._base import Limits, Meter, Reading
 #: Ten a second: as often as NVIDIA's energy counter moves, and often enough for every RAPL counter to be seen before it
 #: wraps.
 PERIOD_S = 0.1
-#: Half an hour of them: 17 MB for an estimate of ten processes, 63 MB for eight GPUs (benchmarks/meter.py). A longer window keeps the sum, which its ends give, and shares its joules evenly over
-#: what was forgotten.
+#: Half an hour of them: 17 MB for an estimate of ten processes, 63 MB for eight GPUs (benchmarks/meter.py). A longer
+#: window keeps the sum, which its ends give, and shares its joules evenly over what was forgotten.
 KEEP = 18_000
 
 

@@ -17,7 +17,7 @@ from support import quick_folder, write_study
 import orkester
 from orkester.errors import EngineError
 from orkester.evals.block import Block
-from orkester.optim.events import BlockProgress, BlockRerun, EnginesStarting, Event
+from orkester.optim.events import BlockProgress, BlockRerun, EngineChanged, EnginesStarting, Event
 from orkester.optim.results import TeamResult
 from orkester.serving.catalogue import Model
 from orkester.serving.engines import EngineOptions, FakeEngine, FakeScript
@@ -232,6 +232,9 @@ def test_an_engine_that_dies_in_a_block_is_started_again_and_the_block_run_again
     assert all(example.failure is None for example in block.examples)
     assert [result.reruns for result in run.results.teams if result.team == rerun.team] == [1]
     assert all(not result.infeasible for result in run.results.teams)  # an accident is not the team's fault
+    (died,) = [event.event for event in seen if isinstance(event, EngineChanged) and event.event.kind == "died"]
+    assert died.energy_j is not None
+    assert died.energy_j > 0  # those of the block that was lost
     assert engine_pids() == []
 
 

@@ -107,7 +107,7 @@ class ScriptedPool:
             self, {name: Scripted(name, lambda call: self.answer(call, asked)) for name in names}, asked
         )
 
-    async def lost(self, lease: ScriptedLease) -> tuple[str, ...]:
+    async def lost(self, lease: ScriptedLease, *, energy_j: float | None = None) -> tuple[str, ...]:
         self.did.append(("lost?", *lease.models))
         return self.loses.pop(0) if self.loses else ()
 

@@ -182,3 +182,14 @@ def test_a_study_writes_down_what_befell_its_engines_and_tells_of_it(quick_path:
     before = (quick_path / "run" / "engines.jsonl").read_bytes()
     orkester.tune(quick_path / "study" / "study.yaml", quick_path / "run")  # finished: no engine starts
     assert (quick_path / "run" / "engines.jsonl").read_bytes() == before
+
+
+def test_joules_of_starts_and_of_blocks_that_died_are_added_up_where_all_starts_were_measured() -> None:
+    spent = (("started", 5.0), ("died", 2.0), ("started", 6.0), ("stopped", 0.5))
+    lived = [event(kind=kind, energy_j=energy_j) for kind, energy_j in spent]
+    (use,) = summary(lived)
+    assert use.energy_j == pytest.approx(13.5)
+    (use,) = summary([*lived, event(kind="died", energy_j=None)])  # it died between blocks
+    assert use.energy_j == pytest.approx(13.5)
+    (use,) = summary([*lived, event(kind="started", energy_j=None)])
+    assert use.energy_j is None

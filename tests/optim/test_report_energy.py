@@ -365,7 +365,7 @@ def test_an_intensity_given_by_hand_has_no_year_and_an_energy_part_of_another_ve
 def test_joules_of_engines_belong_to_no_team(tmp_path: Path) -> None:
     uses = [use(starts=1, start_s=3.0, energy_j=1000.0), use(model="large", starts=1, energy_j=234.0)]
     text = page(tmp_path, [measured()], uses=uses).texts["engines"]
-    assert "of starting, sleeping, waking and stopping, 1,234 J in all: they belong to no team." in text
+    assert "and of blocks that died with their engine, 1,234 J in all: they belong to no team." in text
     assert ledger_total([*uses, use()]) == ""
     silent = page(tmp_path, [measured()], uses=[use(starts=1, start_s=3.0)])
     assert "belong to no team" not in silent.texts["engines"]
