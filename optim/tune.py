@@ -218,7 +218,10 @@ async def _tune(
 
 def _meter(study: Study, decided: BackEnd) -> Sampler:
     asked = study.file.engine_options.tensor_parallel
-    return Sampler(decided.meter(study.file.energy, gpu_count=max(asked) if isinstance(asked, list) else asked))
+    try:
+        return Sampler(decided.meter(study.file.energy, gpu_count=max(asked) if isinstance(asked, list) else asked))
+    except InputError as error:
+        raise InputError(f"{study.path}: energy.meter: {error}") from error
 
 
 def _pool(

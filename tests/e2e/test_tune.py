@@ -44,6 +44,13 @@ def test_a_run_whose_joules_are_of_another_meter_is_not_gone_on_with(tmp_path: P
     assert blocks.read_text() == there
 
 
+def test_a_meter_that_cannot_be_had_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    study_file = write_study(tmp_path, energy={"meter": "nvml"})
+    with pytest.raises(InputError, match=r"study\.yaml: energy\.meter: the nvml meter .* use auto, rapl or estimate"):
+        orkester.tune(study_file, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("capacity", "batch"), [(80, 1), (79, 8)])
 def test_whether_teams_come_in_batches_is_decided_once_by_what_fits_into_memory(
     tmp_path: Path, capacity: int, batch: int
