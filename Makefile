@@ -1,5 +1,6 @@
 # make quickstart   from a fresh checkout to a confirmed front on real models
 # make test         everything that can be tested without vLLM
+# make bench-search how many model calls a search needs, ours and others', on recorded tables
 # make test-vllm    the same study machinery on a real vLLM, installed into the user's cache first (4 GB)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -19,7 +20,7 @@ venv = $(PYTHON) -m venv .venv
 install = .venv/bin/python -m pip install -q --disable-pip-version-check
 endif
 
-.PHONY: quickstart test test-vllm check lint types wheel lock clean
+.PHONY: quickstart test test-vllm bench-search check lint types wheel lock clean
 
 quickstart: .venv/.installed
 	@echo "Weights: $(MODELS). To do without the Gemma terms: MODELS=smollm2-135m make quickstart"
@@ -34,6 +35,10 @@ test-vllm: .venv/.installed-dev
 	.venv/bin/orkester engines install vllm
 	.venv/bin/orkester models pull smollm2-135m
 	.venv/bin/pytest -m vllm tests/vllm
+
+# Our search and others', replayed on the recorded tables and a generated one.
+bench-search: .venv/.installed-dev
+	for table in arithmetic capitals generated; do .venv/bin/python -m benchmarks.search.run --table $$table || exit 1; done
 
 check: lint types
 

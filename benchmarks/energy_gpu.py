@@ -40,7 +40,7 @@ from orkester.evals.scorers import scorer
 from orkester.evals.task import Example, Task
 from orkester.graphs import Team
 from orkester.optim.energy_benchmark import Plan, bench_energy, built_in
-from orkester.optim.study_file import FakePart, VllmPart, VllmSettings
+from orkester.optim.engine_parts import FakePart, VllmPart, VllmSettings
 from orkester.serving import machine
 from orkester.serving.catalogue import Model
 from orkester.serving.client import ChatClient

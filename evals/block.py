@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 #: Search chooses teams; confirmation measures the chosen again, on held-out examples and with fresh samples.
 Phase: TypeAlias = Literal["search", "confirm"]
+#: Begins the names of domains whose joules are those of calls that were made before.
+REUSED: Final = "reused"
 #: What became of engines' prefix caches before a team was measured; empty when not known.
 PrefixCache: TypeAlias = Literal["", "cold", "kept", "warm"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # a long study has a million of them
 class Call:
     """One model call of one agent.
 
@@ -28,6 +30,12 @@ class Call:
         queue_s, ttft_s, decode_s: parts of ``latency_s`` as the server timed them, see ``Reply``; None when it did not.
         energy_j: its share of the block's joules, see ``Block.attribution``; None when there are none.
         span_id: of its span in the trace, 16 hexadecimal digits; None when nothing was traced.
+        key: what the call was, see ``calls.Keys``: calls with the same key are the same call; None when not known, and
+            in confirmation, where nothing is reused.
+        text: what was replied; kept in the search alone, and not of a call that was reused: the first has it.
+        finish_reason: as the server gave it; None when it did not, or it was not kept.
+        reused: whether it was answered from the run's call store. Its times, tokens and joules are those of the call
+            that was made first, ``start_s`` apart.
     """
 
     agent: str
@@ -45,6 +53,10 @@ class Call:
     decode_s: float | None = None
     energy_j: float | None = None
     span_id: str | None = None
+    key: str | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    reused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +71,8 @@ class ExampleResult:
         failure: None, or the kind of failure.
         calls: every model call made for it, in order of their start.
         trace_id: of its trace, 32 hexadecimal digits; None when nothing was traced.
+        composed: whether some of its calls were reused, so that ``latency_s`` was not measured: it is how long the
+            team's graph takes when each call takes what it took when it was made, see ``replay``.
     """
 
     id: str
@@ -68,6 +82,7 @@ class ExampleResult:
     failure: str | None = None
     calls: tuple[Call, ...] = ()
     trace_id: str | None = None
+    composed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +96,11 @@ class Block:
         index: 0, 1, … within the team and phase; with ``team`` and ``phase`` it names the block.
         trial: number of the trial that asked for it; None in confirmation.
         started_at: UTC, ISO 8601.
-        wall_s: length of the window.
+        wall_s: length of the window; 0 when every call was reused, for then nothing was run.
         concurrency: examples under way at once.
         seed: what the calls' seeds were derived from.
-        energy_j: joules in the window by domain; None when unavailable.
+        energy_j: joules in the window by domain; None when unavailable. The domains ``reused`` and ``reused:overhead``
+            were not used in it, see ``reuse``.
         energy_method: the meter's label; ``unavailable`` when there was none.
         energy_assumptions: what the joules stand on.
         energy_error_j: how far off the meter may be in a window like this, either way.
@@ -101,6 +117,7 @@ class Block:
         engine_metrics: how busy each engine was, by model name; see ``EngineSampler.summary``.
         prefix_cache: what became of the engines' prefix caches before the team's measurement: ``cold`` when all were
             emptied, ``kept`` when one could not be, ``warm`` when they were left on purpose; empty when not known.
+        composed_wall_s: how long the window would have been with every call made; None when none was reused.
     """
 
     team: str
@@ -128,3 +145,21 @@ class Block:
     energy_marks: tuple[str, ...] = ()
     energy_gauges: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     attribution: str = ""
+    composed_wall_s: float | None = None
+
+    @property
+    def reused_calls(self) -> int:
+        """How many of its calls were answered from the run's call store."""
+        return sum(call.reused for example in self.examples for call in example.calls)
+
+    @property
+    def charged_wall_s(self) -> float:
+        """Seconds that the team is charged with, as though every call had been made. ``wall_s`` is what went by."""
+        return self.wall_s if self.composed_wall_s is None else self.composed_wall_s
+
+    @property
+    def spent_j(self) -> float | None:
+        """Joules that were really used: those of the window alone; None when unavailable."""
+        if self.energy_j is None:
+            return None
+        return sum(joules for domain, joules in self.energy_j.items() if domain.split(":")[0] != REUSED)

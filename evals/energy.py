@@ -19,10 +19,12 @@ class Timed:
     Attributes:
         result: the example, its calls' times counted from its submission.
         submitted_s: on the meter's clock.
+        taken_s: from then until it was over, however it ended.
     """
 
     result: ExampleResult
     submitted_s: float
+    taken_s: float = 0.0
 
 
 def shared(

@@ -10,7 +10,7 @@ from orkester.errors import OrkesterError
 
 from .block import Block, Call, ExampleResult, Phase
 from .footprint import Footprint
-from .statistics import bootstrap_blocks, bootstrap_mean, bootstrap_quantile, wilson
+from .statistics import bootstrap_mean, mean_interval, quantile_interval, ratio_interval, wilson
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Estimate:
 
     Attributes:
         value: the point estimate.
-        low, high: ends of the 95 % interval; None where too little was seen for one.
+        low, high: ends of the 95 % interval; each None where too little was seen for it. p95 often has a low alone.
         n: examples it stands on.
     """
 
@@ -42,6 +42,8 @@ class Measurement:
         energy_method: label of the joules; ``unavailable`` when there are none.
         failures: how many examples failed, by kind.
         energy_marks: in how many blocks the joules are to be taken with care, by reason.
+        calls: model calls, of all examples together.
+        reused_calls: those of them that were answered from the call store: 0 where everything was measured.
     """
 
     team: str
@@ -52,6 +54,8 @@ class Measurement:
     energy_method: str
     failures: Mapping[str, int]
     energy_marks: Mapping[str, int] = field(default_factory=dict)
+    calls: int = 0
+    reused_calls: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +120,7 @@ def measure(blocks: Sequence[Block], footprint: Footprint | None = None) -> Meas
         "quality": _quality([example.score for example in examples]),
         **_latency([example.latency_s for example in examples]),
         **_tokens(examples),
-        "calls": _mean([float(len(example.calls)) for example in examples]),
+        "calls": _amount([float(len(example.calls)) for example in examples]),
         "failure_rate": _share(failures.total(), len(examples)),
         **_energy(blocks, footprint),
     }
@@ -129,6 +133,8 @@ def measure(blocks: Sequence[Block], footprint: Footprint | None = None) -> Meas
         energy_method=_method(blocks),
         failures=dict(failures),
         energy_marks=dict(sorted(Counter(mark for block in blocks for mark in set(block.energy_marks)).items())),
+        calls=sum(len(example.calls) for example in examples),
+        reused_calls=sum(block.reused_calls for block in blocks),
     )
 
 
@@ -205,7 +211,8 @@ def _idle(blocks: Sequence[Block]) -> float | None:
 def _quality(scores: Sequence[float]) -> Estimate:
     if all(score in {0.0, 1.0} for score in scores):
         return _share(int(sum(scores)), len(scores))
-    return _mean(scores)
+    low, high = bootstrap_mean(scores) or (None, None)
+    return Estimate(value=sum(scores) / len(scores), low=low, high=high, n=len(scores))
 
 
 def _share(successes: int, n: int) -> Estimate:
@@ -213,19 +220,22 @@ def _share(successes: int, n: int) -> Estimate:
     return Estimate(value=successes / n, low=low, high=high, n=n)
 
 
-def _mean(values: Sequence[float]) -> Estimate:
-    low, high = bootstrap_mean(values) or (None, None)
-    return Estimate(value=sum(values) / len(values), low=low, high=high, n=len(values))
+def _amount(values: Sequence[float]) -> Estimate:
+    """The mean of what has no upper end and a long tail."""
+    low, high = mean_interval(values) or (None, None)
+    return Estimate(
+        value=sum(values) / len(values), low=None if low is None else max(0.0, low), high=high, n=len(values)
+    )
 
 
 def _latency(values: Sequence[float]) -> dict[str, Estimate]:
     import numpy as np
 
     def quantile(q: float) -> Estimate:
-        low, high = bootstrap_quantile(values, q) or (None, None)
+        low, high = quantile_interval(values, q)
         return Estimate(value=float(np.quantile(values, q)), low=low, high=high, n=len(values))
 
-    return {"latency_p50_s": quantile(0.5), "latency_p95_s": quantile(0.95), "latency_mean_s": _mean(values)}
+    return {"latency_p50_s": quantile(0.5), "latency_p95_s": quantile(0.95), "latency_mean_s": _amount(values)}
 
 
 def _tokens(examples: Sequence[ExampleResult]) -> dict[str, Estimate]:
@@ -236,7 +246,7 @@ def _tokens(examples: Sequence[ExampleResult]) -> dict[str, Estimate]:
     }
     for name, count in counters.items():
         if _counted([call for example in examples for call in example.calls], count):
-            found[name] = _mean([float(sum(count(call) or 0 for call in example.calls)) for example in examples])
+            found[name] = _amount([float(sum(count(call) or 0 for call in example.calls)) for example in examples])
     return found
 
 
@@ -266,7 +276,7 @@ def _energy(blocks: Sequence[Block], footprint: Footprint | None) -> dict[str, E
     # Grams are joules times a constant, so their interval is that of the joules.
     low, high = (None if end is None else footprint.co2e_g(end) for end in (energy.low, energy.high))
     found["co2e_g"] = Estimate(value=footprint.co2e_g(energy.value), low=low, high=high, n=n)
-    costs = [footprint.cost_eur(total, block.wall_s) for total, block in zip(totals, blocks, strict=True)]
+    costs = [footprint.cost_eur(total, block.charged_wall_s) for total, block in zip(totals, blocks, strict=True)]
     error_eur = footprint.cost_eur(error, 0.0)
     if error_eur is not None:
         found["cost_eur"] = _ratio([cost for cost in costs if cost is not None], counts, error_eur, n)
@@ -274,9 +284,9 @@ def _energy(blocks: Sequence[Block], footprint: Footprint | None) -> dict[str, E
 
 
 def _ratio(totals: Sequence[float], counts: Sequence[int], error: float, n: int, *, bounded: bool = True) -> Estimate:
-    """Σ totals ÷ Σ counts; its interval is widened by what the meter itself may be off, which no resampling shows."""
+    """Σ totals ÷ Σ counts; its interval is widened by what the meter itself may be off, which blocks do not show."""
     whole = sum(counts)
-    ends = bootstrap_blocks(totals, counts) if bounded else None
+    ends = ratio_interval(totals, counts) if bounded else None
     low, high = (max(0.0, ends[0] - error / whole), ends[1] + error / whole) if ends else (None, None)
     return Estimate(value=sum(totals) / whole, low=low, high=high, n=n)
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeAlias
 
 from orkester.errors import InputError, OrkesterError
 
 from .block import Block, Call, ExampleResult, Phase
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 
 
 def _with_engines(data: dict[str, Any]) -> dict[str, Any]:
@@ -31,10 +31,16 @@ def _with_energy(data: dict[str, Any]) -> dict[str, Any]:
     return data  # the defaults of what is new say that it is not known
 
 
+def _with_reuse(data: dict[str, Any]) -> dict[str, Any]:
+    """Schema 4 says of a call what it was, what was replied, and whether it was reused; before, every call was made."""
+    return data  # the defaults of what is new say so; calls without a key are never reused
+
+
 #: From schema N to N + 1, each a function of a line's data.
 MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     1: _with_engines,
     2: _with_energy,
+    3: _with_reuse,
 }
 
 
@@ -58,11 +64,29 @@ class TeamFailure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TeamStopped:
+    """A team that gets no more blocks in the search, though it has not seen all examples.
+
+    Attributes:
+        team: its id.
+        reason: why, for people.
+    """
+
+    team: str
+    reason: str
+
+
+#: What a line may be.
+Record: TypeAlias = Block | TeamFailure | TeamStopped
+
+
+@dataclass(frozen=True, kw_only=True)
 class Records:
-    """Everything in the file, in its order."""
+    """Everything in the file, in its order; ``stopped`` are reasons by the team's id."""
 
     blocks: Sequence[Block]
     failures: Sequence[TeamFailure]
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_records(path: Path) -> Records:
@@ -91,13 +115,18 @@ class BlockLog:
         self._path = path
         self._file: IO[bytes] | None = None
         self._blocks: list[Block] = []
+        self._by_team: dict[tuple[str, Phase], list[Block]] = {}
         self._failures: list[TeamFailure] = []
+        self._stopped: dict[str, str] = {}
         self.torn = False
 
     def __enter__(self) -> BlockLog:
         fresh = not self._path.exists()
         records = read_records(self._path)
-        self._blocks, self._failures = list(records.blocks), list(records.failures)
+        for block in records.blocks:
+            self._remember(block)
+        self._failures = list(records.failures)
+        self._stopped = dict(records.stopped)
         self._file = self._path.open("ab")
         if fresh:
             _sync_folder(self._path.parent)
@@ -115,7 +144,7 @@ class BlockLog:
             self._file.close()
             self._file = None
 
-    def append(self, record: Block | TeamFailure) -> None:
+    def append(self, record: Record) -> None:
         """Write a record and wait until it is on disk.
 
         Raises:
@@ -135,10 +164,17 @@ class BlockLog:
                 f"{self._path}: the block could not be written: {error.strerror}. Make room and run the same command "
                 "again: it goes on from the last block on disk"
             ) from error
-        if isinstance(record, Block):
-            self._blocks.append(record)
-        else:
-            self._failures.append(record)
+        self._remember(record)
+
+    def _remember(self, record: Record) -> None:
+        match record:
+            case Block():
+                self._blocks.append(record)
+                self._by_team.setdefault((record.team, record.phase), []).append(record)
+            case TeamFailure():
+                self._failures.append(record)
+            case TeamStopped():
+                self._stopped[record.team] = record.reason
 
     def _restore(self, end: int) -> None:
         assert self._file is not None
@@ -149,7 +185,7 @@ class BlockLog:
 
     def records(self) -> Records:
         """All of them, in the file's order."""
-        return Records(blocks=tuple(self._blocks), failures=tuple(self._failures))
+        return Records(blocks=tuple(self._blocks), failures=tuple(self._failures), stopped=dict(self._stopped))
 
     def all_blocks(self) -> Sequence[Block]:
         """Every block."""
@@ -157,27 +193,39 @@ class BlockLog:
 
     def blocks(self, team: str, phase: Phase) -> Sequence[Block]:
         """The blocks of one team in one phase, by index."""
-        return sorted((b for b in self._blocks if b.team == team and b.phase == phase), key=lambda block: block.index)
+        return sorted(self._by_team.get((team, phase), ()), key=lambda block: block.index)
+
+    @property
+    def failures(self) -> Sequence[TeamFailure]:
+        """Teams that could not be measured."""
+        return self._failures
+
+    @property
+    def stopped(self) -> Mapping[str, str]:
+        """Why teams were stopped, by their ids."""
+        return self._stopped
 
     def failed_teams(self) -> set[str]:
         """Ids of teams that could not be measured."""
         return {failure.team for failure in self._failures}
 
 
-def encode(record: Block | TeamFailure) -> bytes:
+_KINDS: Final[Mapping[type, str]] = {Block: "block", TeamFailure: "team_failed", TeamStopped: "team_stopped"}
+
+
+def encode(record: Record) -> bytes:
     """A record as its line.
 
     Raises:
         ValueError: a number is not finite.
     """
-    kind = "block" if isinstance(record, Block) else "team_failed"
-    data = {"schema": SCHEMA, "kind": kind, **asdict(record)}
+    data = {"schema": SCHEMA, "kind": _KINDS[type(record)], **asdict(record)}
     text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     # Half a character (a lone surrogate, where max_tokens cut an answer) is no UTF-8; its backslash form is JSON's own.
     return text.encode(errors="backslashreplace") + b"\n"
 
 
-def decode(data: dict[str, Any]) -> Block | TeamFailure:
+def decode(data: dict[str, Any]) -> Record:
     """A line's data as a record, migrated from an older schema if need be.
 
     Raises:
@@ -190,6 +238,8 @@ def decode(data: dict[str, Any]) -> Block | TeamFailure:
     kind = data.pop("kind")
     if kind == "team_failed":
         return TeamFailure(**data)
+    if kind == "team_stopped":
+        return TeamStopped(**data)
     if kind != "block":
         raise ValueError(f"unknown kind {kind!r}")
     examples = tuple(
@@ -203,6 +253,7 @@ def decode(data: dict[str, Any]) -> Block | TeamFailure:
 def _parse(path: Path, data: bytes) -> Records:
     blocks: list[Block] = []
     failures: list[TeamFailure] = []
+    stopped: dict[str, str] = {}
     for number, line in enumerate(data.splitlines(), start=1):
         try:
             content = json.loads(line)
@@ -218,11 +269,14 @@ def _parse(path: Path, data: bytes) -> Records:
                 f"{path}:{number}: this is not a block record ({error}); if the file was edited or damaged, remove the "
                 "line: its block is run again"
             ) from error
-        if isinstance(record, Block):
-            blocks.append(record)
-        else:
-            failures.append(record)
-    return Records(blocks=tuple(blocks), failures=tuple(failures))
+        match record:
+            case Block():
+                blocks.append(record)
+            case TeamFailure():
+                failures.append(record)
+            case TeamStopped():
+                stopped[record.team] = record.reason
+    return Records(blocks=tuple(blocks), failures=tuple(failures), stopped=stopped)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from orkester.errors import CallFailed, OrkesterError
-from orkester.graphs import Team, TeamSettings
-from orkester.serving.chat import ChatModel, Message, Reply
+from orkester.errors import OrkesterError
+from orkester.graphs import Team
+from orkester.serving.chat import ChatModel
 from orkester.serving.energy import Sampler, window
 from orkester.serving.energy.attribution import Coefficients
-from orkester.telemetry import TraceStore, noting_chat_spans, score_event
+from orkester.telemetry import TraceStore, score_event
 from orkester.telemetry import attributes as names
 
-from .block import Block, Call, ExampleResult, Phase
+from .attempt import attempt, result_of, settings_of
+from .block import Block, ExampleResult, Phase
+from .calls import Keys, Metered, Notebook, Silent, derive_seed, engine_fingerprint
 from .energy import Timed, energy_table, shared
 from .engine_metrics import EngineSampler, Metrics
+from .reuse import Reuse, made_calls, reused_calls, with_reused
+from .store import CallStore
 from .task import Example, Task
 
-
-def derive_seed(*parts: object) -> int:
-    """A seed for one draw, from all that names it. Below 2**31, so that every engine takes it."""
-    text = ":".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+__all__ = ["BlockPlan", "BlockRunner", "derive_seed"]
 
 
 def _utc_now() -> datetime:
@@ -64,8 +63,11 @@ class BlockPlan:
 class BlockRunner:
     """Runs blocks one at a time.
 
-    Seeds of calls derive from ``seed``, the phase, the example, the agent and the sample, not from the team: teams
-    that ask the same thing draw the same sample, so they are compared on common random numbers (paired).
+    Seeds of calls derive from ``seed``, the phase, the example and the sample's number, not from the team or the
+    agent: teams that ask the same thing draw the same sample, so they are compared on common random numbers (paired).
+
+    In the search a call that was made before, the same in all that an answer depends on (see ``calls.Keys``), may be
+    answered from a call store. Confirmation makes every call.
 
     Attributes:
         task: settings and scorer.
@@ -97,16 +99,21 @@ class BlockRunner:
         models: Mapping[str, ChatModel],
         *,
         engines: Mapping[str, Mapping[str, object]],
+        store: CallStore | None = None,
         progress: Callable[[int], None] | None = None,
         metrics: Metrics | None = None,
         idle_w: Mapping[str, float] | None = None,
     ) -> Block:
         """Run the block and wait for all its examples.
 
+        Examples all of whose calls are in the store cost nothing; of the others those calls are sent that are not.
+        An example with a reused call has the latency that its graph takes when each call takes what it took.
+
         Args:
             plan: which block.
             models: by the names in the team's knobs.
-            engines: facts of the engines, for the record.
+            engines: facts of the engines, for the record and for the calls' keys.
+            store: calls of the search so far; not looked at in confirmation. The block is not added to it.
             progress: called with the number of examples done.
             metrics: asks the engines how busy they are; None for not at all.
             idle_w: idle watts by the meter's domains, with the engines that are resident; None when not known.
@@ -115,46 +122,130 @@ class BlockRunner:
             OrkesterError: something other than a model call is wrong (a scorer of the user's, say). Failed calls
                 and deadlines are results, not errors.
         """
+        reuse = None
+        if store is not None and plan.phase == "search":
+            reuse = self._reuse(plan, engines, store)
+        async with self._window:
+            await self._warm_up(plan.team)
+            known = {} if reuse is None else await reuse.recalled(plan.examples)
+            if progress is not None and known:
+                progress(len(known))
+            if reuse is not None and len(known) == len(plan.examples):
+                return self._screened(plan, known, engines, reuse)
+            waiting = [place for place in range(len(plan.examples)) if place not in known]
+
+            def told(done: int) -> None:
+                if progress is not None:
+                    progress(len(known) + done)
+
+            examples = [plan.examples[place] for place in waiting]
+            block, live = await self._measured(plan, examples, models, engines, reuse, told, metrics, idle_w)
+            if self.traces is not None:
+                self.traces.energy(energy_table(block))  # what the window held, as the spans in it
+                self.traces.flush()
+            if reuse is None:
+                return block
+            composed = await reuse.composed(examples, live)
+        ended = known | dict(zip(waiting, composed, strict=True))
+        return _put_together(block, ended, reuse)
+
+    async def screen(self, plan: BlockPlan, store: CallStore) -> Block | None:
+        """The block from the store alone, without any engine; None when a call of it must be made.
+
+        The engines are taken to be those that served these models, with the team's engine options, last.
+
+        Raises:
+            OrkesterError: see ``run``.
+        """
+        engines = store.engines(plan.team.models, plan.team.engine)
+        if plan.phase != "search" or engines is None:
+            return None
+        reuse = self._reuse(plan, engines, store)
+        async with self._window:
+            # Most blocks that must be run are known by their first example.
+            if not await reuse.recalled(plan.examples[:1]):
+                return None
+            known = await reuse.recalled(plan.examples)
+        return self._screened(plan, known, engines, reuse) if len(known) == len(plan.examples) else None
+
+    async def _measured(
+        self,
+        plan: BlockPlan,
+        examples: Sequence[Example],
+        models: Mapping[str, ChatModel],
+        engines: Mapping[str, Mapping[str, object]],
+        reuse: Reuse | None,
+        progress: Callable[[int], None],
+        metrics: Metrics | None,
+        idle_w: Mapping[str, float] | None,
+    ) -> tuple[Block, list[Timed]]:
+        """Run examples in a window: a block of what was really done in it, and the examples with reused calls too."""
+        fingerprints = _fingerprints(engines)
         places = asyncio.Semaphore(self.concurrency)
         done = 0
 
         async def one(example: Example) -> Timed:
             nonlocal done
             async with places:
-                result = await self._example(plan, example, models)
+                result = await self._example(plan, example, models, fingerprints, reuse)
             done += 1
-            if progress is not None:
-                progress(done)
+            progress(done)
             return result
 
-        async with self._window:
-            await self._warm_up(plan.team)
-            async with EngineSampler(metrics) if metrics is not None else nullcontext() as sampler:
-                started_at = self.now().isoformat(timespec="milliseconds")
-                before, start = self.meter.read(), self.clock()
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        tasks = [group.create_task(one(example)) for example in plan.examples]
-                except ExceptionGroup as several:
-                    if (wrong := several.subgroup(OrkesterError)) is None:
-                        raise
-                    first = wrong.exceptions[0]  # one message is enough for whoever asked
-                    raise first from first.__cause__
-                wall_s, after = self.clock() - start, self.meter.read()
+        async with EngineSampler(metrics) if metrics is not None else nullcontext() as sampler:
+            started_at = self._started_at()
+            before, start = self.meter.read(), self.clock()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(one(example)) for example in examples]
+            except ExceptionGroup as several:
+                if (wrong := several.subgroup(OrkesterError)) is None:
+                    raise
+                first = wrong.exceptions[0]  # one message is enough for whoever asked
+                raise first from first.__cause__
+            wall_s, after = self.clock() - start, self.meter.read()
         measured = window(
             self.meter.between(before, after) if before is not None and after is not None else (),
             self.meter.limits,
             idle_w,
         )
         calibrated = {name: found for name in engines if (found := self.coefficients(engines[name])) is not None}
+        live = [task.result() for task in tasks]
         results, sharing = shared(
-            [task.result() for task in tasks],
+            [replace(each, result=replace(each.result, calls=made_calls(each.result))) for each in live],
             measured,
             idle_w=idle_w,
             coefficients=calibrated,
             refresh_s=self.meter.limits.refresh_s,
         )
-        block = Block(
+        block = replace(
+            self._block(plan, results, engines, started_at=started_at, wall_s=wall_s),
+            energy_j=measured.energy_j,
+            engine_metrics=sampler.summary() if sampler is not None else {},
+            energy_error_j=measured.error_j,
+            energy_idle_j=sharing.idle_j if sharing is not None and idle_w is not None else None,
+            energy_unattributed_j=sharing.unattributed_j if sharing is not None else None,
+            energy_marks=measured.marks,
+            energy_gauges=measured.gauges,
+            attribution=sharing.method if sharing is not None else "",
+        )
+        whole = [
+            replace(each, result=replace(each.result, calls=(*result.calls, *reused_calls(each.result))))
+            for each, result in zip(live, results, strict=True)
+        ]
+        return block, whole
+
+    def _block(
+        self,
+        plan: BlockPlan,
+        results: tuple[ExampleResult, ...],
+        engines: Mapping[str, Mapping[str, object]],
+        *,
+        started_at: str,
+        wall_s: float,
+    ) -> Block:
+        """What is known of a block without its joules."""
+        return Block(
             team=plan.team.id,
             topology=plan.team.topology,
             knobs=dict(plan.team.knobs),
@@ -165,73 +256,83 @@ class BlockRunner:
             wall_s=wall_s,
             concurrency=self.concurrency,
             seed=self.seed,
-            energy_j=measured.energy_j,
+            energy_j=None,
             energy_method=self.meter.method,
             energy_assumptions=self.meter.assumptions,
             examples=results,
             engines=engines,
             reruns=plan.reruns,
             engine_options=dict(plan.team.engine),
-            engine_metrics=sampler.summary() if sampler is not None else {},
-            energy_error_j=measured.error_j,
-            energy_idle_j=sharing.idle_j if sharing is not None and idle_w is not None else None,
-            energy_unattributed_j=sharing.unattributed_j if sharing is not None else None,
-            energy_marks=measured.marks,
-            energy_gauges=measured.gauges,
-            attribution=sharing.method if sharing is not None else "",
         )
-        if self.traces is not None:
-            self.traces.energy(energy_table(block))
-            self.traces.flush()
-        return block
+
+    def _screened(
+        self,
+        plan: BlockPlan,
+        ended: Mapping[int, Timed],
+        engines: Mapping[str, Mapping[str, object]],
+        reuse: Reuse,
+    ) -> Block:
+        """A block for which nothing was run."""
+        block = self._block(plan, (), engines, started_at=self._started_at(), wall_s=0.0)
+        if self.meter.method != "unavailable":
+            block = replace(block, energy_j={})
+        return _put_together(block, ended, reuse)
+
+    def _reuse(self, plan: BlockPlan, engines: Mapping[str, Mapping[str, object]], store: CallStore) -> Reuse:
+        return Reuse(
+            team=plan.team,
+            models=plan.team.models,
+            task=self.task,
+            fingerprints=_fingerprints(engines),
+            store=store,
+            method=self.meter.method,
+            seed=self.seed,
+            deadline_s=self.deadline_s,
+        )
+
+    def _started_at(self) -> str:
+        return self.now().isoformat(timespec="milliseconds")
 
     async def _warm_up(self, team: Team) -> None:
         """Run the graph once with models that cost nothing: its import and first run belong to no team's numbers."""
         if team.topology not in self._warm:
-            await team.answer("", {name: _Silent(name) for name in team.models})
+            await team.answer("", {name: Silent(name) for name in team.models})
             self._warm.add(team.topology)
 
-    async def _example(self, plan: BlockPlan, example: Example, models: Mapping[str, ChatModel]) -> Timed:
-        calls: list[Call] = []
-        start = self.clock()
+    async def _example(
+        self,
+        plan: BlockPlan,
+        example: Example,
+        models: Mapping[str, ChatModel],
+        fingerprints: Mapping[str, str],
+        reuse: Reuse | None,
+    ) -> Timed:
+        notebook = Notebook()
+        if plan.phase == "search":
+            notebook.keys = Keys(fingerprints, seed=self.seed, example=example.id)
         base = (self.seed, plan.phase, example.id)
-        metered = {name: _Metered(model, calls, base, self.clock, start) for name, model in models.items()}
-        settings = TeamSettings(
-            instruction=self.task.instruction,
-            max_tokens=self.task.max_tokens,
-            read=self.task.read,
-            key=self.task.scorer.key,
-        )
-        answer: str | None = None
-        failure: str | None = None
+        recall = reuse.recall if reuse is not None else None
+        start = self.clock()
+        metered = {
+            name: Metered(inner=model, notebook=notebook, base=base, clock=self.clock, origin=start, recall=recall)
+            for name, model in models.items()
+        }
         with self._trace(plan, example) as span:
-            try:
-                async with asyncio.timeout(self.deadline_s):
-                    answer = await plan.team.answer(example.question, metered, settings)
-            except TimeoutError:
-                failure = "deadline"
-            except CallFailed as error:
-                failure = error.kind
-            except OrkesterError:
-                raise  # the study is wrong, not the answer
-            except Exception as error:  # a graph that breaks is a failed example; the study goes on
-                failure = f"error {type(error).__name__}"
-            latency_s = self.clock() - start
-            score = 0.0 if answer is None else self.task.scorer.score(answer, example.expected)
+            tried = await attempt(
+                plan.team,
+                example.question,
+                metered,
+                settings_of(self.task),
+                deadline_s=self.deadline_s,
+                clock=self.clock,
+            )
+            result = result_of(example, tried, notebook, self.task, deadline_s=self.deadline_s)
             if span is not None:
-                score_event(span, scorer=self.task.scorer.name, score=score)
-                if failure is not None:
-                    span.set_attribute(names.ERROR_TYPE, failure)
-        result = ExampleResult(
-            id=example.id,
-            answer=answer,
-            score=score,
-            latency_s=latency_s if failure is None else self.deadline_s,
-            failure=failure,
-            calls=tuple(sorted(calls, key=lambda call: (call.start_s, call.agent, call.sample))),
-            trace_id=f"{span.get_span_context().trace_id:032x}" if span is not None else None,
-        )
-        return Timed(result=result, submitted_s=start)
+                score_event(span, scorer=self.task.scorer.name, score=result.score)
+                if result.failure is not None:
+                    span.set_attribute(names.ERROR_TYPE, result.failure)
+                result = replace(result, trace_id=f"{span.get_span_context().trace_id:032x}")
+        return Timed(result=result, submitted_s=start, taken_s=tried.took_s)
 
     def _trace(self, plan: BlockPlan, example: Example) -> AbstractContextManager[Any]:
         if self.traces is None:
@@ -242,80 +343,12 @@ class BlockRunner:
         return self.traces.example(example.id, attributes)
 
 
-@dataclass(frozen=True)
-class _Silent:
-    """A model that answers at once, for warming up."""
-
-    name: str
-
-    async def chat(self, messages: Sequence[Message], **settings: object) -> Reply:
-        del messages, settings
-        return Reply(text="-", input_tokens=None, output_tokens=None, cached_tokens=None, latency_s=0.0)
+def _put_together(block: Block, ended: Mapping[int, Timed], reuse: Reuse) -> Block:
+    """A block with all its examples, by their places."""
+    whole = [ended[place] for place in sorted(ended)]
+    block = replace(block, examples=tuple(each.result for each in whole))
+    return with_reused(block, [each.taken_s for each in whole], reuse.store)
 
 
-@dataclass(frozen=True)
-class _Metered:
-    """A model that writes down every call of one example, and gives each draw its seed."""
-
-    inner: ChatModel
-    calls: list[Call]
-    base: tuple[object, ...]
-    clock: Callable[[], float]
-    origin: float
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        agent: str,
-        temperature: float,
-        max_tokens: int,
-        sample: int = 0,
-        seed: int | None = None,
-    ) -> Reply:
-        start = self.clock()
-
-        def note(latency_s: float, **found: Any) -> None:
-            self.calls.append(
-                Call(
-                    agent=agent,
-                    model=self.name,
-                    sample=sample,
-                    start_s=start - self.origin,
-                    latency_s=latency_s,
-                    span_id=f"{spans[-1].span_id:016x}" if spans and spans[-1].is_valid else None,
-                    **found,
-                )
-            )
-
-        try:
-            with noting_chat_spans() as spans:
-                reply = await self.inner.chat(
-                    messages,
-                    agent=agent,
-                    temperature=temperature,
-                    max_tokens=max_tokens,
-                    sample=sample,
-                    seed=derive_seed(*self.base, agent, sample) if seed is None else seed,
-                )
-        except CallFailed as error:
-            note(self.clock() - start, attempts=error.attempts, failure=error.kind)
-            raise
-        except asyncio.CancelledError:
-            note(self.clock() - start, failure="cancelled")
-            raise
-        note(
-            reply.latency_s,
-            input_tokens=reply.input_tokens,
-            output_tokens=reply.output_tokens,
-            cached_tokens=reply.cached_tokens,
-            attempts=reply.attempts,
-            queue_s=reply.queue_s,
-            ttft_s=reply.ttft_s,
-            decode_s=reply.decode_s,
-        )
-        return reply
+def _fingerprints(engines: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    return {name: engine_fingerprint(facts) for name, facts in engines.items()}

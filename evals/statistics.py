@@ -1,4 +1,4 @@
-"""Intervals: Wilson's for shares, the bootstrap for the rest.
+"""Intervals: Wilson's for shares, order statistics for quantiles, Hall's or the bootstrap for means.
 
 All intervals are two-sided with the stated confidence. The bootstrap's random numbers derive from the data, so the same
 records always give the same interval.
@@ -10,6 +10,7 @@ import math
 import statistics
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -49,25 +50,83 @@ def bootstrap_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> t
     return _percentiles(means, _expanded(confidence, len(data)))
 
 
-def bootstrap_quantile(values: Sequence[float], q: float, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """Interval of the ``q`` quantile: percentile bootstrap; None for fewer than two values.
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Interval of the mean of a skewed quantity such as seconds or joules; None for fewer than three values.
 
-    Far into the tail (p95 of forty values) it rests on the one or two largest and is too narrow above.
+    Student's t with its skewness taken out by Hall's cubic transformation ("On the Removal of Skewness by
+    Transformation", JRSS B 54, 1992), inverted in closed form. Of lognormal values with σ = 1, twenty to 124, it
+    covers the mean in 92 to 93 % of simulated cases and the expanded bootstrap in 88 to 91 %; of milder ones both keep
+    93 to 96 %.
     """
     data = np.asarray(values, dtype=np.float64)
-    if len(data) < 2:
+    n = len(data)
+    if n < 3:
         return None
-    drawn = np.quantile(data[_resamples(data, len(data))], q, axis=1)
-    return _percentiles(drawn, (1 - confidence) / 2)
+    mean, spread = float(data.mean()), float(data.std(ddof=1))
+    if spread <= 1e-12 * abs(mean) or spread == 0:
+        return mean, mean
+    skewness = float((((data - mean) / spread) ** 3).mean())
+    t = student_t(0.5 + confidence / 2, n - 1)
+    low, high = (mean - spread * _skewed(sign * t, skewness, n) for sign in (1, -1))
+    return low, high
 
 
-def bootstrap_blocks(
+def _skewed(t: float, skewness: float, n: int) -> float:
+    """The standardised error that Hall's transformation turns into ``t``."""
+    plain = t / math.sqrt(n)
+    if abs(skewness) < 1e-6:
+        return plain
+    inner = 1 + skewness * (plain - skewness / (6 * n))
+    return 3 / skewness * (float(np.cbrt(inner)) - 1)
+
+
+def quantile_interval(
+    values: Sequence[float], q: float, confidence: float = CONFIDENCE
+) -> tuple[float | None, float | None]:
+    """Interval of the ``q`` quantile by order statistics, whatever the distribution.
+
+    Exact binomial ranks, between which Nyblom interpolates ("Note on Interpolated Order Statistics", Statistics and
+    Probability Letters 14, 1992), so that it neither errs more nor is wider than it says. The bootstrap of a median of
+    twenty covers 92 %, that of a p95 of twenty 65 % and of 124 92 %.
+
+    Returns:
+        An end is None where it lies beyond everything seen: above, for p95, below 72 values; for a median below 6.
+
+    Raises:
+        ValueError: unless 0 < q < 1.
+    """
+    if not 0 < q < 1:
+        raise ValueError(f"0 < q < 1 must hold, but got {q}")
+    rising = np.sort(np.asarray(values, dtype=np.float64))
+    tail = (1 - confidence) / 2
+    above = _lower_end(-rising[::-1], 1 - q, tail)
+    return _lower_end(rising, q, tail), None if above is None else -above
+
+
+def _lower_end(rising: Floats, q: float, tail: float) -> float | None:
+    n = len(rising)
+    # errs[r]: how often the r-th smallest is over the quantile, that is fewer than r values are below it.
+    errs = np.cumsum([0.0, *(math.comb(n, i) * q**i * (1 - q) ** (n - i) for i in range(n + 1))])
+    rank = int(np.searchsorted(errs, tail, side="right")) - 1
+    if rank < 1:
+        return None
+    if rank >= n:
+        return float(rising[-1])
+    below, above = tail - errs[rank], errs[rank + 1] - tail
+    share = below / (below + above * rank * (1 - q) / ((n - rank) * q))
+    return float((1 - share) * rising[rank - 1] + share * rising[rank])
+
+
+def ratio_interval(
     totals: Sequence[float], counts: Sequence[int], confidence: float = CONFIDENCE
 ) -> tuple[float, float] | None:
-    """Interval of Σ totals ÷ Σ counts, whole blocks resampled: what is measured per block varies per block.
+    """Interval of Σ totals ÷ Σ counts over whole blocks: Student's t of the linearised ratio.
+
+    The source is Cochran, Sampling Techniques, 3rd edition, 1977, section 6.4. A bootstrap cannot leave the range of
+    what was seen: of three blocks it covers 75 % where 95 % are meant, this 95 %.
 
     Args:
-        totals: joules of each block.
+        totals: joules of each block, none below 0; the lower end is not below 0 either.
         counts: examples of each block, same length.
 
     Returns:
@@ -75,30 +134,56 @@ def bootstrap_blocks(
     """
     if len(totals) != len(counts):
         raise ValueError(f"as many totals as counts are needed, but got {len(totals)} and {len(counts)}")
-    if len(totals) < MIN_BLOCKS:
+    blocks = len(totals)
+    if blocks < MIN_BLOCKS:
         return None
     sums, sizes = np.asarray(totals, dtype=np.float64), np.asarray(counts, dtype=np.float64)
-    drawn = _resamples(sums, len(sums))
-    return _percentiles(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), _expanded(confidence, len(sums)))
+    ratio = float(sums.sum() / sizes.sum())
+    spread = math.sqrt(float(((sums - ratio * sizes) ** 2).sum()) / (blocks - 1))
+    half = student_t(0.5 + confidence / 2, blocks - 1) * spread / (math.sqrt(blocks) * float(sizes.mean()))
+    return max(0.0, ratio - half), ratio + half
 
 
-def student_t(p: float, freedom: int) -> float:
-    """Quantile of Student's t by the Cornish–Fisher expansion (Abramowitz and Stegun, 26.7.5).
+def student_tail(t: float, freedom: int) -> float:
+    """Probability that Student's t exceeds ``t``, exactly (Abramowitz and Stegun, 26.7.3 and 26.7.4).
 
-    Good to 1 % from three degrees of freedom on at p = 0.975; two degrees are given exactly.
+    Raises:
+        ValueError: no degree of freedom.
     """
-    if freedom == 1:
-        return math.tan(math.pi * (p - 0.5))
-    if freedom == 2:
-        return (2 * p - 1) * math.sqrt(2 / (4 * p * (1 - p)))
-    z = statistics.NormalDist().inv_cdf(p)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + math.fsum(term / freedom ** (i + 1) for i, term in enumerate(terms))
+    if freedom < 1:
+        raise ValueError(f"freedom >= 1 must hold, but got {freedom}")
+    angle = math.atan2(t, math.sqrt(freedom))
+    squared = math.cos(angle) ** 2
+    odd = freedom % 2
+    term = math.cos(angle) if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for k in range(2 + odd, freedom, 2):
+        term *= squared * (k - 1) / k
+        total += term
+    inside = 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+    return (1 - inside) / 2
+
+
+@lru_cache(maxsize=4096)
+def student_t(p: float, freedom: int) -> float:
+    """Quantile of Student's t: ``student_tail`` turned round by bisection.
+
+    Raises:
+        ValueError: unless 0 < p < 1 and freedom >= 1.
+    """
+    if not 0 < p < 1:
+        raise ValueError(f"0 < p < 1 must hold, but got {p}")
+    if p == 0.5:
+        return 0.0
+    if p < 0.5:
+        return -student_t(1 - p, freedom)
+    low, high = 0.0, 1.0
+    while student_tail(high, freedom) > 1 - p:
+        low, high = high, high * 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_tail(middle, freedom) > 1 - p else (low, middle)
+    return (low + high) / 2
 
 
 def _expanded(confidence: float, n: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -55,6 +56,7 @@ class Knob:
     default: KnobValue
 
 
+@functools.cache  # every team that names its models asks, and type hints are slow to resolve
 def knobs(context: type) -> Mapping[str, Knob]:
     """The knobs of a context schema, in the order of its fields.
 

@@ -36,7 +36,7 @@ class Topology:
     @property
     def knobs(self) -> Mapping[str, Knob]:
         """What a study may search over, in the order of the context's fields."""
-        return knobs(self.context)
+        return knobs(self.context)  # type: ignore[arg-type]  # mypy takes a class with a frozen base for unhashable
 
 
 @cache  # every example of a study asks

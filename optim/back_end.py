@@ -30,17 +30,9 @@ from orkester.serving.lease import EngineEvent, Served
 from orkester.serving.ledger import Capacity
 from orkester.serving.pool import Pool, ignore
 
-from .study_file import (
-    EnergyPart,
-    EngineOptionsPart,
-    EngineSpec,
-    ExternalPart,
-    FakePart,
-    ReplayPart,
-    StudyFile,
-    VllmPart,
-    VllmSettings,
-)
+from .engine_parts import EngineOptionsPart, EngineSpec, ExternalPart, FakePart, VllmPart, VllmSettings
+from .study_file import StudyFile
+from .study_parts import EnergyPart, ReplayPart
 
 Kind: TypeAlias = Literal["llamacpp", "vllm", "external", "fake"]
 
@@ -135,6 +127,11 @@ class BackEnd:
         Raises:
             InputError: joules are, and there is no meter for them. A study without a number is better than a wrong one.
         """
+        if meter.method == "unavailable" and file.budget.joules is not None:
+            raise InputError(
+                f"{path}: budget.joules cannot be kept: {meter.assumptions['reason']}. Mend that, or give llm_calls, "
+                "tokens or minutes instead"
+            )
         asked = [name for name in (*file.objectives, *file.constraints) if name in OF_JOULES]
         if meter.method == "unavailable" and asked:
             without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if name not in asked)

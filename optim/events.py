@@ -23,6 +23,39 @@ class Resumed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What the search will cost, confirmation apart: before it starts, and again when teams have been measured.
+
+    Attributes:
+        teams: most teams there will be, those that are measured included.
+        examples: a team.
+        ranges: lowest and highest by the names of limits (``llm_calls``, ``tokens``, ``minutes``, ``joules``), for the
+            whole search, what is spent included.
+        limits: of the budget, by name.
+        later: limits' names of which nothing is known before teams are measured.
+        measured: teams that the ranges follow from; 0 when they follow from the space alone.
+        ends_by: the name of the limit that ends the search; ``trials`` when there are no more teams.
+    """
+
+    teams: int
+    examples: int
+    ranges: Mapping[str, tuple[float, float]]
+    limits: Mapping[str, float] = field(default_factory=dict)
+    later: tuple[str, ...] = ()
+    measured: int = 0
+    ends_by: str = "trials"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetSpent:
+    """A block has been paid for. The limit that ends the search first, by its name in the study file."""
+
+    name: str
+    spent: float
+    limit: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preparing:
     """Something that takes long goes before the engines' start: weights are converted, say."""
 
@@ -126,6 +159,8 @@ class Stopping:
 
 Event: TypeAlias = (
     Resumed
+    | Forecast
+    | BudgetSpent
     | Preparing
     | EnginesStarting
     | StillStarting

@@ -27,7 +27,20 @@ def front_indices(points: Sequence[Sequence[float]], directions: Sequence[Direct
         directions: one for each objective.
     """
     sound = [i for i, point in enumerate(points) if not any(math.isnan(value) for value in point)]
-    return [i for i in sound if not any(dominates(points[j], points[i], directions) for j in sound)]
+    if len(sound) < 2:
+        return sound
+    import numpy as np
+
+    values = np.asarray([points[i] for i in sound], dtype=float)
+    values[:, [direction == "maximize" for direction in directions]] *= -1
+    if values.shape[1] == 1:
+        return [i for i, value in zip(sound, values[:, 0], strict=True) if value == values[:, 0].min()]
+    if not np.isfinite(values).all():  # of which moocore makes something else, or crashes
+        return [i for i in sound if not any(dominates(points[j], points[i], directions) for j in sound)]
+    import moocore
+
+    kept = moocore.is_nondominated(values, keep_weakly=True)
+    return [i for i, keep in zip(sound, kept, strict=True) if keep]
 
 
 def hypervolume(

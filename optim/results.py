@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from orkester.errors import OrkesterError
@@ -13,8 +13,11 @@ from orkester.evals.footprint import Footprint
 from orkester.evals.measurement import AgentShare, Estimate, Measurement, agent_shares, measure
 from orkester.evals.objectives import OF_JOULES
 from orkester.evals.records import Records
+from orkester.evals.sequential import team_rows
+from orkester.evals.statistics import MIN_BLOCKS
 from orkester.graphs import Team
 
+from .confirming import CLEAR, front_probability, seeded
 from .front import front_indices
 from .study_file import Direction, limit
 
@@ -33,12 +36,18 @@ class TeamResult:
         confirmed: its measurement on the held-out examples; None unless it was confirmed.
         whole: whether it was measured on every example of the search; one that was cut off is on no front yet.
         infeasible: why it cannot be on the front; empty when it can.
-        on_front: whether no other feasible team beats it in the search.
+        on_front: whether no other feasible team beats it in the search, and none before made the very same calls.
+        same_as: the team of the front whose calls these were, all of them; empty when there is none.
         agents: who used how many tokens, how much time and energy, in the search.
         residual_j: joules per example that no agent accounts for (Orkester's own process, mostly).
         reruns: blocks that were started again because an engine died.
         idle_j: joules per example that idle engines would have used too; None when not known.
         attribution: how agents got their joules, see ``AgentShares.method``.
+        stopped: why the search did not go on to all examples; empty when it did, or ended before.
+        front_probability: that no other confirmed team beats it, by the held-out examples so far; None when it was not
+            confirmed, or turned out infeasible.
+        settled: whether its confirmation has said what there is to say: it has all held-out examples, or is clearly on
+            the front or off it.
     """
 
     team: Team
@@ -53,6 +62,10 @@ class TeamResult:
     reruns: int
     idle_j: float | None = None
     attribution: str = ""
+    stopped: str = ""
+    front_probability: float | None = None
+    settled: bool = False
+    same_as: str = ""
 
     def as_json(self, objectives: Mapping[str, Direction]) -> dict[str, Any]:
         """For ``orkester front --json``."""
@@ -64,6 +77,7 @@ class TeamResult:
             "trial": self.trial,
             "objectives": _estimates(self.search, objectives),
             "confirmed": _estimates(self.confirmed, objectives),
+            "front_probability": self.front_probability,
             "energy_method": self.search.energy_method if self.search else "unavailable",
         }
 
@@ -90,6 +104,25 @@ class Results:
         members = [result for result in self.teams if result.on_front]
         return sorted(members, key=lambda r: sign * (r.search.estimates[first].value if r.search else 0.0))
 
+    @property
+    def near(self) -> Sequence[TeamResult]:
+        """Teams beside the search's front that were confirmed with it, the likeliest to be on the front first."""
+        found = [result for result in self.teams if result.front_probability is not None and not result.on_front]
+        return sorted(found, key=lambda r: (-(r.front_probability or 0.0), r.trial))
+
+
+@dataclass(kw_only=True)
+class Known:
+    """What was put together before from the same run's records, so that only what is new is looked at.
+
+    Attributes:
+        teams: by id, each with the number of its records.
+        probabilities: of being on the front, with the numbers of blocks that they follow from.
+    """
+
+    teams: dict[str, tuple[int, TeamResult]] = field(default_factory=dict)
+    probabilities: tuple[Sequence[tuple[str, int]], Mapping[str, float]] = ((), MappingProxyType({}))
+
 
 def results(
     records: Records,
@@ -98,7 +131,7 @@ def results(
     sizes: Mapping[Phase, int],
     *,
     footprint: Footprint | None = None,
-    measured: Callable[[Sequence[Block]], Measurement] | None = None,
+    known: Known | None = None,
 ) -> Results:
     """Put a run's records together.
 
@@ -109,15 +142,14 @@ def results(
         objectives, constraints: of its study.
         sizes: examples that make a whole measurement, by phase.
         footprint: what joules mean where the study runs; without it there is no ``co2e_g`` and no ``cost_eur``.
-        measured: sums up the blocks of one team and phase instead of ``measure``, footprint included; for callers that
-            keep what they have summed up.
+        known: for callers that ask often: kept from call to call, and changed.
 
     Raises:
         OrkesterError: joules of different methods would be compared.
     """
     constraints = {**DEFAULT_CONSTRAINTS, **constraints}
-    measured = measured or partial(measure, footprint=footprint)
-    grouped: dict[str, dict[str, list[Block]]] = {}
+    known = Known() if known is None else known
+    grouped: dict[str, dict[Phase, list[Block]]] = {}
     teams: dict[str, tuple[Team, int]] = {}
     reasons: dict[str, str] = {}
     for block in records.blocks:
@@ -132,33 +164,94 @@ def results(
     built: list[TeamResult] = []
     for team_id, (team, trial) in teams.items():
         phases = grouped.get(team_id, {})
-        searched = phases.get("search", [])
-        search = measured(searched) if searched else None
-        confirmed = measured(phases["confirm"]) if "confirm" in phases else None
-        reason = reasons.get(team_id) or infeasibility(search, objectives, constraints)
-        if not reason and confirmed is not None and confirmed.examples >= sizes["confirm"]:
-            broken = infeasibility(confirmed, objectives, constraints)
-            reason = f"in confirmation: {broken}" if broken else ""
-        shares = agent_shares(searched)
-        built.append(
-            TeamResult(
-                team=team,
-                trial=trial,
-                search=search,
-                confirmed=confirmed,
-                whole=search is not None and search.examples >= sizes["search"],
-                infeasible=reason,
-                on_front=False,
-                agents=shares.agents,
-                residual_j=shares.residual_j,
-                reruns=sum(block.reruns for blocks in phases.values() for block in blocks),
-                idle_j=shares.idle_j,
-                attribution=shares.method,
+        size = sum(map(len, phases.values())) + (team_id in reasons) + (team_id in records.stopped)
+        if team_id not in known.teams or known.teams[team_id][0] != size:
+            result = _team_result(team, trial, phases, objectives, constraints, sizes, footprint)
+            known.teams[team_id] = (
+                size,
+                replace(
+                    result,
+                    infeasible=reasons.get(team_id) or result.infeasible,
+                    stopped=records.stopped.get(team_id, ""),
+                ),
             )
-        )
+        built.append(known.teams[team_id][1])
     _refuse_mixed_energy(built, [*objectives, *constraints])
     built.sort(key=lambda result: result.trial)
+    confirming = {team_id: phases["confirm"] for team_id, phases in grouped.items() if "confirm" in phases}
+    built = _with_probabilities(built, confirming, objectives, constraints, sizes["confirm"], footprint, known)
     return Results(objectives=objectives, constraints=constraints, teams=_with_front(built, objectives))
+
+
+def _team_result(
+    team: Team,
+    trial: int,
+    phases: Mapping[Phase, Sequence[Block]],
+    objectives: Mapping[str, Direction],
+    constraints: Mapping[str, str],
+    sizes: Mapping[Phase, int],
+    footprint: Footprint | None,
+) -> TeamResult:
+    searched, confirming = phases.get("search", ()), phases.get("confirm", ())
+    search = measure(searched, footprint) if searched else None
+    confirmed = measure(confirming, footprint) if confirming else None
+    reason = infeasibility(search, objectives, constraints)
+    if not reason and confirmed is not None and _decided(confirmed, constraints, sizes["confirm"]):
+        broken = infeasibility(confirmed, objectives, constraints)
+        reason = f"in confirmation: {broken}" if broken else ""
+    shares = agent_shares(searched)
+    return TeamResult(
+        team=team,
+        trial=trial,
+        search=search,
+        confirmed=confirmed,
+        whole=search is not None and search.examples >= sizes["search"],
+        infeasible=reason,
+        on_front=False,
+        agents=shares.agents,
+        residual_j=shares.residual_j,
+        reruns=sum(block.reruns for blocks in phases.values() for block in blocks),
+        idle_j=shares.idle_j,
+        attribution=shares.method,
+    )
+
+
+def _decided(confirmed: Measurement, constraints: Mapping[str, str], examples: int) -> bool:
+    """Whether a confirmation may say that a team is infeasible: it is whole, or has more failures than it may have."""
+    if confirmed.examples >= examples:
+        return True
+    return violation(sum(confirmed.failures.values()) / examples, constraints["failure_rate"]) > 0
+
+
+def _with_probabilities(
+    built: Sequence[TeamResult],
+    confirming: Mapping[str, Sequence[Block]],
+    objectives: Mapping[str, Direction],
+    constraints: Mapping[str, str],
+    examples: int,
+    footprint: Footprint | None,
+    known: Known,
+) -> list[TeamResult]:
+    teams = [result.team.id for result in built if result.team.id in confirming and not result.infeasible]
+    sizes = [(team, len(confirming[team])) for team in teams]
+    if known.probabilities[0] != sizes:
+        rows = {team: team_rows(confirming[team], footprint) for team in teams}
+        known.probabilities = (sizes, front_probability(rows, objectives, seeded(rows, objectives)))
+    found = known.probabilities[1]
+
+    def settled(result: TeamResult, probability: float) -> bool:
+        confirmed = result.confirmed
+        if confirmed is None or confirmed.examples >= examples:
+            return confirmed is not None
+        clear = not CLEAR[0] < probability < CLEAR[1]
+        return clear and confirmed.blocks >= MIN_BLOCKS and not infeasibility(confirmed, objectives, constraints)
+
+    return [
+        replace(result, front_probability=found[result.team.id], settled=settled(result, found[result.team.id]))
+        if result.team.id in found
+        else result
+        for result in built
+    ]
 
 
 def infeasibility(
@@ -190,8 +283,26 @@ def violation(value: float, text: str) -> float:
 def _with_front(built: list[TeamResult], objectives: Mapping[str, Direction]) -> list[TeamResult]:
     feasible = [result for result in built if result.whole and not result.infeasible]
     points = [[_value(result.search, name) for name in objectives] for result in feasible]
-    members = {feasible[i].team.id for i in front_indices(points, list(objectives.values()))}
-    return [replace(result, on_front=result.team.id in members) for result in built]
+    members = [feasible[i] for i in front_indices(points, list(objectives.values()))]
+    first: dict[tuple[object, ...], str] = {}
+    kept = {result.team.id: first.setdefault(_made(result), result.team.id) for result in members}
+    return [
+        replace(result, on_front=kept.get(result.team.id) == result.team.id, same_as=_other(kept, result.team.id))
+        for result in built
+    ]
+
+
+def _other(kept: Mapping[str, str], team: str) -> str:
+    found = kept.get(team, team)
+    return "" if found == team else found
+
+
+def _made(result: TeamResult) -> tuple[object, ...]:
+    """What only teams with the very same calls share: whoever answers anew takes another time."""
+    search = result.search
+    if search is None or not search.reused_calls:
+        return (result.team.id,)
+    return tuple(sorted((name, estimate.value) for name, estimate in search.estimates.items()))
 
 
 def _value(measurement: Measurement | None, name: str) -> float:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, Team, topologies, topology
 
+from .engine_parts import RESTARTS, Restart
 from .source import Source, nearest
-from .study_file import RESTARTS, KnobSpec, Restart, StudyFile
+from .study_file import KnobSpec, StudyFile
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -97,23 +98,26 @@ class Space:
         knobs = {knob: rng.choice(grid.values) for knob, grid in self.grids[name].items()}
         return Team(name, knobs, {option: rng.choice(values) for option, values in self.engine.items()})
 
-    def suggest(self, trial: BaseTrial) -> Team:
+    def suggest(self, trial: BaseTrial, *, flat: bool = False) -> Team:
         """The team that Optuna asks for.
 
         Parameters are ``topology``, ``TOPOLOGY.KNOB`` and ``engine.OPTION``; fixed knobs are none.
+
+        Args:
+            trial: Optuna's.
+            flat: whether the knobs of all topologies are asked for, those of the others to no effect: for samplers that
+                learn nothing of a parameter that some trial lacks.
         """
         name = str(trial.suggest_categorical("topology", list(self.grids)))
-        return Team(
-            name,
-            {
-                knob: grid.values[0] if grid.fixed else _suggest(trial, f"{name}.{knob}", grid)
-                for knob, grid in self.grids[name].items()
-            },
-            {
-                option: trial.suggest_categorical(f"engine.{option}", list(values))
-                for option, values in self.engine.items()
-            },
-        )
+        knobs = {
+            of: {k: g.values[0] if g.fixed else _suggest(trial, f"{of}.{k}", g) for k, g in self.grids[of].items()}
+            for of in (self.grids if flat else (name,))
+        }
+        engine = {
+            option: trial.suggest_categorical(f"engine.{option}", list(values))
+            for option, values in self.engine.items()
+        }
+        return Team(name, knobs[name], engine)
 
     def params(self, team: Team) -> dict[str, KnobValue | EngineValue]:
         """The Optuna parameters that lead to this team."""

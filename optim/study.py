@@ -14,25 +14,24 @@ from orkester.evals.block import Phase
 from orkester.evals.objectives import OF_JOULES
 from orkester.evals.scorers import Scorer, scorer
 from orkester.evals.task import Example, Task, load_examples, split
+from orkester.graphs import Team
 from orkester.serving.catalogue import Catalogue, Model
 
 from .back_end import model_of
+from .engine_parts import EngineOptionsPart, ExternalPart, FakePart, VllmPart
+from .samplers import AUTO
 from .source import Source, listed, nearest, short
 from .space import Space, space_of
-from .study_file import (
-    EngineOptionsPart,
-    ExternalPart,
-    FakePart,
-    ReplayPart,
-    StudyFile,
-    VllmPart,
-    read_study_file,
-)
+from .start_teams import as_entry, start_teams
+from .study_file import StudyFile, read_study_file
+from .study_parts import MeasurePart, Part, ReplayPart
+from .warm_start import warm_start
 
 #: Options that only vLLM has.
 _VLLM_OPTIONS = ("prefix_cache", "max_num_active_seqs", "kv_cache_dtype", "quantization", "tensor_parallel")
 #: Options that study files could not have when records had schema 1.
 _NEW_OPTIONS = _VLLM_OPTIONS
+_NEW_MEASURES = ("stop_error", "reuse")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,8 @@ class Study:
         task: examples, split, and scorer.
         models: by name, in the file's order.
         space: the teams to choose from.
+        start: teams to be measured first: the file's own, then those of earlier runs.
+        notes: what became of the earlier runs' teams, a line for each run.
     """
 
     file: StudyFile
@@ -52,6 +53,8 @@ class Study:
     task: Task
     models: Mapping[str, Model]
     space: Space
+    start: Sequence[Team] = ()
+    notes: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -69,11 +72,24 @@ class Study:
         return {"search": len(self.search_examples), "confirm": len(self.task.confirm)}
 
     def identity(self) -> dict[str, Any]:
-        """What makes two runs the same study: everything asked but the budget, with the data and the weights."""
-        asked = self.file.model_dump(mode="json", exclude={"budget"})
-        for name in _NEW_OPTIONS:  # a run that was made before they were there is still the same study
-            if asked["engine_options"][name] == EngineOptionsPart.model_fields[name].default:
-                del asked["engine_options"][name]
+        """What makes two runs the same study: everything asked but the budget, with the data and the weights.
+
+        Of ``start`` and ``warm_start`` it is the teams that they come to.
+        """
+        asked = self.file.model_dump(mode="json", exclude={"budget", "start", "warm_start"})
+        if self.start:
+            asked["start"] = [as_entry(team) for team in self.start]
+        # A run that was made before something could be asked is still the same study.
+        if asked["sampler"] == AUTO:
+            del asked["sampler"]
+        newer: Mapping[str, tuple[type[Part], Sequence[str]]] = {
+            "engine_options": (EngineOptionsPart, _NEW_OPTIONS),
+            "measure": (MeasurePart, _NEW_MEASURES),
+        }
+        for part, (model, names) in newer.items():
+            for name in names:
+                if asked[part][name] == model.model_fields[name].default:
+                    del asked[part][name]
         if energy := self.file.energy.model_dump(mode="json", exclude_defaults=True):
             asked["energy"] = energy
         else:
@@ -128,9 +144,22 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
             if model.base
         ]
     faults += _about_energy(file, source, path.parent)
+    start, notes = _first(file, source, space, path.parent, faults)
     if faults or task is None:
         raise InputError(listed(faults))
-    return Study(file=file, path=path, task=task, models=models, space=space)
+    return Study(file=file, path=path, task=task, models=models, space=space, start=start, notes=notes)
+
+
+def _first(
+    file: StudyFile, source: Source, space: Space, folder: Path, faults: list[str]
+) -> tuple[Sequence[Team], Sequence[str]]:
+    """The teams to be measured first, and what to say of them; faults are added to those there are."""
+    if faults:  # a space that is not what was meant fits no team
+        return (), ()
+    own, wrong = start_teams(file, source, space)
+    earlier, unreadable = warm_start(file, source, space, folder)
+    faults += [*wrong, *unreadable]
+    return list({team.id: team for team in (*own, *earlier.teams)}.values()), earlier.notes
 
 
 def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path) -> tuple[dict[str, Model], list[str]]:
@@ -208,7 +237,10 @@ def _of_joules(file: StudyFile, source: Source) -> list[str]:
     remedy = "leave it out, or serve the model here" if said else f"give objectives without it: {{{without}}}"
     wanted = [("objectives", name, remedy) for name in file.objectives]
     wanted += [("constraints", name, "leave it out, or serve the model here") for name in file.constraints]
-    return [source.error([key, name], f"{why}: {what}") for key, name, what in wanted if name in OF_JOULES]
+    faults = [source.error([key, name], f"{why}: {what}") for key, name, what in wanted if name in OF_JOULES]
+    if file.budget.joules is not None:
+        faults.append(source.error(["budget", "joules"], f"{why}: give llm_calls, tokens or minutes instead"))
+    return faults
 
 
 def _task(file: StudyFile, source: Source, folder: Path) -> tuple[Task | None, list[str]]:

@@ -22,10 +22,10 @@ from orkester.serving.chat import ChatModel
 from orkester.serving.energy import UnavailableMeter
 
 from .back_end import back_end, open_pool, shots_as_messages
+from .engine_parts import RESTARTS, EngineOptionsPart, EngineSpec
 from .results import Results, TeamResult
 from .source import nearest
 from .study import Study
-from .study_file import RESTARTS, EngineOptionsPart, EngineSpec
 
 SCHEMA = 2
 

@@ -1,24 +1,23 @@
-"""The Python face of a study: tune it, look at a run, measure one team."""
+"""The Python face of a study: tune it, measure one team."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from orkester.errors import InputError, OrkesterError
-from orkester.evals.block import Block
 from orkester.evals.measurement import Measurement, measure
 from orkester.evals.objectives import OF_JOULES
-from orkester.evals.records import BlockLog, read_records
+from orkester.evals.probe import probe
+from orkester.evals.records import BlockLog
 from orkester.evals.runner import BlockPlan, BlockRunner
+from orkester.evals.store import CallStore
 from orkester.graphs import Team
 from orkester.serving import machine
 from orkester.serving.catalogue import Catalogue
@@ -29,62 +28,35 @@ from orkester.serving.pool import Pool
 from orkester.telemetry import TraceStore
 
 from .back_end import BackEnd, back_end, open_pool, shots_as_messages
-from .engine_log import EngineLog, read_events, summary
+from .block_driver import BlockDriver
+from .budget import Budget, begun
+from .composition import Composition
+from .engine_log import EngineLog
+from .engine_parts import RESTARTS
 from .events import EngineChanged, Observer, Preparing, Resumed, silent
+from .extension import checked, extended, finish, require_run
 from .interrupts import Interrupts
 from .ordering import BATCH
-from .results import Results, results
+from .racing import Race
+from .results import DEFAULT_CONSTRAINTS
+from .run import Run, open_run, write_outcome
 from .run_directory import RunDirectory
-from .sampling import Sampling, importances, storage_errors
+from .samplers import AUTO, Goal, Setting, auto, make
+from .search import Search
 from .source import nearest
 from .study import Study, load_study
-from .study_file import RESTARTS, Direction, EnergyPart
-from .team_file import write_team
+from .trials import Trials, storage_errors
 from .tuner import Tuner
 
 _DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 _GO_ON = "Make room and run the same command again: it goes on from the last block on disk"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A run directory with what is in it.
-
-    Attributes:
-        path: the directory.
-        name: of the study.
-        manifest: what it was made for, versions, machine.
-        results: teams and front.
-        blocks: every block.
-    """
-
-    path: Path
-    name: str
-    manifest: Mapping[str, Any]
-    results: Results
-    blocks: Sequence[Block]
-
-    @property
-    def report(self) -> Path:
-        """Where its report is, once written."""
-        return RunDirectory(self.path).report
-
-    def as_json(self) -> dict[str, Any]:
-        """For ``orkester front --json``."""
-        found = self.results
-        return {
-            "study": self.name,
-            "objectives": dict(found.objectives),
-            "constraints": dict(found.constraints),
-            "teams_measured": len(found.teams),
-            "teams": [result.as_json(found.objectives) for result in found.front],
-        }
-
-
 def tune(
     study: Study | str | Path,
     run: str | Path | None = None,
     *,
+    extend: Mapping[str, float] | None = None,
     observer: Observer = silent,
     catalogue: Catalogue | None = None,
 ) -> Run:
@@ -93,6 +65,8 @@ def tune(
     Args:
         study: a study, or the path of a study file.
         run: the run directory; ``runs/<name of the study>`` if None.
+        extend: more budget for a run that is there, by the names of its limits: ``{"trials": 20}``. It counts from
+            where the run last finished; while it is under way, the same call goes on with it.
         observer: told what happens.
         catalogue: where model names and weights come from.
 
@@ -115,15 +89,21 @@ def tune(
     decided.require_energy(study.file, study.path, meter)
     decided.require_weights(study.models, catalogue)
     directory = RunDirectory(Path(run) if run is not None else Path("runs") / study.name)
+    asked = checked(extend or {})
+    require_run(directory, asked)
     with directory, _on_disk(directory):
         facts = {"name": study.name, "sizes": study.sizes, "machine": machine.facts()}
         directory.begin({**study.identity(), **decided.identity}, facts)
+        for note in study.notes:
+            observer(Preparing(line=note))
         with (
             BlockLog(directory.blocks) as log,
             EngineLog(directory.engines) as engine_log,
-            _sampling(study, directory) as sampling,
+            Trials(study.space, _goal(study), path=directory.database, name=study.name) as trials,
         ):
             _refuse_other_meter(study, directory, log, meter)
+            spent = begun(log.all_blocks(), log.failed_teams())
+            budget = extended(directory, Budget.of(study.file.budget), spent, asked)
             if log.all_blocks():
                 teams = {block.team for block in log.all_blocks()}
                 observer(Resumed(teams=len(teams), blocks=len(log.all_blocks()), lost=log.torn))
@@ -143,10 +123,11 @@ def tune(
                 say=lambda line: observer(Preparing(line=line)),
             )
             try:
-                asyncio.run(_tune(study, directory, log, sampling, observer, pool, meter, decided))
+                asyncio.run(_tune(study, directory, log, budget, trials, observer, pool, meter, decided))
+                finish(directory)
             finally:
                 if log.all_blocks():
-                    _write_outcome(study, directory, log)
+                    write_outcome(study, directory, log)
     return open_run(directory.path)
 
 
@@ -182,34 +163,49 @@ async def _tune(
     study: Study,
     directory: RunDirectory,
     log: BlockLog,
-    sampling: Sampling,
+    budget: Budget,
+    trials: Trials,
     observer: Observer,
     pool: Pool,
     meter: Sampler,
     decided: BackEnd,
 ) -> None:
-    measure_part = study.file.measure
+    file = study.file
     with meter, TraceStore(directory.traces, study=study.name) as traces:
-        traces.begin_study(study_id=study.id, objectives=list(study.file.objectives))
+        traces.begin_study(study_id=study.id, objectives=list(file.objectives))
         runner = BlockRunner(
             task=study.task,
             meter=meter,
-            concurrency=measure_part.concurrency,
-            deadline_s=measure_part.deadline_s,
-            seed=study.file.seed,
+            concurrency=file.measure.concurrency,
+            deadline_s=file.measure.deadline_s,
+            seed=file.seed,
             traces=traces,
             coefficients=partial(calibrated, device=decided.device, method=meter.method, folder=decided.calibrations),
         )
+        chosen = file.sampler
+        if chosen == AUTO:
+            # Runs that were begun before there was a choice go on with what there was.
+            chosen = directory.settle("sampler", lambda: "tpe" if log.all_blocks() else auto(study.space, file.budget))
+        batch = directory.settle("batch", lambda: 1 if pool.fits(study.space.configurations()) else BATCH)
+        setting = Setting(space=study.space, goal=_goal(study), seed=file.seed, start=study.start)
         tuner = Tuner(
             study=study,
             log=log,
-            sampling=sampling,
-            runner=runner,
-            pool=pool,
-            idle=IdlePower(meter),
+            budget=budget,
+            search=_search(study, taking_turns=batch > 1),
+            sampler=make(chosen, setting, trials),
+            driver=BlockDriver(
+                runner=runner,
+                pool=pool,
+                idle=IdlePower(meter),
+                observer=observer,
+                cold=file.engine_options.prefix_cache != "warm",
+            ),
+            store=CallStore() if file.measure.reuse else None,
             traces=traces,
             observer=observer,
-            batch=directory.settle("batch", lambda: 1 if pool.fits(study.space.configurations()) else BATCH),
+            metered=meter.method != "unavailable",
+            batch=batch,
         )
         with Interrupts(tuner.stop, observer) as interrupts:
             async with pool:
@@ -249,72 +245,29 @@ def _pool(
     )
 
 
-def _sampling(study: Study, directory: RunDirectory) -> Sampling:
-    return Sampling(
-        study.space,
-        objectives=study.file.objectives,
-        constraints=study.file.constraints,
-        seed=study.file.seed,
-        path=directory.database,
-        name=study.name,
-    )
-
-
-def _write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
+def _goal(study: Study) -> Goal:
     file = study.file
-    found = results(log.records(), file.objectives, file.constraints, study.sizes, footprint=file.energy.footprint)
-    for old in directory.teams.glob("*.json") if directory.teams.exists() else ():
-        old.unlink()
-    for result in found.front:
-        write_team(directory.teams / f"{result.team.id}.json", study, result, found)
-    _write_report(directory, study.name, directory.manifest() or {}, found, log.all_blocks())
+    return Goal(objectives=file.objectives, constraints={**DEFAULT_CONSTRAINTS, **file.constraints})
 
 
-def _write_report(
-    directory: RunDirectory, name: str, manifest: Mapping[str, Any], found: Results, blocks: Sequence[Block]
-) -> None:
-    from .report import write_report
-
-    write_report(
-        directory.report,
-        name=name,
-        results=found,
-        manifest=manifest,
-        importances=importances(directory.database, name, list(found.objectives)),
-        blocks=blocks,
-        engine_uses=summary(read_events(directory.engines)),
-        now=datetime.now(UTC),
+def _search(study: Study, *, taking_turns: bool) -> Search:
+    goal, part, examples = _goal(study), study.file.measure, len(study.search_examples)
+    race = Race(
+        objectives=goal.objectives,
+        constraints=goal.constraints,
+        examples=examples,
+        block=part.block,
+        error=part.stop_error,
     )
-
-
-def open_run(path: str | Path) -> Run:
-    """Read a run directory, finished or not; another process may be working on it.
-
-    Raises:
-        InputError: there is no run.
-    """
-    directory = RunDirectory(Path(path))
-    manifest = directory.manifest()
-    if manifest is None:
-        raise InputError(f"{path}: there is no run here; orkester tune STUDY.yaml makes one")
-    records = read_records(directory.blocks)
-    asked = manifest["study"]
-    objectives: Mapping[str, Direction] = asked["objectives"]
-    footprint = EnergyPart.model_validate(asked.get("energy", {})).footprint
-    found = results(records, objectives, asked["constraints"], manifest["sizes"], footprint=footprint)
-    return Run(path=directory.path, name=str(manifest["name"]), manifest=manifest, results=found, blocks=records.blocks)
-
-
-def report(path: str | Path) -> Path:
-    """Write the report of a run again, from its records alone.
-
-    Raises:
-        InputError: there is no run.
-    """
-    run = open_run(path)
-    directory = RunDirectory(run.path)
-    _write_report(directory, run.name, run.manifest, run.results, run.blocks)
-    return directory.report
+    return Search(
+        goal=goal,
+        examples=examples,
+        block=part.block,
+        race=race,
+        composition=Composition(partial(probe, task=study.task)),
+        reuse=part.reuse,
+        engines_take_turns=taking_turns,
+    )
 
 
 def evaluate(

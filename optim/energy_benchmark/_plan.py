@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orkester.errors import InputError
 
-from ..study_file import EngineSpec
+from ..engine_parts import EngineSpec
 from ._prompts import Prompt
 
 

@@ -20,11 +20,11 @@ from orkester.serving.lease import EngineEvent
 from orkester.serving.pool import Pool
 
 from ..back_end import BackEnd, back_end, open_pool
+from ..engine_parts import EngineOptionsPart, ExternalPart, FakePart
 from ..events import silent
 from ..interrupts import Interrupts
 from ..report._numbers import number
 from ..run_directory import versions
-from ..study_file import EngineOptionsPart, ExternalPart, FakePart
 from ._figures import FIGURES, short
 from ._files import begin, write_results
 from ._plan import Plan

@@ -10,6 +10,8 @@ from typing import Any
 from orkester.evals.block import Block
 
 from ..engine_log import EngineUse
+from ..outlook import Outlook, space_of_run
+from ..outlook import outlook as learn
 from ..results import Results
 from ._content import content
 
@@ -20,9 +22,9 @@ def write_report(
     name: str,
     results: Results,
     manifest: Mapping[str, Any],
-    importances: Mapping[str, Mapping[str, float]],
     blocks: Sequence[Block],
     engine_uses: Sequence[EngineUse] = (),
+    outlook: Outlook | None = None,
     now: datetime,
 ) -> None:
     """Write the report of a run in one step.
@@ -32,9 +34,9 @@ def write_report(
         name: of the study.
         results: its teams and front.
         manifest: of the run directory: what was asked, machine, versions.
-        importances: by objective and parameter.
         blocks: all of them; for engines, energy assumptions and counts.
         engine_uses: what befell the engines.
+        outlook: which knobs matter and what would be worth trying; learnt here from the results when not given.
         now: when it is written.
     """
     import jinja2
@@ -52,7 +54,7 @@ def write_report(
             name=name,
             results=results,
             manifest=manifest,
-            importances=importances,
+            outlook=outlook or learn(results, space_of_run(manifest)),
             blocks=blocks,
             engine_uses=engine_uses,
             now=now,

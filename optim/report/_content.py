@@ -14,10 +14,15 @@ from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import OBJECTIVES
 
 from ..engine_log import EngineUse
+from ..outlook import Outlook
 from ..results import Results, TeamResult
+from ..study_parts import EnergyPart
 from . import _charts
+from ._choices import choices
+from ._confirmation import confirmation_section
 from ._energy import carbon_and_cost, energy_section, marks_of, shared_how
 from ._engines import engine_tables, ledger_total
+from ._importance import importance_section, next_section
 from ._members import member
 from ._methods import engines, joules, methods, power_range
 from ._numbers import duration, facts, interval, span, unit
@@ -29,7 +34,7 @@ def content(
     name: str,
     results: Results,
     manifest: Mapping[str, Any],
-    importances: Mapping[str, Mapping[str, float]],
+    outlook: Outlook,
     blocks: Sequence[Block],
     engine_uses: Sequence[EngineUse],
     now: datetime,
@@ -40,7 +45,9 @@ def content(
     front_charts = _charts.front_charts(results, energy) if results.front else []
     confirmation_charts = _charts.confirmation_charts(results, energy)
     spent = energy_section(results, blocks)
+    importance = importance_section(outlook) if results.front else None
     charts = [*front_charts, *confirmation_charts, *(spent["charts"] if spent is not None else ())]
+    charts += importance["charts"] if importance is not None else []
     return {
         "name": name,
         "written_at": now.strftime("%Y-%m-%d %H:%M UTC"),
@@ -60,16 +67,25 @@ def content(
         "counts": _counts(results, blocks),
         "energy": energy,
         "power_range": power_range(blocks),
-        "front": _members(results, blocks, manifest),
+        "front": _members(results, blocks),
         "front_charts": front_charts,
+        "choices": choices(results),
         "confirmation_charts": confirmation_charts,
+        "confirmation": confirmation_section(
+            results,
+            blocks,
+            held_out=manifest.get("sizes", {}).get("confirm", 0),
+            seed=asked.get("seed", 0),
+            footprint=EnergyPart.model_validate(asked.get("energy", {})).footprint,
+        ),
         "spent": spent,
         "shared_how": shared_how(results),
         "energy_marks": marks_of(blocks),
         "carbon_and_cost": carbon_and_cost(asked, [*results.objectives, *results.constraints]),
         "charts": {c.id: {"data": c.data, "layout": c.layout} for c in charts},
         "shapes": {topology: character for topology, (_, character) in _charts.shapes(results).items()},
-        "importances": _importances(importances) if results.front else [],
+        "importance": importance,
+        "next": next_section(outlook, results),
         "teams": [_row(result, results) for result in results.teams],
         "failures": _failures(results),
         "methods": methods(asked, blocks),
@@ -82,13 +98,12 @@ def content(
     }
 
 
-def _members(results: Results, blocks: Sequence[Block], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _members(results: Results, blocks: Sequence[Block]) -> list[dict[str, Any]]:
     of_team: dict[str, list[Block]] = {}
     for block in blocks:
         if block.phase == "search":
             of_team.setdefault(block.team, []).append(block)
     power = power_range(blocks)
-    held_out = manifest.get("sizes", {}).get("confirm", 0)
     return [
         {
             "number": i,
@@ -96,7 +111,7 @@ def _members(results: Results, blocks: Sequence[Block], manifest: Mapping[str, A
             "cells": _cells(result.search, results, power),
             "confirmed": _cells(result.confirmed, results, power) if result.confirmed else None,
             "confirmed_n": result.confirmed.examples if result.confirmed else 0,
-            "cut_short": bool(result.confirmed and result.confirmed.examples < held_out),
+            "cut_short": bool(result.confirmed and not result.settled),
             **member(result, of_team.get(result.team.id, [])),
         }
         for i, result in enumerate(results.front, start=1)
@@ -119,6 +134,9 @@ def _cells(
 
 def _row(result: TeamResult, results: Results) -> dict[str, Any]:
     state = "front" if result.on_front else "infeasible" if result.infeasible else "" if result.whole else "unfinished"
+    if not result.infeasible:
+        state = result.stopped or (f"the same calls as {result.same_as}" if result.same_as else state)
+    reused = result.search.reused_calls if result.search else 0
     return {
         "id": result.team.id,
         "team": str(result.team),
@@ -126,6 +144,9 @@ def _row(result: TeamResult, results: Results) -> dict[str, Any]:
         "cells": _cells(result.search, results),
         "n": result.search.examples if result.search else 0,
         "state": state,
+        "reused": f"{reused} of {result.search.calls} calls reused" if result.search and reused else "",
+        "on_front": result.on_front,
+        "infeasible": bool(result.infeasible),
     }
 
 
@@ -137,20 +158,12 @@ def _counts(results: Results, blocks: Sequence[Block]) -> dict[str, Any]:
         "infeasible": sum(bool(result.infeasible) for result in results.teams),
         "examples": sum(len(block.examples) for block in blocks),
         "calls": len(calls),
-        "retries": sum(call.attempts - 1 for call in calls),
+        "reused": sum(call.reused for call in calls),
+        "stopped": sum(bool(result.stopped) for result in results.teams),
+        "retries": sum(call.attempts - 1 for call in calls if not call.reused),
         "reruns": sum(block.reruns for block in blocks),
         "measuring": duration(sum(block.wall_s for block in blocks)),
     }
-
-
-def _importances(importances: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """A row for each parameter, the most important first; None where nothing can be said."""
-    totals: dict[str, float] = {}
-    for shares in importances.values():
-        for parameter, share in shares.items():
-            totals[parameter] = totals.get(parameter, 0.0) + share
-    ordered = sorted(totals, key=lambda parameter: (-totals[parameter], parameter))
-    return [{"name": p, "shares": {o: shares.get(p) for o, shares in importances.items()}} for p in ordered]
 
 
 def _failures(results: Results) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from orkester.evals.footprint import Footprint
 from orkester.evals.measurement import AgentShare, Estimate, Measurement
 
 from ..results import Results, TeamResult
-from ..study_file import EnergyPart
+from ..study_parts import EnergyPart
 from ._numbers import NOTHING, interval, number, unit
 from ._plot import Chart, chart
 

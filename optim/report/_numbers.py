@@ -30,9 +30,15 @@ def interval(estimate: Estimate | None) -> dict[str, str]:
     """A value and its 95 % interval, for a table's cell."""
     if estimate is None:
         return {"value": NOTHING, "range": ""}
-    if estimate.low is None or estimate.high is None:
-        return {"value": number(estimate.value), "range": "no interval"}
-    return {"value": number(estimate.value), "range": span(estimate.low, estimate.high)}
+    return {"value": number(estimate.value), "range": _ends(estimate)}
+
+
+def _ends(estimate: Estimate) -> str:
+    if estimate.low is not None and estimate.high is not None:
+        return span(estimate.low, estimate.high)
+    if estimate.low is not None:
+        return f"≥ {number(estimate.low)}"
+    return "no interval" if estimate.high is None else f"≤ {number(estimate.high)}"
 
 
 def duration(seconds: float) -> str:

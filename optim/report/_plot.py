@@ -30,7 +30,7 @@ def library() -> str:
 
 
 def bars(estimates: Sequence[Estimate], colour: str) -> dict[str, Any]:
-    """Error bars for the intervals; none where there is no interval."""
+    """Error bars for the intervals; none towards an end that is not known."""
     return {
         "type": "data",
         "symmetric": False,

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import CallFailed, EngineError, EngineLost, InputError, ModelError, OrkesterError
     from .graphs import Team
+    from .optim.choosing import best
+    from .optim.run import Run, open_run
     from .optim.study import Study, load_study
     from .optim.team_file import SavedTeam, load_team
-    from .optim.tune import Run, evaluate, open_run, tune
+    from .optim.tune import evaluate, tune
 
 __version__ = "0.1.0"
 
@@ -27,14 +29,15 @@ _HOMES = {
     "InputError": "errors",
     "ModelError": "errors",
     "OrkesterError": "errors",
-    "Run": "optim.tune",
+    "Run": "optim.run",
     "SavedTeam": "optim.team_file",
     "Study": "optim.study",
     "Team": "graphs",
+    "best": "optim.choosing",
     "evaluate": "optim.tune",
     "load_study": "optim.study",
     "load_team": "optim.team_file",
-    "open_run": "optim.tune",
+    "open_run": "optim.run",
     "tune": "optim.tune",
 }
 
@@ -49,6 +52,7 @@ __all__ = [
     "SavedTeam",
     "Study",
     "Team",
+    "best",
     "evaluate",
     "load_study",
     "load_team",

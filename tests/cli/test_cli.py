@@ -129,7 +129,7 @@ def test_a_study_is_told_in_plain_lines_and_ends_with_the_front_and_the_report(
     ):
         assert any(re.search(pattern, line) for line in lines), pattern
     table = said.out.splitlines()
-    assert table[0].split() == ["team", "quality", "calls", "n"]
+    assert table[0].split() == ["team", "quality", "calls", "chance", "n"]
     assert any(re.match(r"single: model=\w+, temperature=0\.0 +0\.\d+ \[", line) for line in table)
     assert table[-1] == f"Report: {Path('runs/small/report.html')}"
     assert Path("runs/small/report.html").exists()
@@ -222,14 +222,25 @@ def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Sai
     said = cli("front", finished_run, "--json")
     assert (said.code, said.err) == (0, "")
     found = json.loads(said.out)
-    assert set(found) == {"study", "objectives", "constraints", "teams_measured", "teams"}
+    assert set(found) == {"study", "objectives", "constraints", "teams_measured", "teams", "near"}
     assert found["study"] == "small"
     assert found["objectives"] == {"quality": "maximize", "calls": "minimize"}
     assert found["constraints"] == {"failure_rate": "<= 0"}
     assert found["teams_measured"] == 6
     assert found["teams"]
     for team in found["teams"]:
-        assert set(team) == {"id", "topology", "knobs", "engine", "trial", "objectives", "confirmed", "energy_method"}
+        assert set(team) == {
+            "id",
+            "topology",
+            "knobs",
+            "engine",
+            "trial",
+            "objectives",
+            "confirmed",
+            "front_probability",
+            "energy_method",
+        }
+        assert 0 <= team["front_probability"] <= 1
         assert team["id"].startswith(team["topology"] + "-")
         assert orkester.Team(team["topology"], team["knobs"], team["engine"]).id == team["id"]
         assert team["energy_method"] == "estimate"
@@ -248,13 +259,15 @@ def test_the_front_as_a_table_has_search_and_confirmation(cli: Callable[..., Sai
     front = orkester.open_run(finished_run).results.front
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert len(lines) == 2 + 2 * len(front)
+    assert len(lines) == 3 + 2 * len(front)
     for result, line, confirmed in zip(front, lines[1::2], lines[2::2], strict=False):
         assert line.startswith(str(result.team))
         assert confirmed.startswith("  confirmed ")
         assert line.split()[-1] == "12"
         assert confirmed.split()[-1] == "5"
-    assert lines[-1] == f"{len(front)} of 6 teams are on the front. Energy: estimate. Brackets: 95 % intervals."
+        assert re.search(r" (<1|>99|\d+) % +5$", confirmed)
+    assert lines[-2] == f"{len(front)} of 6 teams are on the front. Energy: estimate. Brackets: 95 % intervals."
+    assert lines[-1].startswith("Chance: that no other confirmed team beats it on the held-out examples.")
 
 
 def test_the_table_is_not_cut_where_there_is_no_terminal(
@@ -489,7 +502,9 @@ def screen(*arguments: str | Path) -> Iterator[Screen]:
 
 def test_on_a_terminal_the_display_shows_where_the_study_stands(quick_path: Path) -> None:
     engine = {"fake": {"data": "data.jsonl", "latency_s": 0.08}}
-    study = write_study(quick_path / "study", engine=engine, measure={"concurrency": 2}, budget={"trials": 40})
+    study = write_study(
+        quick_path / "study", whole=True, engine=engine, measure={"concurrency": 2}, budget={"trials": 40}
+    )
     with screen("tune", study, "--run", quick_path / "run") as shown:
         shown.wait_for(
             r"small → ",

@@ -13,14 +13,19 @@ from orkester.cli.progress import _Display, plain_lines, sentence
 from orkester.graphs import Team
 from orkester.optim.events import (
     BlockRerun,
+    BudgetSpent,
     EngineChanged,
     EnginesReady,
     EnginesStarting,
     Event,
+    Forecast,
     Preparing,
     StillStarting,
     Stopping,
+    TeamMeasured,
+    TeamStarted,
 )
+from orkester.optim.results import Results, TeamResult
 from orkester.serving.lease import EngineEvent
 
 TEAM = Team("single", {"model": "large", "temperature": 0.0})
@@ -62,6 +67,63 @@ def changed(kind: Any, **facts: Any) -> EngineChanged:
             f"the engine of large died; {TEAM.id} runs the block again",
         ),
         (Stopping(at_once=True), "stopping the engines"),
+        (
+            Forecast(
+                teams=24,
+                examples=64,
+                ranges={"llm_calls": (1536, 13824)},
+                limits={"trials": 24},
+                later=("minutes", "tokens", "joules"),
+            ),
+            (
+                "forecast: at most 24 teams × 64 examples: 1,536 to 13,824 calls; minutes, tokens and joules are told "
+                "after the first teams; confirmation comes on top"
+            ),
+        ),
+        (
+            Forecast(teams=1, examples=1, ranges={"llm_calls": (1, 1)}, limits={"minutes": 2.5}, later=("minutes",)),
+            (
+                "forecast: at most 1 team × 1 example, 2.5 minutes: 1 calls; minutes are told after the first teams; "
+                "confirmation comes on top"
+            ),
+        ),
+        (
+            Forecast(
+                teams=12,
+                examples=64,
+                ranges={"minutes": (9.0, 10.0), "joules": (1250.5, 3000.0)},
+                limits={"minutes": 10.0},
+                measured=3,
+                ends_by="minutes",
+            ),
+            ("forecast from 3 teams: 12 teams until the minutes are spent: 9 to 10 minutes, 1,250 to 3,000 joules"),
+        ),
+        (
+            Forecast(teams=40, examples=64, ranges={"minutes": (9.0, 9.001)}, measured=10),
+            "forecast from 10 teams: 40 teams in all: 9 minutes",
+        ),
+        (
+            Forecast(teams=40, examples=64, ranges={"minutes": (0.01, 0.5), "tokens": (5.0, 6.5)}, measured=3),
+            "forecast from 3 teams: 40 teams in all: 0.6 to 30 seconds, 5 to 6.5 tokens",
+        ),
+        (
+            Forecast(
+                teams=9,
+                examples=8,
+                ranges={"llm_calls": (250, 250)},
+                limits={"trials": 9, "llm_calls": 250, "tokens": 50_000, "joules": 5000.0},
+                later=("tokens", "joules"),
+            ),
+            (
+                "forecast: at most 9 teams × 8 examples, 50,000 tokens, 5,000 joules: 250 calls; tokens and joules are "
+                "told after the first teams; confirmation comes on top"
+            ),
+        ),
+        (
+            Forecast(teams=2, examples=8, ranges={}),
+            "forecast: at most 2 teams × 8 examples; confirmation comes on top",
+        ),
+        (BudgetSpent(name="llm_calls", spent=3120, limit=10_000), ""),
     ],
 )
 def test_every_event_is_said_in_words(event: Event, said: str) -> None:
@@ -129,3 +191,57 @@ def test_a_terminal_shows_the_seconds_of_a_start_as_they_pass(study: orkester.St
     assert "large ready after 42.0 s\n" in shown()
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == "the engine of large died: its process ended\n"
+
+
+def measured(team: Team = TEAM, number: int = 1) -> TeamMeasured:
+    """A team that could not be measured, which has the shortest line."""
+    result = TeamResult(
+        team=team,
+        trial=0,
+        search=None,
+        confirmed=None,
+        whole=False,
+        infeasible="",
+        on_front=False,
+        agents=(),
+        residual_j=None,
+        reruns=0,
+    )
+    results = Results(objectives={"quality": "maximize"}, constraints={}, teams=[result] * number)
+    return TeamMeasured(result=result, results=results, phase="search")
+
+
+def test_a_log_says_with_each_team_how_much_of_the_tightest_limit_is_spent(study: orkester.Study) -> None:
+    lines: list[str] = []
+    observe = plain_lines(study, Path("run"), write=lines.append, clock=lambda: 0.0)
+    observe(BudgetSpent(name="trials", spent=1, limit=40))
+    observe(measured())
+    observe(BudgetSpent(name="llm_calls", spent=3120, limit=10_000))
+    observe(measured(number=2))
+    assert lines[1:] == [
+        f"[   0.0 s] team 1: {TEAM}: not measured; 0 on the front",  # which is numbered as it is
+        f"[   0.0 s] team 2: {TEAM}: not measured; 0 on the front; calls 3,120 of 10,000",
+    ]
+
+
+def test_a_terminal_shows_the_budget_while_teams_are_searched(study: orkester.Study) -> None:
+    display = _Display(study, Path("run"), Clock())
+    console = Console(file=io.StringIO(), width=100)
+
+    def shown() -> str:
+        shot = Console(file=io.StringIO(), width=100)
+        shot.print(display)
+        assert isinstance(shot.file, io.StringIO)
+        return shot.file.getvalue()
+
+    display.see(TeamStarted(team=TEAM, phase="search", number=1, of=6, blocks=3), console)
+    assert "Budget" not in shown()
+    display.see(BudgetSpent(name="joules", spent=12.5, limit=100.0), console)
+    assert "Budget: joules 12.5 of 100\n" in shown()
+    display.see(TeamStarted(team=TEAM, phase="confirm", number=1, of=2, blocks=1), console)
+    assert "Budget" not in shown()
+    display.see(Forecast(teams=6, examples=12, ranges={"llm_calls": (72, 360)}), console)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == (
+        "forecast: at most 6 teams × 12 examples: 72 to 360 calls; confirmation comes on top\n"
+    )

@@ -10,18 +10,9 @@ from support import ROOT
 from orkester.evals.objectives import OBJECTIVES
 from orkester.evals.scorers import scorers
 from orkester.graphs import topologies, topology
-from orkester.optim.study_file import (
-    RESTARTS,
-    BudgetPart,
-    EnergyPart,
-    EngineOptionsPart,
-    ExternalPart,
-    MeasurePart,
-    ReplayPart,
-    StudyFile,
-    TaskPart,
-    VllmSettings,
-)
+from orkester.optim.engine_parts import RESTARTS, EngineOptionsPart, ExternalPart, VllmSettings
+from orkester.optim.study_file import StudyFile
+from orkester.optim.study_parts import BudgetPart, EnergyPart, MeasurePart, ReplayPart, TaskPart
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 REFERENCE = (ROOT / "docs" / "study-file.md").read_text()

@@ -17,6 +17,7 @@ def arithmetic(folder: Path, **changes: object) -> Path:
     """A study of one real model on the example's data."""
     path = write_study(
         folder,
+        whole=True,
         **{
             "name": "arithmetic",
             "task": {"data": "sums.jsonl", "scorer": "numeric", "confirm": 0.5, "max_tokens": 8},

@@ -52,9 +52,15 @@ HANG_S = 3.0
 
 def study(folder: Path, *faults: dict[str, Any], **changes: Any) -> Path:
     engine = {"fake": {"data": "data.jsonl", "accuracy": {"small": 0.5, "large": 1.0}, "faults": list(faults)}}
-    settings = {"examples": 8, "block": 4, "concurrency": 4, "deadline_s": 20}
+    settings = {
+        "examples": 8,
+        "block": 4,
+        "concurrency": 4,
+        "deadline_s": 20,
+    }
     return write_study(
         folder / "study",
+        whole=True,
         **{"engine": engine, "search": SEARCH, "measure": settings, "budget": {"trials": 4}, **changes},
     )
 

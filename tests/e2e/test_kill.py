@@ -35,6 +35,7 @@ LITTLE_MEMORY: dict[str, Any] = {
     "budget": {"trials": 10},
 }
 KILLS_IN_BATCHES = 9
+KILLS_AS_USUAL = 9
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     with quick_folder() as folder, Forks() as forks:
-        bench = Bench(forks, folder, write_study(folder / "study", **STUDY), folder / "undisturbed")
+        bench = Bench(forks, folder, write_study(folder / "study", whole=True, **STUDY), folder / "undisturbed")
         process = bench.tune("undisturbed")
         assert process.wait() == 0, process.said
         yield bench
@@ -133,16 +134,28 @@ def test_a_study_killed_at_random_moments_finds_the_same_blocks_and_the_same_fro
 
 def test_a_study_killed_within_batches_finds_the_same_blocks_and_the_same_front() -> None:
     with quick_folder() as folder, Forks() as forks:
-        bench = Bench(forks, folder, write_study(folder / "study", **LITTLE_MEMORY), folder / "undisturbed")
+        bench = Bench(forks, folder, write_study(folder / "study", whole=True, **LITTLE_MEMORY), folder / "undisturbed")
         process = bench.tune("undisturbed")
         assert process.wait() == 0, process.said
         found = outcome(bench.undisturbed)
         assert {tuple(options) for *_, options in found["blocks"]} == {("max_num_active_seqs",)}
-        trials = list(dict.fromkeys(block[5] for block in found["blocks"] if block[3] == "search"))
-        assert trials != sorted(trials)  # not in the order of the asks, so in batches
+        measured = list(dict.fromkeys(block[0] for block in found["blocks"] if block[3] == "search"))
+        assert measured != list(dict.fromkeys(team for team, *_ in found["told"]))  # the order of the asks: in batches
         kill(bench, KILLS_IN_BATCHES, random.Random(21))
         manifests = [yaml.safe_load((folder / name / "study.yaml").read_text()) for name in ("undisturbed", "killed")]
         assert [manifest["batch"] for manifest in manifests] == [8, 8]
+        expect_the_same_end(bench, folder / "killed")
+
+
+def test_a_study_with_the_usual_sampler_racing_and_reuse_is_killed_and_finds_the_same() -> None:
+    with quick_folder() as folder, Forks() as forks:
+        study = write_study(folder / "study", **{**STUDY, "budget": {"trials": 12}})
+        bench = Bench(forks, folder, study, folder / "undisturbed")
+        process = bench.tune("undisturbed")
+        assert process.wait() == 0, process.said
+        blocks = orkester.open_run(bench.undisturbed).blocks
+        assert any(call.reused for block in blocks for example in block.examples for call in example.calls)
+        kill(bench, KILLS_AS_USUAL, random.Random(22))
         expect_the_same_end(bench, folder / "killed")
 
 

@@ -14,7 +14,14 @@ from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
 from orkester.evals.measurement import agent_shares, measure
 from orkester.evals.objectives import OBJECTIVES, OF_JOULES
-from orkester.evals.statistics import MIN_BLOCKS, bootstrap_blocks, bootstrap_mean, bootstrap_quantile, wilson
+from orkester.evals.statistics import (
+    MIN_BLOCKS,
+    bootstrap_mean,
+    mean_interval,
+    quantile_interval,
+    ratio_interval,
+    wilson,
+)
 
 
 def failed(number: int = 0, kind: str = "deadline") -> Any:
@@ -81,10 +88,10 @@ def test_intervals_are_those_of_the_statistics() -> None:
     expected = {
         "quality": wilson(3, 6),
         "failure_rate": wilson(0, 6),
-        "latency_p50_s": bootstrap_quantile(latencies, 0.5),
-        "latency_p95_s": bootstrap_quantile(latencies, 0.95),
-        "latency_mean_s": bootstrap_mean(latencies),
-        "energy_j": bootstrap_blocks([4.0] * 3, [2] * 3),
+        "latency_p50_s": quantile_interval(latencies, 0.5),
+        "latency_p95_s": quantile_interval(latencies, 0.95),
+        "latency_mean_s": mean_interval(latencies),
+        "energy_j": ratio_interval([4.0] * 3, [2] * 3),
     }
     assert {name: (found[name].low, found[name].high) for name in expected} == expected
 
@@ -119,7 +126,7 @@ def test_joules_per_success_have_an_interval_where_every_block_has_a_success() -
     right, wrong = result(), result(1, score=0.0)
     blocks = [block(index=i, examples=(right, wrong)) for i in range(MIN_BLOCKS)]
     found = measure(blocks).estimates["energy_j_per_success"]
-    assert (found.low, found.high) == bootstrap_blocks([4.0] * MIN_BLOCKS, [1] * MIN_BLOCKS)
+    assert (found.low, found.high) == ratio_interval([4.0] * MIN_BLOCKS, [1] * MIN_BLOCKS)
     assert found.value == 4.0
     without = measure([*blocks, block(index=MIN_BLOCKS, examples=(wrong,))]).estimates["energy_j_per_success"]
     assert (without.low, without.high) == (None, None)

@@ -46,6 +46,10 @@ CALLS = st.builds(
     queue_s=st.none() | NUMBERS,
     ttft_s=st.none() | NUMBERS,
     decode_s=st.none() | NUMBERS,
+    key=st.none() | TEXT,
+    text=st.none() | TEXT,
+    finish_reason=st.none() | TEXT,
+    reused=st.booleans(),
 )
 EXAMPLES = st.builds(
     ExampleResult,
@@ -55,6 +59,7 @@ EXAMPLES = st.builds(
     latency_s=NUMBERS,
     failure=st.none() | TEXT,
     calls=st.lists(CALLS, max_size=3).map(tuple),
+    composed=st.booleans(),
 )
 BLOCKS = st.builds(
     Block,
@@ -77,6 +82,7 @@ BLOCKS = st.builds(
     engine_options=OPTIONS,
     engine_metrics=st.dictionaries(TEXT, st.dictionaries(TEXT, NUMBERS, max_size=2), max_size=2),
     prefix_cache=st.sampled_from(["", "cold", "kept", "warm"]),
+    composed_wall_s=st.none() | NUMBERS,
 )
 FAILURES = st.builds(
     TeamFailure,
@@ -108,27 +114,29 @@ def test_a_number_that_is_none_is_not_written(number: float) -> None:
 
 
 def test_the_form_of_a_line_does_not_change_without_a_new_schema() -> None:
-    assert SCHEMA == 3
+    assert SCHEMA == 4
     known = json.loads(encode(block(examples=1)))
     assert list(known) == [
         *("schema", "kind", "team", "topology", "knobs", "phase", "index", "trial", "started_at", "wall_s"),
         *("concurrency", "seed", "energy_j", "energy_method", "energy_assumptions", "examples", "engines", "reruns"),
         *("engine_options", "engine_metrics", "prefix_cache", "energy_error_j", "energy_idle_j"),
-        *("energy_unattributed_j", "energy_marks", "energy_gauges", "attribution"),
+        *("energy_unattributed_j", "energy_marks", "energy_gauges", "attribution", "composed_wall_s"),
     ]
     (example,) = known["examples"]
-    assert list(example) == ["id", "answer", "score", "latency_s", "failure", "calls", "trace_id"]
+    assert list(example) == [
+        *("id", "answer", "score", "latency_s", "failure", "calls", "trace_id", "composed"),
+    ]
     assert list(example["calls"][0]) == [
         *("agent", "model", "sample", "start_s", "latency_s"),
         *("input_tokens", "output_tokens", "cached_tokens", "attempts", "failure"),
-        *("queue_s", "ttft_s", "decode_s", "energy_j", "span_id"),
+        *("queue_s", "ttft_s", "decode_s", "energy_j", "span_id", "key", "text", "finish_reason", "reused"),
     ]
     assert list(json.loads(encode(FAILED))) == [
         *("schema", "kind", "team", "topology", "knobs", "reason", "trial", "engine_options"),
     ]
 
 
-def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_3(path: Path) -> None:
+def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_4(path: Path) -> None:
     old = (ROOT / "tests" / "evals" / "schema-1.jsonl").read_bytes()  # as the first version wrote them
     path.write_bytes(old)
     with BlockLog(path) as log:
@@ -147,6 +155,23 @@ def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_3(path: Path) -> None
     again = read_records(path).blocks
     assert again[0] == known
     assert (again[1].engine_options, again[1].prefix_cache) == ({"quantization": None}, "cold")
+
+
+def test_what_schema_3_wrote_is_of_calls_that_were_all_made() -> None:
+    line = json.loads(encode(block()))
+    line["schema"] = 3
+    del line["composed_wall_s"]
+    for example in line["examples"]:
+        del example["composed"]
+        for call in example["calls"]:
+            for name in ("key", "text", "finish_reason", "reused"):
+                del call[name]
+    known = decode(line)
+    assert known == block()
+    assert isinstance(known, Block)
+    assert (known.reused_calls, known.charged_wall_s, known.spent_j) == (0, 0.5, 4.0)
+    assert not any(example.composed for example in known.examples)
+    assert {call.key for example in known.examples for call in example.calls} == {None}
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------

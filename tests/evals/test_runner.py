@@ -410,6 +410,17 @@ async def test_teams_that_ask_the_same_thing_draw_the_same() -> None:
     assert few.items() <= many.items()
 
 
+async def test_a_draw_does_not_depend_on_who_asks() -> None:
+    cascade = Team("cascade", {"first": "small", "then": "large", "votes": 3, "temperature": 0.7, "agreement": 1.0})
+    debate = Team("debate", {"agents": 3, "rounds": 1, "model": "small", "temperature": 0.7})
+    alone = Team("single", {"model": "small", "temperature": 0.7})
+    asked = [await seeds(team) for team in (vote(3), cascade, debate, alone)]
+    drawn = [{(content, sample): seed for (content, _, sample), seed in one.items()} for one in asked]
+    assert drawn[0] == drawn[1]
+    assert drawn[0].items() < drawn[2].items()
+    assert drawn[3].items() < drawn[0].items()
+
+
 async def test_the_same_block_draws_the_same_again() -> None:
     assert await seeds(vote()) == await seeds(vote())
 
@@ -429,7 +440,7 @@ def test_a_seed_is_one_that_every_engine_takes(parts: list[object]) -> None:
 
 
 def test_seeds_do_not_change_from_one_version_to_the_next() -> None:
-    assert derive_seed(1, "search", "q0", "voter", 0) == 976320837
+    assert derive_seed(1, "search", "q0", 0) == 147615748
 
 
 # -- energy -----------------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from support import ROOT, write_study
 import orkester
 from orkester.errors import EngineError, InputError, ModelError
 from orkester.optim.back_end import back_end
+from orkester.optim.engine_parts import ExternalPart, FakePart, VllmPart, VllmSettings
 from orkester.optim.study import load_study
-from orkester.optim.study_file import EnergyPart, ExternalPart, FakePart, ReplayPart, VllmPart, VllmSettings
+from orkester.optim.study_parts import EnergyPart, ReplayPart
 from orkester.serving.cache import cache_folder
 from orkester.serving.catalogue import Catalogue
 from orkester.serving.engines import FakeScript

@@ -5,18 +5,17 @@ on disk.
 """
 
 import asyncio
-import hashlib
 import itertools
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from scripted import Asked, Scripted
+from pools import ScriptedLease, ScriptedPool, guess
+from scripted import Asked
 from support import quick_folder, write_study
 
 import orkester
@@ -24,11 +23,15 @@ from orkester.errors import EngineError, EngineLost
 from orkester.evals.block import Block
 from orkester.evals.records import BlockLog, Records
 from orkester.evals.runner import BlockRunner
+from orkester.optim.block_driver import MAX_RERUNS, BlockDriver
+from orkester.optim.budget import Budget
 from orkester.optim.events import BlockProgress, BlockRerun, Event, TeamMeasured, TeamStarted
 from orkester.optim.ordering import BATCH
-from orkester.optim.results import results
-from orkester.optim.sampling import Sampling
-from orkester.optim.tuner import MAX_RERUNS, Tuner
+from orkester.optim.results import DEFAULT_CONSTRAINTS, results
+from orkester.optim.samplers import Goal, Setting, make
+from orkester.optim.search import Search
+from orkester.optim.trials import Trials
+from orkester.optim.tuner import Tuner
 from orkester.serving.energy import IdlePower, Sampler, UnavailableMeter
 from orkester.telemetry import TraceStore
 
@@ -44,6 +47,7 @@ STUDY: dict[str, Any] = {
     "measure": {"examples": 6, "block": 3, "concurrency": 1},
     "objectives": {"quality": "maximize", "calls": "minimize"},
     "budget": {"trials": 16},
+    "seed": 4,
 }
 #: The same with a short end, where order does not matter.
 SHORT: dict[str, Any] = {**STUDY, "budget": {"trials": 3}}
@@ -51,76 +55,6 @@ SHORT: dict[str, Any] = {**STUDY, "budget": {"trials": 3}}
 
 class Killed(BaseException):
     """As good as SIGKILL: nobody catches it."""
-
-
-@dataclass
-class ScriptedLease:
-    """Stands for ``orkester.serving.pool.Lease``."""
-
-    pool: "ScriptedPool"
-    models: Mapping[str, Scripted]
-    overrides: Mapping[str, object]
-
-    @property
-    def facts(self) -> Mapping[str, Mapping[str, object]]:
-        return {name: {"engine": "scripted", **self.overrides} for name in self.models}
-
-    async def reset_prefix_caches(self) -> Mapping[str, bool]:
-        self.pool.did.append(("reset", *self.models))
-        if self.pool.reset_fails.pop("next", False):
-            raise EngineError("it did not answer")
-        return {name: name not in self.pool.keeps for name in self.models}
-
-    async def metrics(self) -> Mapping[str, Any]:
-        return {}
-
-
-@dataclass
-class ScriptedPool:
-    """Stands for ``orkester.serving.pool.Pool``; one engine at a time is resident.
-
-    ``did`` has what was asked of it, in order; ``loses`` says which engines a lease has lost, once for each entry.
-    """
-
-    keeps: Collection[str] = ()
-    loses: list[tuple[str, ...]] = field(default_factory=list)
-    answer: Callable[[Asked, Mapping[str, object]], str] = lambda asked, overrides: guess(asked, overrides)  # noqa: PLW0108
-    did: list[tuple[str, ...]] = field(default_factory=list)
-    reset_fails: dict[str, bool] = field(default_factory=dict)
-
-    def fits(self, configurations: object) -> bool:
-        return True
-
-    def resident(self) -> frozenset[str]:
-        return frozenset()
-
-    def missing(self, names: Collection[str], overrides: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
-
-    def asleep(self, names: Collection[str], overrides: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
-
-    async def lease(self, names: Collection[str], overrides: Mapping[str, object]) -> ScriptedLease:
-        self.did.append(("lease", *sorted(names), json.dumps(dict(overrides))))
-        asked = dict(overrides)
-        return ScriptedLease(
-            self, {name: Scripted(name, lambda call: self.answer(call, asked)) for name in names}, asked
-        )
-
-    async def lost(self, lease: ScriptedLease, *, energy_j: float | None = None) -> tuple[str, ...]:
-        self.did.append(("lost?", *lease.models))
-        return self.loses.pop(0) if self.loses else ()
-
-    def last_words(self, name: str, overrides: Mapping[str, object]) -> str:
-        return f" (the log of {name} with {dict(overrides)})"
-
-
-def guess(asked: Asked, overrides: Mapping[str, object]) -> str:
-    """Right or wrong, as a hash of the call has it; the large model and more sequences are better."""
-    number = int(str(asked.content).split()[2])
-    digest = hashlib.sha256(f"{asked.content}{asked.seed}{asked.model}".encode()).digest()[0] / 256
-    chance = 0.5 + 0.2 * (asked.model == "large") + 0.1 * (overrides.get("max_num_active_seqs") == 4)
-    return str(2 * number if digest < chance else number)
 
 
 @dataclass(frozen=True)
@@ -145,32 +79,34 @@ class Bench:
         folder.mkdir(exist_ok=True)
         with ExitStack() as stack:
             log = stack.enter_context(BlockLog(folder / "blocks.jsonl"))
-            sampling = stack.enter_context(
-                Sampling(
-                    study.space,
-                    objectives=study.file.objectives,
-                    constraints=study.file.constraints,
-                    seed=study.file.seed,
-                    path=folder / "optuna.db",
-                    name="study",
-                )
-            )
+            file = study.file
+            goal = Goal(objectives=file.objectives, constraints={**DEFAULT_CONSTRAINTS, **file.constraints})
+            trials = stack.enter_context(Trials(study.space, goal, path=folder / "optuna.db", name="study"))
             traces = stack.enter_context(TraceStore(folder / "traces", study="study"))
             part = study.file.measure
             meter = Sampler(UnavailableMeter("none here"))
             tuner = Tuner(
                 study=study,
                 log=log,
-                sampling=sampling,
-                runner=BlockRunner(
-                    task=study.task,
-                    meter=meter,
-                    concurrency=part.concurrency,
-                    deadline_s=part.deadline_s,
-                    seed=study.file.seed,
+                budget=Budget.of(file.budget),
+                search=Search(
+                    goal=goal, examples=len(study.search_examples), block=part.block, race=None, composition=None
                 ),
-                pool=pool or ScriptedPool(),  # type: ignore[arg-type]
-                idle=IdlePower(meter),
+                sampler=make("tpe", Setting(space=study.space, goal=goal, seed=file.seed), trials),
+                driver=BlockDriver(
+                    runner=BlockRunner(
+                        task=study.task,
+                        meter=meter,
+                        concurrency=part.concurrency,
+                        deadline_s=part.deadline_s,
+                        seed=file.seed,
+                    ),
+                    pool=pool or ScriptedPool(),  # type: ignore[arg-type]
+                    idle=IdlePower(meter),
+                    observer=observe,
+                    cold=file.engine_options.prefix_cache != "warm",
+                ),
+                store=None,
                 traces=traces,
                 observer=observe,
                 batch=batch,
@@ -258,12 +194,14 @@ def age_of(engine: tuple[object, ...], blocks: Sequence[Block]) -> int:
 def test_teams_of_a_batch_are_measured_by_engines_and_told_in_the_order_asked(undisturbed: Undisturbed) -> None:
     blocks, told = searched(undisturbed.records), undisturbed.told
     trials = list(dict.fromkeys(block.trial for block in blocks))
-    assert len(trials) == len({block.team for block in blocks}) == 16
-    assert [number for number, *_ in told] == list(range(len(told)))
-    assert trials != sorted(trial for trial in trials if trial is not None)  # measured in another order than asked
-    first = {team: number for number, team, *_ in reversed(told)}
+    assert trials == list(range(16))  # numbered as they are begun
+    assert len({block.team for block in blocks}) == 16
+    first = {team: number for number, team, *_ in told}
     assert {block.team: block.trial for block in blocks} == first
-    for start in range(0, len(told), BATCH):
+    asked = list(dict.fromkeys(number for number, *_ in told))
+    assert asked != trials  # measured in another order than asked
+    for start in range(0, 16, BATCH):
+        assert set(asked[start : start + BATCH]) == set(range(start, start + BATCH))
         batch = [block for block in blocks if block.trial in range(start, start + BATCH)]
         engines = configurations(batch)
         assert len(engines) == len(set(engines))  # each once
@@ -315,14 +253,13 @@ async def test_when_the_minutes_are_spent_the_rest_of_the_batch_is_not_measured(
 
     spent = study("spent", 1e-9)
     records = await bench.run("run", study=spent)
-    (only,) = {block.team for block in searched(records)}
-    assert [team for _, team, *_ in bench.told("run")] == [only]
+    assert [block.index for block in searched(records)] == [0]  # the block that spent them was the last
+    assert bench.told("run") == []
     assert await bench.run("run", study=spent) == records
     more = await bench.run("run", study=study("more", 60.0))  # more time: the run goes on
-    assert len({block.team for block in searched(more)}) == 16
-    numbers = [number for number, *_ in bench.told("run")]
-    assert len(numbers) == len(set(numbers))
-    assert len({block.trial for block in searched(more)}) == 16
+    assert more.blocks[0] == records.blocks[0]
+    assert len({block.team for block in searched(more)}) == len({block.trial for block in searched(more)}) == 16
+    assert {team for _, team, *_ in bench.told("run")} == {block.team for block in searched(more)}
 
 
 @dataclass
@@ -363,8 +300,10 @@ async def test_a_lost_database_is_told_all_again_batch_by_batch(bench: Bench, un
     assert bench.outcome("run", await bench.run("run")) == undisturbed.outcome
 
 
-def test_confirmation_is_ordered_by_engines_too(undisturbed: Undisturbed) -> None:
-    confirmed = [block for block in undisturbed.records.blocks if block.phase == "confirm"]
+async def test_confirmation_is_ordered_by_engines_too(bench: Bench, quick_path: Path) -> None:
+    study = orkester.load_study(write_study(quick_path, **{**STUDY, "seed": 5}))  # whose front shares engines
+    records = await bench.run("run", study=study)
+    confirmed = [block for block in records.blocks if block.phase == "confirm"]
     engines = configurations(confirmed)
     assert len({block.team for block in confirmed}) > len(engines) > 1
     assert len(engines) == len(set(engines))

@@ -32,7 +32,7 @@ from orkester.optim.energy_benchmark import (
     short,
 )
 from orkester.optim.energy_benchmark._window import keep_asking
-from orkester.optim.study_file import FakePart
+from orkester.optim.engine_parts import FakePart
 from orkester.serving.energy import Limits, Reading, UnavailableMeter
 from orkester.serving.engines import FakeScript
 

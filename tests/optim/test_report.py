@@ -21,8 +21,11 @@ from orkester.evals.block import Block
 from orkester.evals.measurement import Estimate
 from orkester.evals.records import Records, TeamFailure
 from orkester.graphs import Team
+from orkester.optim.importance import Importance, Interaction, Share
+from orkester.optim.outlook import Outlook, space_of_run
 from orkester.optim.report import write_report
 from orkester.optim.results import Results, results
+from orkester.optim.worth_trying import Suggestion
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 THREE = {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}
@@ -112,7 +115,7 @@ def reported(run: orkester.Run, path: Path, found: Results, **changes: Any) -> P
     given: dict[str, Any] = {
         "name": run.name,
         "manifest": run.manifest,
-        "importances": {},
+        "outlook": Outlook(),
         "blocks": run.blocks,
         "now": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
     }
@@ -133,7 +136,8 @@ def found_in(
 
 def shown(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3g} no interval"
+        only = "no interval" if estimate.low is estimate.high else f"≥ {estimate.low:.3g}"
+        return f"{estimate.value:.3g} {only}"
     return f"{estimate.value:.3g} {estimate.low:.3g}–{estimate.high:.3g}"
 
 
@@ -225,6 +229,8 @@ def test_all_teams_are_listed_with_their_state(run: orkester.Run, page: Page) ->
         row = listed[str(result.team)]
         assert row[2] == shown(result.search.estimates["quality"])
         state = ", front" if result.on_front else ", infeasible" if result.infeasible else ""
+        reused = f", {result.search.reused_calls} of {result.search.calls} calls reused"
+        state += reused if result.search.reused_calls else ""
         assert row[1].endswith(f" n = {result.search.examples}{state}")
 
 
@@ -259,10 +265,72 @@ def test_engines_are_listed_with_how_often_they_were_started(run: orkester.Run, 
     assert "#engines" not in [attributes.get("href") for _, attributes in silent.tags]
 
 
-def test_knobs_are_listed_by_their_importance(run: orkester.Run, tmp_path: Path) -> None:
-    shares = {"quality": {"topology": 0.25, "vote.agents": 0.75}, "energy_j": {"topology": 0.1}}
-    page = reported(run, tmp_path, run.results, importances=shares)
-    assert page.rows["importance"][1:] == [["vote.agents", "0.75", "–"], ["topology", "0.25", "0.10"]]
+def learnt(knob: str = "vote.agents", **changes: Any) -> Outlook:
+    """What may be said of a run whose first objective is quality."""
+    first = Share(value=0.75, low=0.504, high=0.9, teams=12)
+    second = Share(value=0.125, low=0.0, high=0.25, teams=30)
+    none = Share(value=0.0, low=0.0, high=0.0, teams=30)
+    pair = Interaction(first=knob, second="vote.model", share=replace(first, value=0.1, low=0.05, high=0.2))
+    given: dict[str, Any] = {
+        "objective": "quality",
+        "logarithmic": False,
+        "knobs": {knob: first, "topology": second},
+        "interactions": [pair, replace(pair, second="vote.temperature", share=none)],
+        "together": pair.share,
+        "rest": none,
+        "teams": 30,
+    }
+    quality = Importance(**{**given, **changes})
+    energy = replace(quality, objective="energy_j", logarithmic=True, knobs={"topology": second}, interactions=[])
+    return Outlook(importances={"quality": quality, "energy_j": replace(energy, together=None)})
+
+
+def test_knobs_are_listed_by_their_importance_with_intervals(run: orkester.Run, tmp_path: Path) -> None:
+    page = reported(run, tmp_path, run.results, outlook=learnt())
+    rows = page.rows["importance"]
+    pairs, shares = rows[:2], rows[2:]
+    assert pairs[1] == ["quality", "vote.agents × vote.model", "0.10 0.05–0.20", "12"]
+    assert shares[0] == ["knob", "quality", "energy_j", "teams"]
+    assert shares[1:] == [
+        ["vote.agents", "0.75 0.50–0.90", "–", "12"],
+        ["topology", "0.12 0.00–0.25", "0.12 0.00–0.25", "30"],
+        ["pairs of knobs", "0.10 0.05–0.20", "–", ""],
+        ["the rest", "0.00 0.00–0.00", "0.00 0.00–0.00", ""],
+    ]
+    assert "of energy_j it is the logarithm's variance" in page.texts["importance"]
+    bars = page.charts["importance-quality"]["data"][0]
+    assert bars["x"] == [0.75, 0.125, 0.1, 0.0]
+    assert bars["error_x"]["array"][:2] == pytest.approx([0.15, 0.125])
+    assert bars["error_x"]["arrayminus"][:2] == pytest.approx([0.246, 0.125])
+    ticks = page.charts["importance-energy_j"]["layout"]["yaxis"]["ticktext"]
+    assert ticks == ["topology", "the rest"]
+    alone = learnt(interactions=[], together=None)
+    assert "Too few teams to say" in reported(run, tmp_path, run.results, outlook=alone).texts["importance"]
+
+
+def test_what_would_be_worth_trying_is_said_to_be_predicted(run: orkester.Run, tmp_path: Path) -> None:
+    team = Team("vote", {"agents": 9, "model": "large", "temperature": 0.5})
+    predicted = {"quality": Estimate(value=0.93, low=0.88, high=0.97, n=15)}
+    tip = Suggestion(team=team, predicted=predicted, chance=0.4, claim="it would beat the front's highest quality, 0.9")
+    outlook = Outlook(suggestions=[tip], hints=["2 of 3 front members are at the end"])
+    page = reported(run, tmp_path, run.results, outlook=outlook)
+    assert "Predicted, not measured" in page.texts["next"]
+    heading, row = page.rows["next"][1:]
+    assert heading == [f"{team} {tip.claim}"]
+    assert row[0] == "predicted from 15 teams; chance 40%"
+    assert row[1 + list(run.results.objectives).index("quality")] == "0.93 0.88–0.97"
+    assert "2 of 3 front members are at the end" in page.texts["next"]
+    silent = reported(run, tmp_path, run.results)
+    assert not {"importance", "next"} & set(silent.texts)
+    only = reported(run, tmp_path, run.results, outlook=replace(outlook, suggestions=[]))
+    assert "Predicted" not in only.texts["next"]
+
+
+def test_a_report_learns_from_its_run(run: orkester.Run, tmp_path: Path) -> None:
+    """Nine teams, six without failures: too few to say which knobs matter."""
+    assert space_of_run(run.manifest) is not None
+    page = reported(run, tmp_path, run.results, outlook=None)
+    assert "importance" not in page.texts
 
 
 def test_nothing_is_loaded_from_outside(run: orkester.Run, page: Page) -> None:
@@ -304,11 +372,11 @@ def test_what_users_and_engines_say_is_text_and_nothing_else(run: orkester.Run, 
     found = found_in(run, blocks=blocks, failures=[lost])
     assert found.front
     page = reported(
-        run, tmp_path, found, name=evil, manifest=manifest, blocks=blocks, importances={"quality": {evil: 1}}
+        run, tmp_path, found, name=evil, manifest=manifest, blocks=blocks, outlook=replace(learnt(evil), hints=[evil])
     )
     assert [tag for tag, _ in page.tags].count("script") == 2
     assert not [tag for tag, attributes in page.tags if tag in {"img", "i"} or "onerror" in attributes]
-    for section in ("front", "importance", "teams", "failures", "methods", found.front[0].team.id):
+    for section in ("front", "importance", "next", "teams", "failures", "methods", found.front[0].team.id):
         assert evil in page.texts[section]
     hover = page.charts["front-energy_j-quality"]["data"][-1]["hovertext"][0]
     assert escape(evil) in hover
@@ -317,7 +385,7 @@ def test_what_users_and_engines_say_is_text_and_nothing_else(run: orkester.Run, 
 
 def test_an_empty_front_is_said(run: orkester.Run, tmp_path: Path) -> None:
     blocks = [block for block in run.blocks if block.knobs["model"] == "broken"]
-    page = reported(run, tmp_path, found_in(run, blocks=blocks), blocks=blocks, importances={"quality": {"x": 1.0}})
+    page = reported(run, tmp_path, found_in(run, blocks=blocks), blocks=blocks, outlook=learnt())
     assert "No team is on the front" in page.texts["front"]
     assert page.charts == {}
     assert not {"confirmation", "members", "importance"} & set(page.texts)

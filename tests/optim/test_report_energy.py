@@ -16,12 +16,13 @@ from orkester.evals.block import Block
 from orkester.evals.records import Records, decode
 from orkester.graphs import Team
 from orkester.optim.engine_log import EngineUse
+from orkester.optim.outlook import Outlook
 from orkester.optim.report import write_report
 from orkester.optim.report._energy import apart, carbon_and_cost, energy_section, gauges, marks_of, shared_how
 from orkester.optim.report._engines import ledger_total
 from orkester.optim.report._members import member
 from orkester.optim.results import Results, results
-from orkester.optim.study_file import EnergyPart
+from orkester.optim.study_parts import EnergyPart
 
 CASCADE = Team("cascade", {"first": "small", "then": "large", "votes": 2, "temperature": 0.7, "agreement": 1.0})
 SHORT = "imprecise: shorter than the 2 s that the meter needs"
@@ -110,7 +111,7 @@ def page(
         name="energy",
         results=found(blocks, objectives, energy),
         manifest={"study": {"measure": {"deadline_s": 1.0}, **({"energy": energy} if energy else {})}},
-        importances={},
+        outlook=Outlook(),
         blocks=blocks,
         engine_uses=uses,
         now=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from orkester.cli.results import _plain
 from orkester.evals.block import Block, Call, ExampleResult
 from orkester.evals.measurement import AgentShare, Estimate
 from orkester.graphs import Team, topologies, topology
@@ -11,6 +12,7 @@ from orkester.optim.report._charts import _scale
 from orkester.optim.report._drawing import draw
 from orkester.optim.report._methods import joules, power_range
 from orkester.optim.report._numbers import duration, fact, facts, interval, number, unit
+from orkester.optim.report._plot import bars
 from orkester.optim.report._waterfall import typical, waterfall
 
 
@@ -171,3 +173,23 @@ def test_the_range_of_a_power_model_is_given_as_factors() -> None:
     assert power_range([block(reason="it runs elsewhere", method="unavailable")]) is None
     assert joules([block(**model)]) == "estimate"
     assert joules([]) == "unavailable"
+
+
+def test_an_end_that_is_not_known_is_open_in_tables_and_has_no_bar() -> None:
+    def of(low: float | None, high: float | None) -> Estimate:
+        return Estimate(value=2.0, low=low, high=high, n=40)
+
+    assert [interval(of(*ends))["range"] for ends in ((1.5, 3.0), (1.5, None), (None, 3.0), (None, None))] == [
+        "1.5–3",
+        "≥ 1.5",
+        "≤ 3",
+        "no interval",
+    ]
+    shown = bars([of(1.5, None), of(None, 3.0), of(None, None)], "#000")
+    assert (shown["arrayminus"], shown["array"]) == ([0.5, 0.0, 0.0], [0.0, 1.0, 0.0])
+    assert [_plain(of(*ends)) for ends in ((1.5, 3.0), (1.5, None), (None, 3.0), (None, None))] == [
+        "2 \\[1.5, 3]",
+        "2 \\[≥ 1.5]",
+        "2 \\[≤ 3]",
+        "2",
+    ]

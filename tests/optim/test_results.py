@@ -11,7 +11,7 @@ from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import footprint
 from orkester.evals.records import Records, TeamFailure
 from orkester.graphs import Team
-from orkester.optim.results import Results, TeamResult, results, violation
+from orkester.optim.results import Known, Results, TeamResult, results, violation
 
 OBJECTIVES: Mapping[str, Any] = {"quality": "maximize", "calls": "minimize"}
 SIZES: Mapping[Phase, int] = {"search": 4, "confirm": 2}
@@ -186,3 +186,61 @@ def test_grams_and_euros_need_a_footprint() -> None:
 def test_a_team_says_how_its_agents_got_their_joules() -> None:
     (found,) = together(measured(1, 1, energy_idle_j=2.0, attribution="tokens")).teams
     assert (found.idle_j, found.attribution) == (0.5, "tokens")
+
+
+# -- confirmation -----------------------------------------------------------------------------------------------------
+
+HELD_OUT: Mapping[Phase, int] = {"search": 4, "confirm": 40}
+
+
+def confirmed(agents: int, right: int, blocks: int) -> list[Block]:
+    """Blocks of four held-out examples, so many of which are right in each."""
+    return [measured(agents, right, phase="confirm", index=i) for i in range(blocks)]
+
+
+def test_a_confirmed_team_has_the_probability_that_no_other_one_beats_it() -> None:
+    blocks = [measured(1, 2), measured(2, 3), measured(3, 1), *confirmed(1, 4, 5), *confirmed(2, 1, 5)]
+    found = together(*blocks, sizes=HELD_OUT)
+    known = by_agents(found)
+    assert known[1].front_probability is not None
+    assert known[1].front_probability > 0.99
+    assert known[2].front_probability is not None
+    assert known[2].front_probability < 0.01
+    assert known[3].front_probability is None  # it was not confirmed
+    assert [entry.team for entry in found.front] == [team(2), team(1)]  # chance alone takes nobody off
+    assert known[2].as_json(OBJECTIVES)["front_probability"] == known[2].front_probability
+    again = together(*blocks, sizes=HELD_OUT)
+    assert [entry.front_probability for entry in again.teams] == [entry.front_probability for entry in found.teams]
+
+
+def test_it_is_settled_when_clear_on_enough_blocks_or_when_there_are_no_more_examples() -> None:
+    def settled(blocks: int, right: int = 4, limit: str = ">= 0") -> bool:
+        found = together(measured(1, 4), *confirmed(1, right, blocks), sizes=HELD_OUT, constraints={"quality": limit})
+        return found.teams[0].settled
+
+    assert [settled(blocks) for blocks in (1, 2, 3)] == [False, False, True]
+    assert not settled(3, right=2, limit=">= 0.6")  # the order is clear, but not whether it keeps to the limit
+    close = [measured(1, 3), measured(2, 4), *confirmed(1, 3, 4), *confirmed(2, 3, 4)]
+    assert not by_agents(together(*close, sizes=HELD_OUT))[2].settled
+    whole = [*close, *(measured(2, 3, phase="confirm", index=i) for i in range(4, 10))]
+    assert by_agents(together(*whole, sizes=HELD_OUT))[2].settled
+
+
+def test_near_are_confirmed_teams_beside_the_front_the_likeliest_first() -> None:
+    blocks = [measured(1, 4), measured(2, 4), measured(3, 4), measured(4, 4)]
+    found = together(*blocks, *confirmed(1, 1, 4), *confirmed(2, 1, 4), *confirmed(3, 4, 4), sizes=HELD_OUT)
+    assert [entry.team for entry in found.front] == [team(1)]
+    assert [entry.team for entry in found.near] == [team(3), team(2)]
+
+
+def test_what_is_known_gives_the_same_results_and_only_new_blocks_change_them() -> None:
+    known = Known()
+    blocks = [measured(1, 4), measured(2, 4), *confirmed(1, 3, 3)]
+    first = together(*blocks, sizes=HELD_OUT, known=known)
+    assert first == together(*blocks, sizes=HELD_OUT)
+    probabilities = known.probabilities
+    assert together(*blocks, measured(3, 1), sizes=HELD_OUT, known=known).teams[:2] == first.teams
+    assert known.probabilities is probabilities  # a block of the search does not draw again
+    more = [*blocks, measured(3, 1), *confirmed(2, 4, 3)]
+    assert together(*more, sizes=HELD_OUT, known=known) == together(*more, sizes=HELD_OUT)
+    assert known.probabilities is not probabilities

@@ -16,17 +16,11 @@ import orkester
 from orkester.errors import InputError
 from orkester.evals.footprint import grids
 from orkester.evals.objectives import OBJECTIVES, OF_JOULES
+from orkester.optim.engine_parts import EngineOptionsPart, VllmPart, VllmSettings
 from orkester.optim.source import listed
 from orkester.optim.space import space_of
-from orkester.optim.study_file import (
-    EnergyPart,
-    EngineOptionsPart,
-    StudyFile,
-    VllmPart,
-    VllmSettings,
-    limit,
-    read_study_file,
-)
+from orkester.optim.study_file import StudyFile, limit, read_study_file
+from orkester.optim.study_parts import EnergyPart
 
 #: What a user must never have to read.
 _JARGON = re.compile(

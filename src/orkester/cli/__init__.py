@@ -11,6 +11,7 @@ from orkester import __version__
 from orkester.errors import OrkesterError
 
 from . import bench, engines, models
+from .best import best
 from .calibrate import calibrate
 from .doctor import doctor
 from .results import front, report
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(tune)
 app.command()(report)
 app.command()(front)
+app.command()(best)
 app.command()(run)
 app.command()(doctor)
 app.command()(calibrate)

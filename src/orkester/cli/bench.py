@@ -70,7 +70,7 @@ def energy(
     from typing import get_args
 
     from orkester.optim.energy_benchmark import Plan, bench_energy, built_in, load_images, load_prompts
-    from orkester.optim.study_file import LocalEngine
+    from orkester.optim.engine_parts import LocalEngine
 
     engines = engine or ["auto"]
     for name in engines:

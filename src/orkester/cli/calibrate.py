@@ -12,7 +12,8 @@ from orkester.errors import CallFailed, EngineError, InputError
 from .tune import _Stopped
 
 if TYPE_CHECKING:
-    from orkester.optim.study_file import EnergyPart, EngineOptionsPart
+    from orkester.optim.engine_parts import EngineOptionsPart
+    from orkester.optim.study_parts import EnergyPart
     from orkester.serving.energy import Meter
     from orkester.serving.energy.calibration import Calibration
 
@@ -45,7 +46,8 @@ def calibrate(
     import asyncio
     from typing import get_args
 
-    from orkester.optim.study_file import EnergyPart, EngineOptionsPart, EngineSpec, LocalEngine, MeasurePart
+    from orkester.optim.engine_parts import EngineOptionsPart, EngineSpec, LocalEngine
+    from orkester.optim.study_parts import EnergyPart, MeasurePart
 
     asked: EngineSpec
     options, concurrency, folder = EngineOptionsPart(), MeasurePart().concurrency, Path()
@@ -71,7 +73,7 @@ def calibrate(
 
 
 def _checked(given: dict[str, int]) -> EngineOptionsPart:
-    from orkester.optim.study_file import EngineOptionsPart
+    from orkester.optim.engine_parts import EngineOptionsPart
 
     least = {"slots": 1, "context_tokens": 16, "threads": 0}
     for name, value in given.items():

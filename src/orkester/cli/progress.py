@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,13 +14,16 @@ from rich.text import Text
 
 from orkester import Study
 from orkester.graphs import written
+from orkester.optim.budget import readable
 from orkester.optim.events import (
     BlockProgress,
     BlockRerun,
+    BudgetSpent,
     EngineChanged,
     EnginesReady,
     EnginesStarting,
     Event,
+    Forecast,
     Observer,
     Preparing,
     Resumed,
@@ -36,6 +39,8 @@ from orkester.serving.lease import EngineEvent
 from .results import front_table
 
 _BAR = 24
+#: What limits of a budget are called.
+_WORDS = {"trials": "teams", "llm_calls": "calls", "minutes": "minutes", "tokens": "tokens", "joules": "joules"}
 
 
 @contextmanager
@@ -76,18 +81,22 @@ def plain_lines(
         f"{directory}"
     )
     remaining: float | None = None
+    spent = ""
 
     def observe(event: Event) -> None:
-        nonlocal remaining
+        nonlocal remaining, spent
         at = f"[{clock() - start:6.1f} s] "
         match event:
             case BlockProgress(remaining_s=guess):
                 remaining = guess
+            case BudgetSpent():
+                # Teams are numbered as it is.
+                spent = f"; {_spent(event)}" if event.name != "trials" else ""
             case TeamStarted():
                 return
             case TeamMeasured(phase=phase):
                 left = f"; about {_duration(remaining)} left" if remaining is not None and phase == "search" else ""
-                say(at + _measured(event) + left)
+                say(at + _measured(event) + (spent if phase == "search" else "") + left)
             case _:
                 if line := sentence(event):
                     say(at + line)
@@ -102,6 +111,8 @@ def sentence(event: Event) -> str:
         case Resumed(teams=teams, blocks=blocks, lost=lost):
             cut = "; the block that was cut off is run again" if lost else ""
             said = f"resumed: {_count(teams, 'team')} and {_count(blocks, 'block')} are there already{cut}"
+        case Forecast():
+            said = _forecast(event)
         case Preparing(line=line):
             said = line
         case EnginesStarting():
@@ -123,6 +134,38 @@ def sentence(event: Event) -> str:
         case TeamMeasured():
             said = _measured(event)
     return said
+
+
+def _forecast(event: Forecast) -> str:
+    """In one line: what is known of the costs, and what will be known later."""
+    parts = [_range(name, low, high) for name, (low, high) in event.ranges.items()]
+    teams = _count(event.teams, "team")
+    if event.measured:
+        ends = f" until the {_WORDS[event.ends_by]} are spent" if event.ends_by != "trials" else " in all"
+        return f"forecast from {_count(event.measured, 'team')}: {teams}{ends}: {', '.join(parts)}"
+    # Teams are counted already, and ranges end where the budget does.
+    told = {"trials", *event.ranges}
+    limits = [f"{readable(limit)} {_WORDS[name]}" for name, limit in event.limits.items() if name not in told]
+    if event.later:
+        parts.append(f"{_listed([_WORDS[name] for name in event.later])} are told after the first teams")
+    size = ", ".join([f"{teams} × {_count(event.examples, 'example')}", *limits])
+    return f"forecast: at most {size}{': ' if parts else ''}{'; '.join(parts)}; confirmation comes on top"
+
+
+def _range(name: str, low: float, high: float) -> str:
+    what = _WORDS[name]
+    if name == "minutes" and high < 2:
+        what, low, high = "seconds", 60 * low, 60 * high
+    few, many = readable(low), readable(high)
+    return f"{few} {what}" if few == many else f"{few} to {many} {what}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def _spent(event: BudgetSpent) -> str:
+    return f"{_WORDS[event.name]} {readable(event.spent)} of {readable(event.limit)}"
 
 
 def _starting(event: EnginesStarting) -> str:
@@ -168,7 +211,7 @@ def _outcome(result: TeamResult, found: Results, phase: str) -> str:
 
 
 def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _duration(seconds: float) -> str:
@@ -187,6 +230,7 @@ class _Display:
         self._block: BlockProgress | None = None
         self._engines = ""
         self._results: Results | None = None
+        self._spent = ""
 
     def see(self, event: Event, console: Console) -> None:
         match event:
@@ -194,6 +238,8 @@ class _Display:
                 self._team, self._block = event, None
             case BlockProgress():
                 self._block = event
+            case BudgetSpent():
+                self._spent = _spent(event)
             case EnginesStarting():
                 self._engines, self._starting_since = sentence(event), self._clock()
             case EnginesReady():
@@ -220,6 +266,8 @@ class _Display:
             lines.append(Text(f"{what} {team.number} of {team.of}: {team.team}"))
             number = block.block if block else 1
             lines.append(Text(f"{bar:<{_BAR}} block {number} of {team.blocks}{left}"))
+            if self._spent and team.phase == "search":
+                lines.append(Text(f"Budget: {self._spent}"))
         if self._engines:
             since = self._starting_since
             lines.append(

@@ -43,7 +43,7 @@ def report(run: RunArgument) -> None:
 
     Example: `orkester report runs/arithmetic`
     """
-    from orkester.optim.tune import report as write
+    from orkester.optim.run import report as write
 
     typer.echo(write(run))
 
@@ -69,21 +69,39 @@ def print_front(run: Run) -> None:
         f"Energy: {', '.join(methods)}. Brackets: 95 % intervals.",
         markup=False,
     )
+    if any(result.front_probability is not None for result in found.front):
+        console.print(
+            f"Chance: that no other confirmed team beats it on the held-out examples.{_near(found)}", markup=False
+        )
+
+
+def _near(found: Results) -> str:
+    likely = [result for result in found.near if (result.front_probability or 0.0) >= 0.5]
+    if not likely:
+        return ""
+    return f" {len(likely)} near the front are more likely on it than not; see the report."
 
 
 def front_table(found: Results, *, confirmed: bool = True) -> Table:
     """Front members with the search's numbers and, below them, confirmation's."""
     from rich.table import Table
 
+    from orkester.optim.confirming import chance
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("team")
     for name in found.objectives:
         table.add_column(name, justify="right")
+    chances = confirmed and any(result.front_probability is not None for result in found.front)
+    if chances:
+        table.add_column("chance", justify="right")
     table.add_column("n", justify="right")
     for result in found.front:
-        table.add_row(str(result.team), *_cells(result.search, found), _n(result.search))
+        blank = [""] if chances else []
+        table.add_row(str(result.team), *_cells(result.search, found), *blank, _n(result.search))
         if confirmed and result.confirmed is not None:
-            table.add_row("  confirmed", *_cells(result.confirmed, found), _n(result.confirmed), style="dim")
+            said = [chance(result.front_probability)] if chances else []
+            table.add_row("  confirmed", *_cells(result.confirmed, found), *said, _n(result.confirmed), style="dim")
     return table
 
 
@@ -97,6 +115,10 @@ def _n(measurement: Measurement | None) -> str:
 
 
 def _plain(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
+    """With its interval; an end that is not known is open: ``0.9 [≥ 0.7]``."""
+    low, high = estimate.low, estimate.high
+    if low is None and high is None:
         return f"{estimate.value:.3g}"
-    return f"{estimate.value:.3g} \\[{estimate.low:.3g}, {estimate.high:.3g}]"
+    if low is None or high is None:
+        return f"{estimate.value:.3g} \\[{f'≤ {high:.3g}' if low is None else f'≥ {low:.3g}'}]"
+    return f"{estimate.value:.3g} \\[{low:.3g}, {high:.3g}]"

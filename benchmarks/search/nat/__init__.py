@@ -1,0 +1,1 @@
+"""``nat optimize`` (NVIDIA NeMo Agent Toolkit) itself, live, against a table that a loopback server serves."""

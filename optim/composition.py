@@ -1,0 +1,203 @@
+"""What is known of a team before it is measured: its calls, those that are in the call store, and what they take.
+
+Teams are composed of calls. Which calls a team makes is found by running its graph on models that cost nothing
+(``Signature``); what a call of a role on a model takes is averaged over the calls made so far, its *profile*. So
+latency and energy of a team that was never run are predicted from the profiles of its parts (as FlowCompile does for
+compiled workflows, arXiv:2605.13647), and the calls that its blocks will have to send are those that no other team has
+sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orkester.evals.probe import Signature, Stage
+from orkester.graphs import Team
+
+Floats: TypeAlias = NDArray[np.float64]
+#: A role on a model.
+Part: TypeAlias = tuple[str, str]
+#: Stages of a team's run: parts that work at the same time, with how many calls.
+_Stages: TypeAlias = tuple[tuple[tuple[Part, int], ...], ...]
+_Pattern: TypeAlias = tuple[_Stages, _Stages]
+
+#: How much of the difference between answers that all agree and answers that all differ a team is expected to call, as
+#: long as nothing is known of its topology.
+_HALF = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What a team's signature comes to.
+
+    Attributes:
+        keys: of calls that are always made, and of those that depend on the answers.
+        pattern: the stages; None where the graph does not say.
+    """
+
+    keys: tuple[frozenset[str], frozenset[str]]
+    pattern: _Pattern | None
+
+
+class Composition:
+    """Grows with every block.
+
+    Args:
+        signature: of a team.
+    """
+
+    def __init__(self, signature: Callable[[Team], Signature]) -> None:
+        self._signature = signature
+        self._teams: dict[str, _Known] = {}
+        self._patterns: dict[object, _Pattern | None] = {}
+        self._calls: dict[str, Floats] = {}
+        self._covered: dict[str, int] = {}
+        self._parts: dict[Part, Floats] = {}
+        self._models: dict[str, Floats] = {}
+        self._escalated: dict[str, Floats] = {}
+        self._vectors: tuple[int, Floats, list[_Pattern | None], list[str]] | None = None
+
+    def learn(
+        self, team: Team, seen: int, calls_per_example: float, taken: Iterable[tuple[Part, float, float]]
+    ) -> None:
+        """A block was run.
+
+        Args:
+            team: by whom.
+            seen: examples of the search that the team has seen now.
+            calls_per_example: that it made in the block, whether sent or answered from the store.
+            taken: of every call that was sent: role and model, seconds, joules (NaN where not known).
+        """
+        self._calls.setdefault(team.topology, np.zeros(2))
+        self._calls[team.topology] += (calls_per_example, 1.0)
+        always, sometimes = self._known(team).keys
+        for key in always | sometimes:
+            self._covered[key] = max(seen, self._covered.get(key, 0))
+        if sometimes:
+            share = float(np.clip((calls_per_example - len(always)) / len(sometimes), 0.0, 1.0))
+            self._escalated.setdefault(team.topology, np.zeros(2))
+            self._escalated[team.topology] += (share, 1.0)
+        for part, latency_s, energy_j in taken:
+            metered = math.isfinite(energy_j)
+            known = np.array([latency_s, energy_j if metered else 0.0, 1.0, float(metered)])
+            self._parts[part] = self._parts.get(part, np.zeros(4)) + known
+            self._models[part[1]] = self._models.get(part[1], np.zeros(4)) + known
+
+    def cost(self, team: Team, seen: int, more: int) -> float:
+        """Model calls that are to be expected of a team's next examples, those in the call store left out."""
+        if self._known(team).pattern is None:
+            return more * self._usual(team.topology)
+        always, sometimes = self._known(team).keys
+
+        def uncovered(keys: Iterable[str]) -> int:
+            return sum(max(0, seen + more - max(seen, self._covered.get(key, 0))) for key in keys)
+
+        return uncovered(always) + self._share(team.topology) * uncovered(sometimes)
+
+    def calls(self, team: Team) -> float:
+        """Model calls an example that are to be expected of a team."""
+        pattern = self._pattern(team)
+        return self._usual(team.topology) if pattern is None else self._of_pattern(pattern, team.topology, "calls")
+
+    def predicted(self, teams: Sequence[Team], name: str) -> Floats | None:
+        """What profiles say of teams, NaN where they say nothing; None for an objective they never tell of.
+
+        Args:
+            teams: always the same list.
+            name: of an objective.
+        """
+        kind = "latency" if name.startswith("latency") else "energy" if name in _ENERGY else name
+        if kind not in {"latency", "energy", "calls"} or not self._models:
+            return None
+        index, patterns, topologies = self._indexed(teams)
+        found = np.array(
+            [self._of_pattern(pattern, topology, kind) for pattern, topology in zip(patterns, topologies, strict=True)]
+        )
+        return np.asarray(found[index])
+
+    # -- parts ----------------------------------------------------------------------------------------------------
+
+    def _share(self, topology: str) -> float:
+        known = self._escalated.get(topology)
+        return _HALF if known is None else float((known[0] + _HALF) / (known[1] + 1))
+
+    def _usual(self, topology: str) -> float:
+        """Calls an example that teams of a topology have made so far, where their graphs do not say."""
+        known = self._calls.get(topology)
+        return 1.0 if known is None else float(known[0] / known[1])
+
+    def _known(self, team: Team) -> _Known:
+        if team.id not in self._teams:
+            found = self._signature(team)
+            always = frozenset(call.key for stage in found.agreeing for call in stage)
+            differing = frozenset(call.key for stage in found.differing for call in stage)
+            self._teams[team.id] = (
+                _Known(keys=(frozenset(), frozenset()), pattern=None)
+                if found.reason
+                else _Known(
+                    keys=(always, differing - always), pattern=(_stages(found.agreeing), _stages(found.differing))
+                )
+            )
+        return self._teams[team.id]
+
+    def _indexed(self, teams: Sequence[Team]) -> tuple[NDArray[np.int64], list[_Pattern | None], list[str]]:
+        if self._vectors is None or self._vectors[0] != id(teams):
+            order: dict[tuple[_Pattern | None, str], int] = {}
+            index = [order.setdefault((self._pattern(team), team.topology), len(order)) for team in teams]
+            patterns, topologies = [key[0] for key in order], [key[1] for key in order]
+            self._vectors = (id(teams), np.array(index, dtype=np.int64), patterns, topologies)
+        return self._vectors[1].astype(np.int64), self._vectors[2], self._vectors[3]
+
+    def _pattern(self, team: Team) -> _Pattern | None:
+        """Stages of a team; teams that differ in fractions alone (temperatures, say) are taken to share them."""
+        rough = (team.topology, tuple((name, v) for name, v in team.knobs.items() if not isinstance(v, float)))
+        if rough not in self._patterns:
+            self._patterns[rough] = self._known(team).pattern
+        return self._patterns[rough]
+
+    def _of_pattern(self, pattern: _Pattern | None, topology: str, kind: str) -> float:
+        if pattern is None:
+            return math.nan
+        agreeing, differing = (self._of_stages(stages, kind) for stages in pattern)
+        return agreeing + self._share(topology) * (differing - agreeing)
+
+    def _of_stages(self, stages: _Stages, kind: str) -> float:
+        if kind == "calls":
+            return float(sum(count for stage in stages for _, count in stage))
+        if kind == "latency":
+            return sum(max((self._profile(part)[0] for part, _ in stage), default=0.0) for stage in stages)
+        return sum(count * self._profile(part)[1] for stage in stages for part, count in stage)
+
+    def _profile(self, part: Part) -> tuple[float, float]:
+        """Mean seconds and joules of a call; of the model in any role where the role made none."""
+        known = self._parts.get(part, self._models.get(part[1]))
+        if known is None:
+            return float("nan"), float("nan")
+        return known[0] / known[2], known[1] / known[3] if known[3] else float("nan")
+
+
+_ENERGY = frozenset({"energy_j", "energy_j_per_success", "co2e_g", "cost_eur"})
+
+
+def _stages(stages: Sequence[Stage]) -> _Stages:
+    found = []
+    for stage in stages:
+        counts: dict[Part, int] = {}
+        for call in stage:
+            counts[call.agent, call.model] = counts.get((call.agent, call.model), 0) + 1
+        found.append(tuple(counts.items()))
+    return tuple(found)
+
+
+def nothing_known(teams: Sequence[Team], name: str) -> None:
+    """For a search that does without profiles."""
+    del teams, name
+
+
+Predicted: TypeAlias = Callable[[Sequence[Team], str], Floats | None]

@@ -1,0 +1,72 @@
+"""How much a point would add to a front's hypervolume, for many points at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+class Dominated:
+    """The region that a front dominates, as boxes that do not overlap (Lacour, Klamroth and Fonseca, "A box
+    decomposition algorithm to compute the hypervolume indicator", Computers & Operations Research 79, 2017).
+
+    All objectives are minimised.
+
+    Args:
+        front: (n, objectives), any points; those not better than the reference count for nothing.
+        reference: the region's upper corner.
+    """
+
+    def __init__(self, front: Floats, reference: Sequence[float] | Floats) -> None:
+        self._reference = np.asarray(reference, dtype=np.float64)
+        inside = front[(front < self._reference).all(axis=1)]
+        self._low, self._high = _boxes(inside[np.lexsort(inside.T[::-1])], self._reference)
+
+    def improvement(self, points: Floats) -> Floats:
+        """Hypervolume that each point (n, objectives) would add if it alone joined the front."""
+        whole = np.maximum(0.0, self._reference - points).prod(axis=1)
+        taken = np.ones((len(points), len(self._low)))
+        for j in range(points.shape[1]):
+            taken *= np.maximum(0.0, self._high[:, j] - np.maximum(points[:, j, None], self._low[:, j]))
+        return np.asarray(np.maximum(0.0, whole - taken.sum(axis=1)))
+
+    @property
+    def volume(self) -> float:
+        """The front's hypervolume."""
+        return float((self._high - self._low).prod(axis=1).sum())
+
+
+def _boxes(front: Floats, reference: Floats) -> tuple[Floats, Floats]:
+    m = len(reference)
+    # Local upper bounds, each with the points that define it, one for each objective; at first there are none.
+    upper = reference[None, :].copy()
+    # Row j of the defining points bounds objective j; dummies lie on the reference there and at -infinity elsewhere.
+    dummy = np.full((m, m), -np.inf)
+    dummy[np.diag_indices(m)] = reference
+    defining = dummy[None, :, :].copy()
+    for point in front:
+        beaten = (point < upper).all(axis=1)
+        if not beaten.any():
+            continue
+        bounds, points = [upper[~beaten]], [defining[~beaten]]
+        for j in range(m):
+            others = np.delete(defining[beaten], j, axis=1)
+            keep = point[j] >= others[:, :, j].max(axis=1, initial=-np.inf)
+            fresh, made = upper[beaten][keep].copy(), defining[beaten][keep].copy()
+            fresh[:, j] = point[j]
+            made[:, j, :] = point
+            bounds.append(fresh)
+            points.append(made)
+        upper, defining = np.concatenate(bounds), np.concatenate(points)
+    low, high = np.empty_like(upper), np.empty_like(upper)
+    low[:, 0], high[:, 0] = defining[:, 0, 0], reference[0]
+    for j in range(1, m):
+        low[:, j] = defining[:, :j, j].max(axis=1)
+        high[:, j] = upper[:, j]
+    real = (high > low).all(axis=1)
+    return low[real], high[real]

@@ -1,0 +1,87 @@
+"""Which team to take: what ``orkester best`` says to the usual wishes, for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..choosing import Choice, best
+from ..results import Results
+from ._numbers import number, unit
+
+#: Share of the best quality that is worth a look: what is saved beyond it is often much.
+_SHARE = 0.9
+
+
+def choices(results: Results) -> list[dict[str, Any]]:
+    """Teams of the front with the wishes each of them is the choice for, in the order of the wishes.
+
+    One of equal wishes is enough: a front of one member is the knee point and no more.
+    """
+    numbers = {result.team.id: i for i, result in enumerate(results.front, start=1)}
+    if not numbers:
+        return []
+    found: dict[str, dict[str, Any]] = {}
+    for label, command, asked in _wishes(results):
+        chosen = best(results, **asked)
+        team = chosen.result.team
+        entry = found.setdefault(
+            team.id,
+            {
+                "id": team.id,
+                "team": str(team),
+                "number": numbers[team.id],
+                "measured": _measured(results, chosen),
+                "against": _against(chosen),
+                "decided_by": "confirmed values" if chosen.phase == "confirm" else "values of the search",
+                "wishes": [],
+            },
+        )
+        entry["wishes"].append(
+            {
+                "label": label,
+                "command": command,
+                "why": chosen.why,
+                "unclear": sorted(numbers[rival.team.id] for rival in chosen.unclear),
+                "doubts": chosen.doubts,
+            }
+        )
+    return list(found.values())
+
+
+def _wishes(results: Results) -> list[tuple[str, str, dict[str, Any]]]:
+    """What to call it, options of ``orkester best``, and the same as arguments."""
+    objectives = results.objectives
+    knee: tuple[str, str, dict[str, Any]] = ("Knee point", "", {})
+    if len(results.front) == 1:
+        return [("Only member", "", {})]
+    found = [knee] if len(objectives) > 1 else []
+    found += [(f"Best in {name}", f"--for {name}", {"best_in": name}) for name in objectives]
+    if objectives.get("quality") == "maximize":
+        for name in (name for name, direction in objectives.items() if direction == "minimize"):
+            found.append(
+                (
+                    f"{_SHARE:.0%} of the best quality at least {name}".replace("%", " %"),
+                    f"--keep quality={_SHARE:.0%} --for {name}",
+                    {"keep": {"quality": _SHARE}, "best_in": name},
+                )
+            )
+    return found
+
+
+def _measured(results: Results, chosen: Choice) -> str:
+    written = ((name, chosen.values[name].value, unit(name, chosen.energy_method)) for name in results.objectives)
+    return "; ".join(f"{name} {number(value)} {of}".rstrip() for name, value, of in written)
+
+
+def _against(chosen: Choice) -> str:
+    beside = chosen.against
+    if beside is None:
+        return ""
+    if beside.single.team.id == chosen.result.team.id:
+        return "the best single agent"
+    return f"against the best single agent ({beside.single.team}): {_ratios(beside.ratios)}"
+
+
+def _ratios(ratios: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name} × {number(ratio)}" for name, ratio in ratios.items())

@@ -1,0 +1,58 @@
+"""The contract of samplers, for every one that comes with Orkester."""
+
+import pytest
+from contracts.samplers import SamplerContract
+
+from orkester.optim.samplers import AUTO, NAMES, Sampler, Setting
+from orkester.optim.trials import Trials
+
+
+class TestEhvi(SamplerContract):
+    name = "ehvi"
+
+
+class TestGrid(SamplerContract):
+    name = "grid"
+
+
+class TestTpe(SamplerContract):
+    name = "tpe"
+
+
+class TestRandom(SamplerContract):
+    name = "random"
+
+
+class TestNsga2(SamplerContract):
+    name = "nsga2"
+    turns = 14
+
+    def make(self, setting: Setting, trials: Trials) -> Sampler:
+        """With generations so small that the third is reached."""
+        from orkester.optim.samplers._optuna import nsga2
+
+        return nsga2(setting, trials, population=6)
+
+
+class TestNsga3(SamplerContract):
+    name = "nsga3"
+    turns = 14
+
+    def make(self, setting: Setting, trials: Trials) -> Sampler:
+        """With generations so small that the third is reached."""
+        from orkester.optim.samplers._optuna import nsga3
+
+        return nsga3(setting, trials, population=6)
+
+
+class TestGp(SamplerContract):
+    name = "gp"
+
+    @pytest.fixture(autouse=True)
+    def _needs(self) -> None:
+        pytest.importorskip("torch", reason="gp needs torch")
+        pytest.importorskip("scipy", reason="gp needs scipy")
+
+
+def test_every_sampler_that_comes_with_orkester_is_held_to_the_contract() -> None:
+    assert {AUTO, *(kind.name for kind in SamplerContract.__subclasses__())} == set(NAMES)
