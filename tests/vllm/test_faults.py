@@ -49,7 +49,9 @@ def test_a_study_that_is_killed_and_interrupted_goes_on_and_leaves_no_process(
     vllm: VllmEnvironment, forks: Forks, folder: Path
 ) -> None:
     del vllm
-    study = arithmetic(folder / "study", measure={"examples": 24, "block": 4, "concurrency": 2, "deadline_s": 60})
+    # Whole teams, one after the other: this is about processes, and how many teams there are at the end is known.
+    measure = {"examples": 24, "block": 4, "concurrency": 2, "deadline_s": 60, "stop_error": 0, "reuse": False}
+    study = arithmetic(folder / "study", measure=measure, sampler="tpe")
     run = folder / "run"
 
     def tune() -> Fork:
