@@ -18,7 +18,7 @@ from orkester.telemetry import TraceStore
 from orkester.telemetry import attributes as names
 
 from .block_driver import BlockDriver
-from .budget import Account, Budget
+from .budget import Account, Budget, readable
 from .confirmation import Confirmation
 from .events import BlockProgress, BudgetSpent, Observer, SearchEnded, TeamMeasured, TeamStarted
 from .forecast import LEAST_TEAMS, calls_per_example, forecast, to_come, worth_telling
@@ -120,6 +120,9 @@ class Tuner:
         space, closed = self.study.space, self.search.closed
         if len(closed) >= len(space) and all(team.id in closed for team in space.teams()):
             return "every team of the space is measured"
+        if self._new_teams() == 0:
+            teams = readable(self.budget.teams_of(len(space)))
+            return f"{teams} teams are measured, as far as that could change the front"
         return "no block that is left could change the front"
 
     async def _take(self, turn: Turn) -> str:

@@ -82,7 +82,7 @@ class Entry:
 
 
 METHODS: Mapping[str, Entry] = {
-    "ours": Entry(where="ours:run"),
+    "ours": Entry(where="ours:run", trials=1000),
     "ours_without_reuse": Entry(where="ours:without_reuse", trials=1500, extra=True),
     "ours_without_profiles": Entry(where="ours:without_profiles", extra=True),
     "ours_without_racing": Entry(where="ours:without_racing", extra=True),

@@ -44,8 +44,8 @@ _PRICED, _VALUED = 96, 512
 _LOOKED_AT = 1500
 #: By how much the model's variances are taken to be too small, in turn, before a search with budget left is over.
 _DOUBTS = (1.0, 4.0)
-#: Expected calls below which a block counts as free, and how many of those are run before the model is fitted again.
-_FREE, _TOGETHER = 0.5, 24
+#: Expected calls below which a block counts as free.
+_FREE = 0.5
 #: A block that is expected to add less than this to the front, in its own units of volume, is not worth a call as long
 #: as the front is not measured to its end.
 _NOTHING = 1e-4
@@ -67,7 +67,7 @@ class Ehvi:
         return Universe(self._setting.space, self._setting.seed, start=self._setting.start)
 
     def choose(self, standing: Standing, most: int) -> Sequence[Turn]:
-        """One block of one team, or blocks that cost nothing of a few; see ``Sampler``."""
+        """One block of one team; see ``Sampler``."""
         del most
         evidence = standing.evidence
         if (team := self._first(standing)) is not None:
@@ -78,28 +78,22 @@ class Ehvi:
         front = self._believed(standing, mean)
         unfinished = [i for i in front if self._universe.teams[i].id not in standing.closed]
         price = sum(self._to_the_end(standing, self._universe.teams[i]) for i in unfinished)
-        chosen: Sequence[int] = ()
-        if price < standing.calls_left:
-            chosen = self._most_worth(standing, mean, variance, learnt, front)
-            if unfinished and evidence.sent % 2 and not self._all_free(standing, chosen):
-                chosen = [self._least_sure(standing, unfinished, variance, learnt)]
-        if not chosen and unfinished:
+        affordable = price < standing.calls_left
+        chosen = self._most_worth(standing, mean, variance, learnt, front) if affordable else None
+        if affordable and unfinished and evidence.sent % 2 and not self._is_free(standing, chosen):
+            chosen = self._least_sure(standing, unfinished, variance, learnt)
+        if chosen is None and unfinished:
             # Nothing new is worth it, or can be paid for: the front is measured to its end, the furthest first.
-            chosen = [max(unfinished, key=lambda i: (evidence.seen(self._universe.teams[i]), -i))]
-        for doubt in _DOUBTS if not chosen and price < standing.calls_left else ():
+            chosen = max(unfinished, key=lambda i: (evidence.seen(self._universe.teams[i]), -i))
+        for doubt in _DOUBTS if chosen is None and affordable else ():
             # One block more would change nothing; all that a team may be is another matter, and the model may err.
-            chosen = chosen or self._most_worth(
-                standing, mean, doubt * variance, np.zeros_like(learnt), front, least=0.0
-            )
-        if not chosen and price < standing.calls_left and (team := self._unseen(standing, self._mixtures)) is not None:
-            return [Turn(team=team, blocks=1)]
-        new = math.inf if standing.new_teams is None else standing.new_teams
-        turns: list[Turn] = []
-        for team in (self._universe.teams[i] for i in chosen):
-            new -= team not in evidence
-            if new >= 0:
-                turns.append(Turn(team=team, blocks=1))
-        return turns
+            wide, certain = doubt * variance, np.zeros_like(learnt)
+            if (chosen := self._most_worth(standing, mean, wide, certain, front, least=0.0)) is not None:
+                break
+        team = self._universe.teams[chosen] if chosen is not None else None
+        if team is None and affordable:
+            team = self._unseen(standing, self._mixtures)
+        return [] if team is None else [Turn(team=team, blocks=1)]
 
     def tell(self, outcome: Outcome) -> None:
         """Nothing to learn beyond the blocks."""
@@ -222,8 +216,8 @@ class Ehvi:
         front: Sequence[int],
         *,
         least: float = _NOTHING,
-    ) -> Sequence[int]:
-        """The team whose next block adds most for a call, or those whose blocks cost nothing; none when none adds."""
+    ) -> int | None:
+        """The team whose next block adds most for a call; of blocks that cost nothing the best; None when none adds."""
         count = len(self._setting.goal.objectives)
         points = self._natural(mean[list(front), :count] if front else mean[self._measured(standing.evidence), :count])
         low, high = points.min(axis=0), points.max(axis=0)
@@ -232,7 +226,7 @@ class Ehvi:
         able = self._able(standing)
         able = able[np.isfinite(mean[able]).all(axis=1)]
         if not len(able):
-            return []
+            return None
         step = variance[able] / np.sqrt(variance[able] + learnt)
         hope = (self._natural(mean[able, :count] - 2 * step[:, :count]) - low) / scale
         able_too = np.argsort(-dominated.improvement(hope), kind="stable")[:_VALUED]
@@ -247,7 +241,7 @@ class Ehvi:
         order = np.argsort(-value, kind="stable")[:_PRICED]
         order = order[value[order] > least]
         if not len(order):
-            return []
+            return None
         prices = np.array([standing.cost(self._universe.teams[able[i]], standing.block) for i in order])
         if standing.new_teams is not None:
             # Where teams are counted, a new one is not free, whatever its calls cost.
@@ -255,8 +249,8 @@ class Ehvi:
             prices = np.where(new, np.maximum(prices, standing.block), prices)
         free = prices < _FREE
         if free.any():
-            return [int(i) for i in able[order[free][:_TOGETHER]]]
-        return [int(able[order[np.argmax(value[order] / prices)]])]
+            return int(able[order[free][0]])
+        return int(able[order[np.argmax(value[order] / prices)]])
 
     def _natural(self, points: Floats) -> Floats:
         """Objectives in their own units, from the model's scale."""
@@ -267,9 +261,8 @@ class Ehvi:
                 found[:, j] = sign * np.exp(np.minimum(sign * points[:, j], _LARGEST_LOG))
         return found
 
-    def _all_free(self, standing: Standing, chosen: Sequence[int]) -> bool:
-        teams = [self._universe.teams[i] for i in chosen]
-        return bool(teams) and all(standing.cost(team, standing.block) < _FREE for team in teams)
+    def _is_free(self, standing: Standing, chosen: int | None) -> bool:
+        return chosen is not None and standing.cost(self._universe.teams[chosen], standing.block) < _FREE
 
     def _least_sure(self, standing: Standing, front: Sequence[int], variance: Floats, learnt: Floats) -> int:
         """The member of the front of which a block would teach most for a call."""
