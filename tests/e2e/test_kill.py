@@ -1,5 +1,6 @@
 """A study that is killed, again and again, finds what an undisturbed one finds."""
 
+import contextlib
 import json
 import os
 import random
@@ -270,7 +271,8 @@ def test_no_number_of_interrupts_leaves_an_engine_behind(bench: Bench, where: st
     process.wait(lambda: "stopping the engines" in process.said)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
         process.kill(number)
-    os.kill(pid, signal.SIGCONT)
+    with contextlib.suppress(ProcessLookupError):  # on a busy machine its patience with the engine may have ended
+        os.kill(pid, signal.SIGCONT)
     assert process.wait() == 130, process.said
     assert "orkester: stopped at once; " in process.said
     assert "everything measured is on disk" in process.said or where == "in a block"
