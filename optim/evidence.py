@@ -7,7 +7,7 @@ model score = team + example + rest (Snedecor and Cochran, Statistical Methods, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -63,20 +63,18 @@ class Evidence:
         self._fresh = np.zeros(16)
         columns = dict.fromkeys([*(VIEWS[name].quantity for name in names), "succeeded"])
         self._columns: dict[str, Floats] = {name: np.full((16, examples), np.nan) for name in columns}
-        self._bounds: list[tuple[int, int, int]] = []
+        #: Of each block its team's row, and its first and last examples.
+        self._bounds = np.zeros((64, 3), dtype=np.int64)
         self._sizes: list[list[int]] = []
-        #: Blocks that had calls sent for them.
-        self.sent = 0
-        self._values: dict[tuple[str, str], tuple[int, float]] = {}
-        self._own_values: dict[tuple[str, int], tuple[int, float]] = {}
+        #: Blocks seen, of all teams, and those that had calls sent for them.
+        self.blocks = self.sent = 0
+        #: The team of the last block if that had no call sent for it.
+        self.last_for_nothing: Team | None = None
+        self._values: dict[str, _Kept] = {}
+        self._modelled: dict[str, _Kept] = {}
 
     def __contains__(self, team: object) -> bool:
         return isinstance(team, Team) and team.id in self._rows
-
-    @property
-    def blocks(self) -> int:
-        """Blocks seen, of all teams."""
-        return len(self._bounds)
 
     @property
     def done(self) -> Ints:
@@ -117,8 +115,12 @@ class Evidence:
             column[row, first:last] = rows[name]
         self._done[row] = last
         self.sent += fresh > 0
+        self.last_for_nothing = None if fresh > 0 else team
         self._fresh[row] += fresh * (last - first)
-        self._bounds.append((row, first, last))
+        if self.blocks == len(self._bounds):
+            self._bounds = np.concatenate([self._bounds, np.zeros_like(self._bounds)])
+        self._bounds[self.blocks] = (row, first, last)
+        self.blocks += 1
         self._sizes[row].append(last - first)
 
     def row(self, team: Team) -> int:
@@ -140,11 +142,17 @@ class Evidence:
 
     def value(self, team: Team, name: str) -> float:
         """An objective's own value, from this team's rows alone."""
-        key, done = (name, team.id), self.seen(team)
-        if self._values.get(key, (0, 0.0))[0] != done:
-            view = VIEWS[name]
-            self._values[key] = (done, value(view, self.column(team, view.quantity), self.column(team, "succeeded")))
-        return self._values[key][1]
+        return float(self.values(name)[self._rows[team.id]])
+
+    def values(self, name: str) -> Floats:
+        """An objective's own value of every team, in the order of ``teams``."""
+        view = VIEWS[name]
+
+        def own(row: int) -> float:
+            part = slice(int(self._done[row]))
+            return value(view, self._columns[view.quantity][row, part], self._columns["succeeded"][row, part])
+
+        return self._values.setdefault(name, _Kept()).up_to(self.done, own)
 
     def objective(self, name: str) -> Seen:
         """An objective over all teams, with the examples' own effects taken out."""
@@ -157,8 +165,8 @@ class Evidence:
         variances = _of_shares(raw, seen, variance) if view.share else np.full(n, SPREAD[view.statistic] * variance)
         values = team
         if view.statistic != "mean":
-            shift = np.where(seen, example, 0.0).sum(axis=1) / self.done
-            values = np.array([self._own(name, row) for row in range(n)]) - shift
+            own = self._modelled.setdefault(name, _Kept()).up_to(self.done, lambda row: self._own(name, row))
+            values = own - seen @ example / self.done
         return Seen(
             values=values,
             variances=variances / np.maximum(seen.sum(axis=1), _NOTHING),
@@ -175,7 +183,7 @@ class Evidence:
         of_rows = float((rest**2).sum()) / max(1, int(seen.sum()) - n)
         if self.blocks <= n:
             return of_rows
-        team, first, last = np.array(self._bounds).T
+        team, first, last = self._bounds[: self.blocks].T
         running = np.concatenate([np.zeros((n, 1)), np.cumsum(rest, axis=1)], axis=1)
         sums = running[team, last] - running[team, first]
         size = float((last - first).mean())
@@ -183,19 +191,14 @@ class Evidence:
 
     def _own(self, name: str, row: int) -> float:
         """The logarithm of an objective's own value."""
-        done = int(self._done[row])
-        known = self._own_values.get((name, row))
-        if known is not None and known[0] == done:
-            return known[1]
-        view = VIEWS[name]
+        view, done = VIEWS[name], int(self._done[row])
         column = self._columns[view.quantity][row, :done]
         succeeded = self._columns["succeeded"][row, :done]
         sound = np.isfinite(column)
         found = value(view, column[sound], succeeded[sound]) if sound.any() else 1.0
         if np.isinf(found):  # as if the next example had succeeded
             found = float(column[sound].sum())
-        self._own_values[name, row] = (done, float(np.log(max(found, _TINY))))
-        return self._own_values[name, row][1]
+        return float(np.log(max(found, _TINY)))
 
     def _make_room(self) -> None:
         if len(self.teams) <= len(self._done):
@@ -206,16 +209,39 @@ class Evidence:
             self._columns[name] = np.concatenate([column, np.full_like(column, np.nan)])
 
 
+class _Kept:
+    """A number of every team that only its own rows change."""
+
+    def __init__(self) -> None:
+        self._done: Ints = np.zeros(0, dtype=np.int64)
+        self._found: Floats = np.zeros(0)
+
+    def up_to(self, done: Ints, number: Callable[[int], float]) -> Floats:
+        """By team; asked for again where a team has seen more since.
+
+        Args:
+            done: examples seen, by team.
+            number: of a team, by its row.
+        """
+        new = len(done) - len(self._done)
+        if new:
+            self._done = np.concatenate([self._done, np.zeros(new, dtype=np.int64)])
+            self._found = np.concatenate([self._found, np.zeros(new)])
+        for row in np.flatnonzero(self._done != done):
+            self._found[row], self._done[row] = number(int(row)), done[row]
+        return self._found
+
+
 def _two_way(data: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
     """Effects of teams (n,) and of examples (e,), and the rest (n, e), zero where nothing was seen."""
-    known = np.where(seen, data, 0.0)
-    per_team, per_example = np.maximum(seen.sum(axis=1), 1), seen.sum(axis=0)
+    known, mask = np.where(seen, data, 0.0), seen.astype(np.float64)
+    per_team, per_example = np.maximum(mask.sum(axis=1), 1), mask.sum(axis=0)
+    of_teams, of_examples = known.sum(axis=1), known.sum(axis=0)
     example = np.zeros(data.shape[1])
-    team = known.sum(axis=1) / per_team
+    team = of_teams / per_team
     for _ in range(_ROUNDS):
-        rest = np.where(seen, known - team[:, None], 0.0)
-        example = rest.sum(axis=0) / (per_example + _SHRINK)
-        team = np.where(seen, known - example, 0.0).sum(axis=1) / per_team
+        example = (of_examples - team @ mask) / (per_example + _SHRINK)
+        team = (of_teams - mask @ example) / per_team
     return team, example, np.where(seen, known - team[:, None] - example, 0.0)
 
 

@@ -4,43 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .study_file import Direction
 
-
-def dominates(a: Sequence[float], b: Sequence[float], directions: Sequence[Direction]) -> bool:
-    """Whether ``a`` is at least as good as ``b`` in every objective and better in one."""
-    better = False
-    for x, y, direction in zip(a, b, directions, strict=True):
-        ahead = x - y if direction == "maximize" else y - x
-        if ahead < 0:
-            return False
-        better = better or ahead > 0
-    return better
+if TYPE_CHECKING:
+    from orkester.evals.rows import Floats
 
 
-def front_indices(points: Sequence[Sequence[float]], directions: Sequence[Direction]) -> list[int]:
+def front_indices(points: Sequence[Sequence[float]] | Floats, directions: Sequence[Direction]) -> list[int]:
     """Indices of the points that no other dominates, ascending. Equal points are all kept; a NaN never gets on.
 
     Args:
         points: (n, objectives).
         directions: one for each objective.
     """
-    sound = [i for i, point in enumerate(points) if not any(math.isnan(value) for value in point)]
-    if len(sound) < 2:
-        return sound
+    if len(points) < 2:
+        return [i for i, point in enumerate(points) if not any(math.isnan(value) for value in point)]
     import numpy as np
 
-    values = np.asarray([points[i] for i in sound], dtype=float)
+    values = np.array(points, dtype=float)
+    sound = np.flatnonzero(~np.isnan(values).any(axis=1))
+    values = values[sound]
     values[:, [direction == "maximize" for direction in directions]] *= -1
-    if values.shape[1] == 1:
-        return [i for i, value in zip(sound, values[:, 0], strict=True) if value == values[:, 0].min()]
-    if not np.isfinite(values).all():  # of which moocore makes something else, or crashes
-        return [i for i in sound if not any(dominates(points[j], points[i], directions) for j in sound)]
-    import moocore
+    if len(sound) < 2:
+        kept = np.ones(len(sound), dtype=bool)
+    elif values.shape[1] == 1:
+        kept = values[:, 0] == values[:, 0].min()
+    else:
+        import moocore
 
-    kept = moocore.is_nondominated(values, keep_weakly=True)
-    return [i for i, keep in zip(sound, kept, strict=True) if keep]
+        if not np.isfinite(values).all():  # of which moocore makes something else, or crashes; ranks compare alike
+            values = np.column_stack([np.unique(column, return_inverse=True)[1] for column in values.T]).astype(float)
+        kept = moocore.is_nondominated(values, keep_weakly=True)
+    return [int(i) for i in sound[kept]]
 
 
 def hypervolume(

@@ -32,7 +32,10 @@ class Dominated:
         whole = np.maximum(0.0, self._reference - points).prod(axis=1)
         taken = np.ones((len(points), len(self._low)))
         for j in range(points.shape[1]):
-            taken *= np.maximum(0.0, self._high[:, j] - np.maximum(points[:, j, None], self._low[:, j]))
+            part = np.maximum(points[:, j, None], self._low[:, j])
+            np.subtract(self._high[:, j], part, out=part)
+            np.maximum(part, 0.0, out=part)
+            taken *= part
         return np.asarray(np.maximum(0.0, whole - taken.sum(axis=1)))
 
     @property
@@ -54,10 +57,10 @@ def _boxes(front: Floats, reference: Floats) -> tuple[Floats, Floats]:
         if not beaten.any():
             continue
         bounds, points = [upper[~beaten]], [defining[~beaten]]
+        corners, theirs = upper[beaten], defining[beaten]
         for j in range(m):
-            others = np.delete(defining[beaten], j, axis=1)
-            keep = point[j] >= others[:, :, j].max(axis=1, initial=-np.inf)
-            fresh, made = upper[beaten][keep].copy(), defining[beaten][keep].copy()
+            keep = point[j] >= theirs[:, [other for other in range(m) if other != j], j].max(axis=1, initial=-np.inf)
+            fresh, made = corners[keep], theirs[keep]  # copies
             fresh[:, j] = point[j]
             made[:, j, :] = point
             bounds.append(fresh)

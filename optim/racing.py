@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from orkester.evals.rows import VIEWS
 from orkester.evals.sequential import Rows, dominated, look_level
 from orkester.graphs import Team
@@ -81,17 +83,20 @@ class Race:
 
     def _nearest(self, evidence: Evidence, team: Team, members: Sequence[Team]) -> Sequence[Team]:
         """Members that look better in every objective; of many those that do by most in the objective they do least."""
-        margins: list[tuple[float, int]] = []
-        for index, member in enumerate(members):
-            ahead = []
-            for name, direction in self.objectives.items():
-                own, other = evidence.value(team, name), evidence.value(member, name)
-                better = other - own if direction == "maximize" else own - other
-                ahead.append(better if VIEWS[name].share else better / max(abs(own), abs(other), 1e-12))
-            if min(ahead) >= 0 and max(ahead) > 0:
-                margins.append((-min(ahead), index))
+        if not members:
+            return []
+        own, rows = evidence.row(team), [evidence.row(member) for member in members]
+        ahead = np.empty((len(members), len(self.objectives)))
+        for at, (name, direction) in enumerate(self.objectives.items()):
+            values = evidence.values(name)
+            better = (values[rows] - values[own]) * (1 if direction == "maximize" else -1)
+            size = 1.0 if VIEWS[name].share else np.maximum(np.maximum(np.abs(values[rows]), abs(values[own])), 1e-12)
+            ahead[:, at] = better / size
+        least = ahead.min(axis=1)
+        order = np.argsort(-least, kind="stable")
+        better_than_it = order[(least[order] >= 0) & (ahead[order].max(axis=1) > 0)]
         # How many could be tested is fixed: choosing among them by what was seen is paid for by that many tests.
-        return [members[index] for _, index in sorted(margins)[:MOST_MEMBERS]]
+        return [members[index] for index in better_than_it[:MOST_MEMBERS]]
 
     def _rows(self, evidence: Evidence, team: Team) -> Rows:
         columns = {VIEWS[name].quantity: evidence.column(team, VIEWS[name].quantity) for name in self.objectives}

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from orkester.evals.block import Block
 from orkester.evals.rows import Floats
 from orkester.graphs import Team
@@ -157,9 +159,13 @@ class Search:
     def _standing_front(self) -> Sequence[Team]:
         """Teams in the race that no other, on as many examples or more, looks better than."""
         evidence = self.evidence
-        teams = [team for team in evidence.teams if not self.closed.get(team.id) and team.id not in self.infeasible]
-        points = [[evidence.value(team, name) for name in self.goal.objectives] for team in teams]
-        return [teams[i] for i in front_indices(points, list(self.goal.objectives.values()))]
+        rows = [
+            row
+            for row, team in enumerate(evidence.teams)
+            if not self.closed.get(team.id) and team.id not in self.infeasible
+        ]
+        points = np.column_stack([evidence.values(name)[rows] for name in self.goal.objectives])
+        return [evidence.teams[rows[i]] for i in front_indices(points, list(self.goal.objectives.values()))]
 
     def _violates(self, team: Team) -> bool:
         evidence = self.evidence

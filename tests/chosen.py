@@ -9,11 +9,23 @@ from orkester.evals.measurement import Estimate, Measurement
 from orkester.graphs import Team
 from orkester.optim.front import front_indices
 from orkester.optim.results import Results, TeamResult
+from orkester.optim.study_file import Direction
 
 TWO: Mapping[str, Any] = {"quality": "maximize", "energy_j": "minimize"}
 THREE: Mapping[str, Any] = {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}
 #: A value; a value with the ends of its interval.
 Value = float | tuple[float, float | None, float | None]
+
+
+def dominates(a: Sequence[float], b: Sequence[float], directions: Sequence[Direction]) -> bool:
+    """Whether ``a`` is at least as good as ``b`` in every objective and better in one."""
+    better = False
+    for x, y, direction in zip(a, b, directions, strict=True):
+        ahead = x - y if direction == "maximize" else y - x
+        if ahead < 0:
+            return False
+        better = better or ahead > 0
+    return better
 
 
 def measurement(values: Mapping[str, Value], phase: Phase = "search", n: int = 40, **changes: Any) -> Measurement:

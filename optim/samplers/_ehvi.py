@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
@@ -41,7 +42,7 @@ _DRAWS = 16
 #: Teams whose price is asked for: those with the greatest value. And teams that are valued with all draws.
 _PRICED, _VALUED = 96, 512
 #: Teams that were not measured of which the model is asked in a step.
-_LOOKED_AT = 1500
+_LOOKED_AT = 1000
 #: By how much the model's variances are taken to be too small, in turn, before a search with budget left is over.
 _DOUBTS = (1.0, 4.0)
 #: Expected calls below which a block counts as free.
@@ -54,6 +55,24 @@ _LEAST_RANGE = 0.02
 _LARGEST_LOG = 50.0
 #: The reference point lies this far beyond the front's worst, in shares of its range.
 _BEYOND = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Gap:
+    """Between a front and what would be better.
+
+    Attributes:
+        dominated: by the front, where each objective runs from 0 to 1 along it.
+        low, scale: of the objectives in their own units.
+    """
+
+    dominated: Dominated
+    low: Floats
+    scale: Floats
+
+    def improvement(self, points: Floats) -> Floats:
+        """Hypervolume that each point would add."""
+        return self.dominated.improvement((points - self.low) / self.scale)
 
 
 class Ehvi:
@@ -70,30 +89,53 @@ class Ehvi:
         """One block of one team; see ``Sampler``."""
         del most
         evidence = standing.evidence
-        if (team := self._first(standing)) is not None:
+        if (team := self._still_free(standing)) is not None:
             return [Turn(team=team, blocks=1)]
-        if not evidence.teams:
-            return []
+        first = self._first(standing)
+        if not evidence.teams or (first is not None and math.isinf(standing.calls_left)):
+            return [] if first is None else [Turn(team=first, blocks=1)]
         mean, variance, learnt = self._fit(standing)
         front = self._believed(standing, mean)
         unfinished = [i for i in front if self._universe.teams[i].id not in standing.closed]
-        price = sum(self._to_the_end(standing, self._universe.teams[i]) for i in unfinished)
-        affordable = price < standing.calls_left
-        chosen = self._most_worth(standing, mean, variance, learnt, front) if affordable else None
-        if affordable and unfinished and evidence.sent % 2 and not self._is_free(standing, chosen):
-            chosen = self._least_sure(standing, unfinished, variance, learnt)
-        if chosen is None and unfinished:
-            # Nothing new is worth it, or can be paid for: the front is measured to its end, the furthest first.
-            chosen = max(unfinished, key=lambda i: (evidence.seen(self._universe.teams[i]), -i))
-        for doubt in _DOUBTS if chosen is None and affordable else ():
+        # What is left when the front is measured to its end: a front of which nothing is whole is none.
+        spare = standing.calls_left - sum(self._to_the_end(standing, self._universe.teams[i]) for i in unfinished)
+        chosen = None if first is None else self._universe.index[first.id]
+        if first is None and spare > 0:
+            chosen = self._chosen(standing, mean, variance, learnt, front, unfinished)
+        if unfinished and (chosen is None or standing.cost(self._universe.teams[chosen], standing.block) > spare):
+            chosen = max(unfinished, key=lambda i: self._to_finish_first(standing, i))
+        return [] if chosen is None else [Turn(team=self._universe.teams[chosen], blocks=1)]
+
+    def _chosen(
+        self,
+        standing: Standing,
+        mean: Floats,
+        variance: Floats,
+        learnt: Floats,
+        front: Sequence[int],
+        unfinished: Sequence[int],
+    ) -> int | None:
+        """Whose block it is, as long as more can be spent than the front needs; None when none is worth it."""
+        gap = self._gap(standing, mean, front)
+        chosen = self._most_worth(standing, gap, mean, variance, learnt)
+        if unfinished and standing.evidence.sent % 2 and not self._is_free(standing, chosen):
+            return self._least_sure(standing, unfinished, variance, learnt)
+        if chosen is not None:
+            return chosen
+        if unfinished:
+            return None
+        for doubt in _DOUBTS:
             # One block more would change nothing; all that a team may be is another matter, and the model may err.
             wide, certain = doubt * variance, np.zeros_like(learnt)
-            if (chosen := self._most_worth(standing, mean, wide, certain, front, least=0.0)) is not None:
-                break
-        team = self._universe.teams[chosen] if chosen is not None else None
-        if team is None and affordable:
-            team = self._unseen(standing, self._mixtures)
-        return [] if team is None else [Turn(team=team, blocks=1)]
+            if (chosen := self._most_worth(standing, gap, mean, wide, certain, least=0.0)) is not None:
+                return chosen
+        unseen = self._unseen(standing, self._mixtures)
+        return None if unseen is None else self._universe.index[unseen.id]
+
+    def _to_finish_first(self, standing: Standing, index: int) -> tuple[float, ...]:
+        """The furthest, and of those the cheapest."""
+        team = self._universe.teams[index]
+        return standing.evidence.seen(team), -self._to_the_end(standing, team), -index
 
     def tell(self, outcome: Outcome) -> None:
         """Nothing to learn beyond the blocks."""
@@ -116,6 +158,13 @@ class Ehvi:
             if team not in evidence and team.id not in standing.closed:
                 return team
         return self._unseen(standing, self._kinds)
+
+    def _still_free(self, standing: Standing) -> Team | None:
+        """A team whose last block cost nothing goes on as long as that is so: it is not worth another fit."""
+        team = standing.evidence.last_for_nothing
+        if team is None or team.id in standing.closed or standing.cost(team, standing.block) >= _FREE:
+            return None
+        return team
 
     def _unseen(self, standing: Standing, kinds: Mapping[_Kind, Sequence[Team]]) -> Team | None:
         """A team of the first kind of which none was measured; None when there is no such kind."""
@@ -200,43 +249,48 @@ class Ehvi:
         count = len(self._setting.goal.objectives)
         teams = [team for team in standing.evidence.teams if team.id not in standing.infeasible]
         rows = [self._universe.index[team.id] for team in teams]
-        points = mean[rows, :count]
-        return [rows[i] for i in front_indices(points.tolist(), ["minimize"] * count)]
+        return [rows[i] for i in front_indices(mean[rows, :count], ["minimize"] * count)]
 
     def _to_the_end(self, standing: Standing, team: Team) -> float:
         left = standing.evidence.examples - standing.evidence.seen(team)
         return standing.cost(team, left) if left else 0.0
 
-    def _most_worth(
-        self,
-        standing: Standing,
-        mean: Floats,
-        variance: Floats,
-        learnt: Floats,
-        front: Sequence[int],
-        *,
-        least: float = _NOTHING,
-    ) -> int | None:
-        """The team whose next block adds most for a call; of blocks that cost nothing the best; None when none adds."""
+    def _gap(self, standing: Standing, mean: Floats, front: Sequence[int]) -> _Gap:
+        """Between the front and what would be better, in units of the front's ranges."""
         count = len(self._setting.goal.objectives)
         points = self._natural(mean[list(front), :count] if front else mean[self._measured(standing.evidence), :count])
         low, high = points.min(axis=0), points.max(axis=0)
         scale = np.maximum(high - low, _LEAST_RANGE * np.maximum(1.0, np.abs(high)))
         dominated = Dominated((points - low) / scale if front else points[:0], [1 + _BEYOND] * count)
+        return _Gap(dominated=dominated, low=low, scale=scale)
+
+    def _most_worth(
+        self,
+        standing: Standing,
+        gap: _Gap,
+        mean: Floats,
+        variance: Floats,
+        learnt: Floats,
+        *,
+        least: float = _NOTHING,
+    ) -> int | None:
+        """The team whose next block adds most for a call; of blocks that cost nothing the best; None when none adds."""
+        count = len(self._setting.goal.objectives)
         able = self._able(standing)
         able = able[np.isfinite(mean[able]).all(axis=1)]
         if not len(able):
             return None
         step = variance[able] / np.sqrt(variance[able] + learnt)
-        hope = (self._natural(mean[able, :count] - 2 * step[:, :count]) - low) / scale
-        able_too = np.argsort(-dominated.improvement(hope), kind="stable")[:_VALUED]
+        hope = gap.improvement(self._natural(mean[able, :count] - 2 * step[:, :count]))
+        able_too = np.argsort(-hope, kind="stable")[:_VALUED]
+        able_too = able_too[hope[able_too] > 0]
         able, step = able[able_too], step[able_too]
         rng = np.random.default_rng(derive_seed(self._setting.seed, "worth", standing.evidence.blocks))
         half = rng.standard_normal((_DRAWS // 2, count))
         draws = np.concatenate([half, -half])  # antithetic
         value = np.zeros(len(able))
         for draw in draws:
-            value += dominated.improvement((self._natural(mean[able, :count] + draw * step[:, :count]) - low) / scale)
+            value += gap.improvement(self._natural(mean[able, :count] + draw * step[:, :count]))
         value = value / len(draws) * self._feasible(standing, mean[able], variance[able])
         order = np.argsort(-value, kind="stable")[:_PRICED]
         order = order[value[order] > least]

@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from chosen import THREE, TWO, entry, of, together
+from chosen import THREE, TWO, dominates, entry, of, together
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import orkester
 from orkester.errors import InputError, OrkesterError
 from orkester.optim.choosing import Choice, best
-from orkester.optim.front import dominates
 from orkester.optim.results import Results, TeamResult
 
 VALUES = st.integers(0, 8).map(lambda n: n / 8)

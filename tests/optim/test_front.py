@@ -6,9 +6,10 @@ from random import Random
 
 import hypothesis.strategies as st
 import pytest
+from chosen import dominates
 from hypothesis import given, settings
 
-from orkester.optim.front import dominates, front_indices, hypervolume
+from orkester.optim.front import front_indices, hypervolume
 from orkester.optim.study_file import Direction
 
 _VALUES = st.integers(-4, 4).map(float) | st.floats(-10, 10) | st.sampled_from([math.inf, -math.inf, math.nan])

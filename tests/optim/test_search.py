@@ -353,6 +353,36 @@ def test_a_front_is_measured_to_its_end_when_little_is_left_to_spend() -> None:
     assert {team.id for team in search.evidence.teams} == before
 
 
+@pytest.mark.parametrize("budget", [40, 64, 100, 200, 400])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_of_a_small_budget_something_is_left_to_measure_the_front_to_its_end(seed: int, budget: int) -> None:
+    search, sampler, world, sent = searching(), ehvi(seed), World(seed), 0.0
+    while sent < budget and (turns := search.choose(sampler, 1, calls_left=budget - sent)):
+        (turn,) = turns
+        world.learn(search, turn.team)
+        took = world.blocks[-1][2]
+        sent += took.fresh * took.calls_per_example * BLOCK
+    whole = [team for team in search.evidence.teams if search.closed.get(team.id) == ""]
+    assert set(whole) - {team for team in whole if team.id in search.infeasible}
+    assert sent < budget + 5 * BLOCK
+
+
+def test_a_team_whose_calls_are_all_known_goes_on_to_its_end_in_one_go() -> None:
+    search, sampler, world = searching(race=None), ehvi(), World(8)
+    for team in [*(team for team in SPACE.teams() if team.topology == "single"), vote(2, "large"), vote(2, "middle")]:
+        world.learn(search, team)  # one of each topology on each model
+    for _ in range(EXAMPLES // BLOCK):
+        world.learn(search, vote(5))
+    world.learn(search, vote(3))
+    assert world.blocks[-1][2].fresh == 0
+    for _ in range(EXAMPLES // BLOCK - 1):
+        (turn,) = search.choose(sampler, 1)
+        assert turn.team == vote(3)
+        world.learn(search, turn.team)
+    (turn,) = search.choose(sampler, 1)
+    assert turn.team != vote(3)
+
+
 def test_a_goal_without_constraints_is_served_too() -> None:
     search = searching(goal=replace(GOAL, constraints={}), race=None)
     sampler = Ehvi(Setting(space=SPACE, goal=replace(GOAL, constraints={}), seed=1))
