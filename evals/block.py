@@ -59,7 +59,7 @@ class Call:
     reused: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExampleResult:
     """One example, answered or failed.
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final, TypeAlias
 
 from orkester.errors import OrkesterError
 
 from .block import Block, Call, ExampleResult, Phase
 from .footprint import Footprint
-from .statistics import bootstrap_mean, mean_interval, quantile_interval, ratio_interval, wilson
+from .statistics import bootstrap_mean, mean_interval, quantile, quantile_interval, ratio_interval, wilson
+
+#: What servers count of a call, by name.
+_Count: TypeAlias = Callable[[Call], int | None]
+_COUNTS: Final[Mapping[str, _Count]] = {
+    name: attrgetter(name) for name in ("input_tokens", "output_tokens", "cached_tokens")
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,9 +177,7 @@ def agent_shares(blocks: Sequence[Block]) -> AgentShares:
             agent=agent,
             model=model,
             calls=len(made) / count,
-            input_tokens=_per_example(made, lambda call: call.input_tokens, count),
-            output_tokens=_per_example(made, lambda call: call.output_tokens, count),
-            cached_tokens=_per_example(made, lambda call: call.cached_tokens, count),
+            **{name: _per_example(made, count_, count) for name, count_ in _COUNTS.items()},
             latency_p50_s=_median([call.latency_s for call in made]),
             energy_j=joules[agent, model] / count if available else None,
         )
@@ -229,31 +235,33 @@ def _amount(values: Sequence[float]) -> Estimate:
 
 
 def _latency(values: Sequence[float]) -> dict[str, Estimate]:
-    import numpy as np
-
-    def quantile(q: float) -> Estimate:
+    found: dict[str, Estimate] = {}
+    for name, q in (("latency_p50_s", 0.5), ("latency_p95_s", 0.95)):
         low, high = quantile_interval(values, q)
-        return Estimate(value=float(np.quantile(values, q)), low=low, high=high, n=len(values))
-
-    return {"latency_p50_s": quantile(0.5), "latency_p95_s": quantile(0.95), "latency_mean_s": _amount(values)}
+        found[name] = Estimate(value=quantile(values, q), low=low, high=high, n=len(values))
+    return {**found, "latency_mean_s": _amount(values)}
 
 
 def _tokens(examples: Sequence[ExampleResult]) -> dict[str, Estimate]:
-    found: dict[str, Estimate] = {}
-    counters: dict[str, Callable[[Call], int | None]] = {
-        "input_tokens": lambda call: call.input_tokens,
-        "output_tokens": lambda call: call.output_tokens,
+    calls = [call for example in examples for call in example.calls]
+    return {
+        name: _amount([float(_sum(map(_COUNTS[name], example.calls))) for example in examples])
+        for name in ("input_tokens", "output_tokens")
+        if _counted(calls, _COUNTS[name])
     }
-    for name, count in counters.items():
-        if _counted([call for example in examples for call in example.calls], count):
-            found[name] = _amount([float(sum(count(call) or 0 for call in example.calls)) for example in examples])
-    return found
 
 
-def _counted(calls: Sequence[Call], count: Callable[[Call], int | None]) -> bool:
+def _counted(calls: Sequence[Call], count: _Count) -> bool:
     """Whether there is a sum: one answer that was not counted would make it too small."""
+    if None not in map(count, calls):
+        return any(call.failure is None for call in calls)
     answered = [call for call in calls if call.failure is None]
-    return bool(answered) and all(count(call) is not None for call in answered)
+    return bool(answered) and None not in map(count, answered)
+
+
+def _sum(counts: Iterable[int | None]) -> int:
+    """Of those that there are."""
+    return sum(filter(None, counts))
 
 
 def _energy(blocks: Sequence[Block], footprint: Footprint | None) -> dict[str, Estimate]:
@@ -309,8 +317,8 @@ def _weight(call: Call) -> int:
     return max(0, (call.input_tokens or 0) - (call.cached_tokens or 0)) + (call.output_tokens or 0)
 
 
-def _per_example(calls: Sequence[Call], count: Callable[[Call], int | None], examples: int) -> float | None:
-    return sum(count(call) or 0 for call in calls) / examples if _counted(calls, count) else None
+def _per_example(calls: Sequence[Call], count: _Count, examples: int) -> float | None:
+    return _sum(map(count, calls)) / examples if _counted(calls, count) else None
 
 
 def _median(values: Sequence[float]) -> float:

@@ -62,10 +62,13 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tu
     n = len(data)
     if n < 3:
         return None
-    mean, spread = float(data.mean()), float(data.std(ddof=1))
+    # Reports have tens of thousands of these: numpy's own mean and std take several times as long.
+    mean = float(np.add.reduce(data)) / n
+    off = data - mean
+    spread = math.sqrt(float(np.add.reduce(off * off)) / (n - 1))
     if spread <= 1e-12 * abs(mean) or spread == 0:
         return mean, mean
-    skewness = float((((data - mean) / spread) ** 3).mean())
+    skewness = float(np.add.reduce((off / spread) ** 3)) / n
     t = student_t(0.5 + confidence / 2, n - 1)
     low, high = (mean - spread * _skewed(sign * t, skewness, n) for sign in (1, -1))
     return low, high
@@ -78,6 +81,15 @@ def _skewed(t: float, skewness: float, n: int) -> float:
         return plain
     inner = 1 + skewness * (plain - skewness / (6 * n))
     return 3 / skewness * (float(np.cbrt(inner)) - 1)
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """Linear between the two nearest of at least one value, as numpy has it, which takes ten times as long for few."""
+    rising = sorted(values)
+    place = q * (len(rising) - 1)
+    below = math.floor(place)
+    share, low, high = place - below, rising[below], rising[min(below + 1, len(rising) - 1)]
+    return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
 
 
 def quantile_interval(
@@ -105,16 +117,24 @@ def quantile_interval(
 
 def _lower_end(rising: Floats, q: float, tail: float) -> float | None:
     n = len(rising)
-    # errs[r]: how often the r-th smallest is over the quantile, that is fewer than r values are below it.
-    errs = np.cumsum([0.0, *(math.comb(n, i) * q**i * (1 - q) ** (n - i) for i in range(n + 1))])
-    rank = int(np.searchsorted(errs, tail, side="right")) - 1
+    rank, share = _rank(n, q, tail)
     if rank < 1:
         return None
     if rank >= n:
         return float(rising[-1])
-    below, above = tail - errs[rank], errs[rank + 1] - tail
-    share = below / (below + above * rank * (1 - q) / ((n - rank) * q))
     return float((1 - share) * rising[rank - 1] + share * rising[rank])
+
+
+@lru_cache(maxsize=4096)
+def _rank(n: int, q: float, tail: float) -> tuple[int, float]:
+    """The last of ``n`` ranks that errs no more often than ``tail``, and how far on to the next one it may go."""
+    # errs[r]: how often the r-th smallest is over the quantile, that is fewer than r values are below it.
+    errs = np.cumsum([0.0, *(math.comb(n, i) * q**i * (1 - q) ** (n - i) for i in range(n + 1))])
+    rank = int(np.searchsorted(errs, tail, side="right")) - 1
+    if not 1 <= rank < n:
+        return rank, 0.0
+    below, above = float(tail - errs[rank]), float(errs[rank + 1] - tail)
+    return rank, below / (below + above * rank * (1 - q) / ((n - rank) * q))
 
 
 def ratio_interval(

@@ -21,6 +21,7 @@ from orkester.evals.probe import Signature, Stage
 from orkester.graphs import Team
 
 Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
 #: A role on a model.
 Part: TypeAlias = tuple[str, str]
 #: Stages of a team's run: parts that work at the same time, with how many calls.
@@ -45,6 +46,77 @@ class _Known:
     pattern: _Pattern | None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Plans:
+    """Stages of many teams as arrays; teams with the same stages share a plan.
+
+    A plan has two ways, one where answers agree and one where they differ; an entry is a part in a stage of a way.
+
+    Attributes:
+        index: of each team's plan.
+        topologies: of the plans.
+        known: by plan; False where the graph does not say.
+        parts: roles on models in any of them.
+        part, count: of each entry, the calls of its part.
+        stage_starts: the first entry of each stage.
+        way_of_entry, way_of_stage: twice the plan's index, and one more where answers differ.
+    """
+
+    index: Ints
+    topologies: Sequence[str]
+    known: NDArray[np.bool_]
+    parts: Sequence[Part]
+    part: Ints
+    count: Floats
+    stage_starts: Ints
+    way_of_entry: Ints
+    way_of_stage: Ints
+
+    @classmethod
+    def of(cls, teams: Sequence[tuple[_Pattern | None, str]]) -> _Plans:
+        plans = {plan: i for i, plan in enumerate(dict.fromkeys(teams))}
+        parts: dict[Part, int] = {}
+        part: list[int] = []
+        count: list[float] = []
+        way_of_entry: list[int] = []
+        starts: list[int] = []
+        way_of_stage: list[int] = []
+        for (pattern, _), i in plans.items():
+            for way, found in enumerate(pattern or ()):
+                for stage in filter(None, found):
+                    starts.append(len(part))
+                    way_of_stage.append(2 * i + way)
+                    for each, calls in stage:
+                        part.append(parts.setdefault(each, len(parts)))
+                        count.append(calls)
+                        way_of_entry.append(2 * i + way)
+        return cls(
+            index=np.array([plans[team] for team in teams], dtype=np.int64),
+            topologies=[topology for _, topology in plans],
+            known=np.array([pattern is not None for pattern, _ in plans], dtype=bool),
+            parts=list(parts),
+            part=np.array(part, dtype=np.int64),
+            count=np.array(count, dtype=np.float64),
+            stage_starts=np.array(starts, dtype=np.int64),
+            way_of_entry=np.array(way_of_entry, dtype=np.int64),
+            way_of_stage=np.array(way_of_stage, dtype=np.int64),
+        )
+
+    def sums(self, each: Floats) -> Floats:
+        """(2, plans): over all calls, of a number that each part's call has."""
+        return self._by_plan(self.way_of_entry, self.count * each[self.part])
+
+    def longest(self, each: Floats) -> Floats:
+        """(2, plans): over the stages, of the largest in each."""
+        if not len(self.part):
+            return np.zeros((2, len(self.topologies)))
+        return self._by_plan(self.way_of_stage, np.maximum.reduceat(each[self.part], self.stage_starts))
+
+    def _by_plan(self, ways: Ints, numbers: Floats) -> Floats:
+        sums = np.bincount(ways, numbers, minlength=2 * len(self.topologies))
+        return np.asarray(sums.reshape(-1, 2).T, dtype=np.float64)
+
+
 class Composition:
     """Grows with every block.
 
@@ -61,7 +133,7 @@ class Composition:
         self._parts: dict[Part, Floats] = {}
         self._models: dict[str, Floats] = {}
         self._escalated: dict[str, Floats] = {}
-        self._vectors: tuple[int, Floats, list[_Pattern | None], list[str]] | None = None
+        self._plans: tuple[int, _Plans] | None = None
 
     def learn(
         self, team: Team, seen: int, calls_per_example: float, taken: Iterable[tuple[Part, float, float]]
@@ -103,7 +175,10 @@ class Composition:
     def calls(self, team: Team) -> float:
         """Model calls an example that are to be expected of a team."""
         pattern = self._pattern(team)
-        return self._usual(team.topology) if pattern is None else self._of_pattern(pattern, team.topology, "calls")
+        if pattern is None:
+            return self._usual(team.topology)
+        agreeing, differing = (float(sum(count for stage in stages for _, count in stage)) for stages in pattern)
+        return agreeing + self._share(team.topology) * (differing - agreeing)
 
     def predicted(self, teams: Sequence[Team], name: str) -> Floats | None:
         """What profiles say of teams, NaN where they say nothing; None for an objective they never tell of.
@@ -115,11 +190,17 @@ class Composition:
         kind = "latency" if name.startswith("latency") else "energy" if name in _ENERGY else name
         if kind not in {"latency", "energy", "calls"} or not self._models:
             return None
-        index, patterns, topologies = self._indexed(teams)
-        found = np.array(
-            [self._of_pattern(pattern, topology, kind) for pattern, topology in zip(patterns, topologies, strict=True)]
-        )
-        return np.asarray(found[index])
+        if self._plans is None or self._plans[0] != id(teams):
+            self._plans = (id(teams), _Plans.of([(self._pattern(team), team.topology) for team in teams]))
+        plans = self._plans[1]
+        if kind == "calls":
+            found = plans.sums(np.ones(len(plans.parts)))
+        else:
+            each = np.array([self._profile(part)[kind == "energy"] for part in plans.parts])
+            found = plans.sums(each) if kind == "energy" else plans.longest(each)
+        agreeing, differing = found
+        shares = np.array([self._share(topology) for topology in plans.topologies])
+        return np.asarray(np.where(plans.known, agreeing + shares * (differing - agreeing), np.nan)[plans.index])
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
@@ -146,33 +227,12 @@ class Composition:
             )
         return self._teams[team.id]
 
-    def _indexed(self, teams: Sequence[Team]) -> tuple[NDArray[np.int64], list[_Pattern | None], list[str]]:
-        if self._vectors is None or self._vectors[0] != id(teams):
-            order: dict[tuple[_Pattern | None, str], int] = {}
-            index = [order.setdefault((self._pattern(team), team.topology), len(order)) for team in teams]
-            patterns, topologies = [key[0] for key in order], [key[1] for key in order]
-            self._vectors = (id(teams), np.array(index, dtype=np.int64), patterns, topologies)
-        return self._vectors[1].astype(np.int64), self._vectors[2], self._vectors[3]
-
     def _pattern(self, team: Team) -> _Pattern | None:
         """Stages of a team; teams that differ in fractions alone (temperatures, say) are taken to share them."""
         rough = (team.topology, tuple((name, v) for name, v in team.knobs.items() if not isinstance(v, float)))
         if rough not in self._patterns:
             self._patterns[rough] = self._known(team).pattern
         return self._patterns[rough]
-
-    def _of_pattern(self, pattern: _Pattern | None, topology: str, kind: str) -> float:
-        if pattern is None:
-            return math.nan
-        agreeing, differing = (self._of_stages(stages, kind) for stages in pattern)
-        return agreeing + self._share(topology) * (differing - agreeing)
-
-    def _of_stages(self, stages: _Stages, kind: str) -> float:
-        if kind == "calls":
-            return float(sum(count for stage in stages for _, count in stage))
-        if kind == "latency":
-            return sum(max((self._profile(part)[0] for part, _ in stage), default=0.0) for stage in stages)
-        return sum(count * self._profile(part)[1] for stage in stages for part, count in stage)
 
     def _profile(self, part: Part) -> tuple[float, float]:
         """Mean seconds and joules of a call; of the model in any role where the role made none."""

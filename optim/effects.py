@@ -219,7 +219,7 @@ class _Chain:
         each = np.arange(len(misfit))
         precision = (1.0 / self.variance) @ self._of.T / self._prior
         precision[:, 0] = 1.0 / between
-        matrix = self._gram[misfit, each].copy()
+        matrix = self._gram[misfit, each]  # a copy, as whatever is picked by indices
         diagonal = np.arange(matrix.shape[1])
         matrix[:, diagonal, diagonal] += precision
         right = self._cross[misfit, each]

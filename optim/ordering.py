@@ -24,17 +24,20 @@ def by_engines(teams: Sequence[Team], measured: Iterable[Team]) -> list[int]:
 
     Args:
         teams: to be measured.
-        measured: teams in the order in which they were measured so far; one may come again.
+        measured: teams in the order in which they were measured last; one may come again, and then the last time
+            counts. Not looked at where there is nothing to choose.
 
     Returns:
         Indices of ``teams``; those with the same engines in the order given.
     """
-    recent: list[tuple[str, str]] = []
-    for team in measured:
-        _use(recent, _engines(team))
     waiting: dict[_Engines, list[int]] = {}
     for index, team in enumerate(teams):
         waiting.setdefault(_engines(team), []).append(index)
+    if len(waiting) < 2:
+        return list(range(len(teams)))
+    recent: list[tuple[str, str]] = []
+    for team in measured:
+        _use(recent, _engines(team))
     order: list[int] = []
     while waiting:
         nearest = min(waiting, key=lambda engines: _distance(engines, recent))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orkester.errors import OrkesterError
@@ -12,7 +11,7 @@ from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import Footprint
 from orkester.evals.measurement import AgentShare, Estimate, Measurement, agent_shares, measure
 from orkester.evals.objectives import OF_JOULES
-from orkester.evals.records import Records
+from orkester.evals.records import Record, Records, TeamFailure, TeamStopped
 from orkester.evals.sequential import team_rows
 from orkester.evals.statistics import MIN_BLOCKS
 from orkester.graphs import Team
@@ -111,17 +110,139 @@ class Results:
         return sorted(found, key=lambda r: (-(r.front_probability or 0.0), r.trial))
 
 
-@dataclass(kw_only=True)
-class Known:
-    """What was put together before from the same run's records, so that only what is new is looked at.
+class Findings:
+    """A run's records, put together as they come: a new one makes only its own team be looked at again.
 
-    Attributes:
-        teams: by id, each with the number of its records.
-        probabilities: of being on the front, with the numbers of blocks that they follow from.
+    A team with a missing objective is never on the front, nor one that violates a constraint, be it in confirmation.
+
+    Args:
+        objectives, constraints: of the study.
+        sizes: examples that make a whole measurement, by phase.
+        footprint: what joules mean where the study runs; without it there is no ``co2e_g`` and no ``cost_eur``.
     """
 
-    teams: dict[str, tuple[int, TeamResult]] = field(default_factory=dict)
-    probabilities: tuple[Sequence[tuple[str, int]], Mapping[str, float]] = ((), MappingProxyType({}))
+    def __init__(
+        self,
+        objectives: Mapping[str, Direction],
+        constraints: Mapping[str, str],
+        sizes: Mapping[Phase, int],
+        *,
+        footprint: Footprint | None = None,
+    ) -> None:
+        self._objectives = objectives
+        self._constraints = {**DEFAULT_CONSTRAINTS, **constraints}
+        self._sizes = sizes
+        self._footprint = footprint
+        self._blocks: dict[str, dict[Phase, list[Block]]] = {}
+        self._failures: dict[str, TeamFailure] = {}
+        self._stopped: dict[str, str] = {}
+        #: Without what follows from other teams, in the order in which teams came; None where something new has come.
+        self._teams: dict[str, TeamResult | None] = {}
+        self._probabilities: tuple[Sequence[tuple[str, int]], Mapping[str, float]] = ((), {})
+
+    def add(self, record: Record) -> None:
+        """The run's next record."""
+        match record:
+            case Block():
+                self._blocks.setdefault(record.team, {}).setdefault(record.phase, []).append(record)
+            case TeamFailure():
+                self._failures[record.team] = record
+            case TeamStopped():
+                self._stopped[record.team] = record.reason
+                if record.team not in self._teams:
+                    return
+        self._teams[record.team] = None
+
+    def team(self, team: str) -> TeamResult:
+        """One team, without what follows from others: the front and chances of being on it.
+
+        Args:
+            team: its id.
+
+        Raises:
+            KeyError: there is no record of it.
+        """
+        if (found := self._teams[team]) is None:
+            found = self._teams[team] = self._build(team)
+        return found
+
+    def results(self) -> Results:
+        """All of them.
+
+        Raises:
+            OrkesterError: joules of different methods would be compared.
+        """
+        every = [self.team(team) for team in self._teams]
+        # Of two with the same trial, those that were measured come first.
+        built = sorted(every, key=lambda result: (result.trial, result.team.id not in self._blocks))
+        _refuse_mixed_energy(built, [*self._objectives, *self._constraints])
+        built = _with_front(self._with_probabilities(built), self._objectives)
+        return Results(objectives=self._objectives, constraints=self._constraints, teams=built)
+
+    def _build(self, team: str) -> TeamResult:
+        phases, failure = self._blocks.get(team, {}), self._failures.get(team)
+        if phases:
+            first = next(iter(phases.values()))[0]
+            of, trial = Team(first.topology, first.knobs, first.engine_options), first.trial or 0
+        else:
+            assert failure is not None
+            of, trial = Team(failure.topology, failure.knobs, failure.engine_options), failure.trial
+        searched, confirming = phases.get("search", ()), phases.get("confirm", ())
+        search = measure(searched, self._footprint) if searched else None
+        confirmed = measure(confirming, self._footprint) if confirming else None
+        reason = failure.reason if failure is not None else ""
+        reason = reason or infeasibility(search, self._objectives, self._constraints)
+        if not reason and confirmed is not None and _decided(confirmed, self._constraints, self._sizes["confirm"]):
+            broken = infeasibility(confirmed, self._objectives, self._constraints)
+            reason = f"in confirmation: {broken}" if broken else ""
+        shares = agent_shares(searched)
+        return TeamResult(
+            team=of,
+            trial=trial,
+            search=search,
+            confirmed=confirmed,
+            whole=search is not None and search.examples >= self._sizes["search"],
+            infeasible=reason,
+            on_front=False,
+            agents=shares.agents,
+            residual_j=shares.residual_j,
+            reruns=sum(block.reruns for blocks in phases.values() for block in blocks),
+            idle_j=shares.idle_j,
+            attribution=shares.method,
+            stopped=self._stopped.get(team, ""),
+        )
+
+    def _with_probabilities(self, built: Sequence[TeamResult]) -> Sequence[TeamResult]:
+        confirming = {
+            result.team.id: self._blocks[result.team.id]["confirm"]
+            for result in built
+            if result.confirmed is not None and not result.infeasible
+        }
+        sizes = [(team, len(blocks)) for team, blocks in confirming.items()]
+        if self._probabilities[0] != sizes:
+            rows = {team: team_rows(blocks, self._footprint) for team, blocks in confirming.items()}
+            self._probabilities = (
+                sizes,
+                front_probability(rows, self._objectives, seeded(rows, self._objectives)),
+            )
+        found = self._probabilities[1]
+        return [
+            replace(result, front_probability=p, settled=self._settled(result, p))
+            if (p := found.get(result.team.id)) is not None
+            else result
+            for result in built
+        ]
+
+    def _settled(self, result: TeamResult, probability: float) -> bool:
+        confirmed = result.confirmed
+        if confirmed is None or confirmed.examples >= self._sizes["confirm"]:
+            return confirmed is not None
+        clear = not CLEAR[0] < probability < CLEAR[1]
+        return (
+            clear
+            and confirmed.blocks >= MIN_BLOCKS
+            and not infeasibility(confirmed, self._objectives, self._constraints)
+        )
 
 
 def results(
@@ -131,89 +252,16 @@ def results(
     sizes: Mapping[Phase, int],
     *,
     footprint: Footprint | None = None,
-    known: Known | None = None,
 ) -> Results:
-    """Put a run's records together.
-
-    A team with a missing objective is never on the front, nor one that violates a constraint, be it in confirmation.
-
-    Args:
-        records: of one run.
-        objectives, constraints: of its study.
-        sizes: examples that make a whole measurement, by phase.
-        footprint: what joules mean where the study runs; without it there is no ``co2e_g`` and no ``cost_eur``.
-        known: for callers that ask often: kept from call to call, and changed.
+    """Put all of a run's records together; see ``Findings``.
 
     Raises:
         OrkesterError: joules of different methods would be compared.
     """
-    constraints = {**DEFAULT_CONSTRAINTS, **constraints}
-    known = Known() if known is None else known
-    grouped: dict[str, dict[Phase, list[Block]]] = {}
-    teams: dict[str, tuple[Team, int]] = {}
-    reasons: dict[str, str] = {}
-    for block in records.blocks:
-        grouped.setdefault(block.team, {}).setdefault(block.phase, []).append(block)
-        if block.team not in teams:
-            teams[block.team] = (Team(block.topology, block.knobs, block.engine_options), block.trial or 0)
-    for failure in records.failures:
-        team = Team(failure.topology, failure.knobs, failure.engine_options)
-        teams.setdefault(failure.team, (team, failure.trial))
-        reasons[failure.team] = failure.reason
-
-    built: list[TeamResult] = []
-    for team_id, (team, trial) in teams.items():
-        phases = grouped.get(team_id, {})
-        size = sum(map(len, phases.values())) + (team_id in reasons) + (team_id in records.stopped)
-        if team_id not in known.teams or known.teams[team_id][0] != size:
-            result = _team_result(team, trial, phases, objectives, constraints, sizes, footprint)
-            known.teams[team_id] = (
-                size,
-                replace(
-                    result,
-                    infeasible=reasons.get(team_id) or result.infeasible,
-                    stopped=records.stopped.get(team_id, ""),
-                ),
-            )
-        built.append(known.teams[team_id][1])
-    _refuse_mixed_energy(built, [*objectives, *constraints])
-    built.sort(key=lambda result: result.trial)
-    confirming = {team_id: phases["confirm"] for team_id, phases in grouped.items() if "confirm" in phases}
-    built = _with_probabilities(built, confirming, objectives, constraints, sizes["confirm"], footprint, known)
-    return Results(objectives=objectives, constraints=constraints, teams=_with_front(built, objectives))
-
-
-def _team_result(
-    team: Team,
-    trial: int,
-    phases: Mapping[Phase, Sequence[Block]],
-    objectives: Mapping[str, Direction],
-    constraints: Mapping[str, str],
-    sizes: Mapping[Phase, int],
-    footprint: Footprint | None,
-) -> TeamResult:
-    searched, confirming = phases.get("search", ()), phases.get("confirm", ())
-    search = measure(searched, footprint) if searched else None
-    confirmed = measure(confirming, footprint) if confirming else None
-    reason = infeasibility(search, objectives, constraints)
-    if not reason and confirmed is not None and _decided(confirmed, constraints, sizes["confirm"]):
-        broken = infeasibility(confirmed, objectives, constraints)
-        reason = f"in confirmation: {broken}" if broken else ""
-    shares = agent_shares(searched)
-    return TeamResult(
-        team=team,
-        trial=trial,
-        search=search,
-        confirmed=confirmed,
-        whole=search is not None and search.examples >= sizes["search"],
-        infeasible=reason,
-        on_front=False,
-        agents=shares.agents,
-        residual_j=shares.residual_j,
-        reruns=sum(block.reruns for blocks in phases.values() for block in blocks),
-        idle_j=shares.idle_j,
-        attribution=shares.method,
-    )
+    found = Findings(objectives, constraints, sizes, footprint=footprint)
+    for record in records:
+        found.add(record)
+    return found.results()
 
 
 def _decided(confirmed: Measurement, constraints: Mapping[str, str], examples: int) -> bool:
@@ -221,37 +269,6 @@ def _decided(confirmed: Measurement, constraints: Mapping[str, str], examples: i
     if confirmed.examples >= examples:
         return True
     return violation(sum(confirmed.failures.values()) / examples, constraints["failure_rate"]) > 0
-
-
-def _with_probabilities(
-    built: Sequence[TeamResult],
-    confirming: Mapping[str, Sequence[Block]],
-    objectives: Mapping[str, Direction],
-    constraints: Mapping[str, str],
-    examples: int,
-    footprint: Footprint | None,
-    known: Known,
-) -> list[TeamResult]:
-    teams = [result.team.id for result in built if result.team.id in confirming and not result.infeasible]
-    sizes = [(team, len(confirming[team])) for team in teams]
-    if known.probabilities[0] != sizes:
-        rows = {team: team_rows(confirming[team], footprint) for team in teams}
-        known.probabilities = (sizes, front_probability(rows, objectives, seeded(rows, objectives)))
-    found = known.probabilities[1]
-
-    def settled(result: TeamResult, probability: float) -> bool:
-        confirmed = result.confirmed
-        if confirmed is None or confirmed.examples >= examples:
-            return confirmed is not None
-        clear = not CLEAR[0] < probability < CLEAR[1]
-        return clear and confirmed.blocks >= MIN_BLOCKS and not infeasibility(confirmed, objectives, constraints)
-
-    return [
-        replace(result, front_probability=found[result.team.id], settled=settled(result, found[result.team.id]))
-        if result.team.id in found
-        else result
-        for result in built
-    ]
 
 
 def infeasibility(
@@ -280,21 +297,18 @@ def violation(value: float, text: str) -> float:
     return value - bound if comparison == "<=" else bound - value
 
 
-def _with_front(built: list[TeamResult], objectives: Mapping[str, Direction]) -> list[TeamResult]:
+def _with_front(built: Sequence[TeamResult], objectives: Mapping[str, Direction]) -> list[TeamResult]:
     feasible = [result for result in built if result.whole and not result.infeasible]
     points = [[_value(result.search, name) for name in objectives] for result in feasible]
     members = [feasible[i] for i in front_indices(points, list(objectives.values()))]
     first: dict[tuple[object, ...], str] = {}
     kept = {result.team.id: first.setdefault(_made(result), result.team.id) for result in members}
-    return [
-        replace(result, on_front=kept.get(result.team.id) == result.team.id, same_as=_other(kept, result.team.id))
-        for result in built
-    ]
 
+    def on_front(result: TeamResult, kept_as: str) -> TeamResult:
+        member = kept_as == result.team.id
+        return replace(result, on_front=member, same_as="" if member else kept_as)
 
-def _other(kept: Mapping[str, str], team: str) -> str:
-    found = kept.get(team, team)
-    return "" if found == team else found
+    return [on_front(result, kept[result.team.id]) if result.team.id in kept else result for result in built]
 
 
 def _made(result: TeamResult) -> tuple[object, ...]:

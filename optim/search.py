@@ -87,15 +87,23 @@ class Search:
     def __post_init__(self) -> None:
         self.evidence = Evidence([*self.goal.objectives, *self.goal.constraints], self.examples)
 
-    def learn(self, team: Team, rows: Mapping[str, Floats], taken: Taken) -> None:
-        """A block was run: the team is closed if it is whole now, or out of the race."""
+    def learn(self, team: Team, rows: Mapping[str, Floats], taken: Taken, *, stopped: str | None = None) -> None:
+        """A block was run: the team is closed if it is whole now, or out of the race.
+
+        Args:
+            team: whose.
+            rows: by quantity.
+            taken: what its calls took.
+            stopped: why the race stopped it then, empty where it did not; None where that is to be decided now.
+        """
         evidence = self.evidence
         evidence.add(team, rows, fresh=taken.fresh)
         if taken.fresh:
             self._engines = _engines(team)
         if self.composition is not None:
             self.composition.learn(team, evidence.seen(team), taken.calls_per_example, taken.sent)
-        stopped = self.race.stops(evidence, team, self._standing_front()) if self.race is not None else ""
+        if stopped is None:
+            stopped = self.race.stops(evidence, team, self._standing_front()) if self.race is not None else ""
         if stopped:
             self.close(team, stopped)
         elif evidence.seen(team) >= self.examples:

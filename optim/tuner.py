@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from orkester.errors import EngineLost
 from orkester.evals.block import Block, Phase
-from orkester.evals.records import BlockLog, TeamFailure, TeamStopped
+from orkester.evals.records import BlockLog, Record, TeamFailure, TeamStopped
 from orkester.evals.rows import rows_of
 from orkester.evals.store import CallStore
 from orkester.evals.task import Example
@@ -23,7 +23,7 @@ from .confirmation import Confirmation
 from .events import BlockProgress, BudgetSpent, Observer, SearchEnded, TeamMeasured, TeamStarted
 from .forecast import LEAST_TEAMS, calls_per_example, forecast, to_come, worth_telling
 from .ordering import by_engines
-from .results import Known, Results, TeamResult, results
+from .results import Findings, Results
 from .samplers import Outcome, Sampler, Turn
 from .search import Search, Taken
 from .study import Study
@@ -67,34 +67,55 @@ class Tuner:
     _calls: tuple[int, int] | None = field(default=None, init=False)
     _new_s: float = field(default=0.0, init=False)
     _new_examples: int = field(default=0, init=False)
-    _last: tuple[int, Results] | None = field(default=None, init=False)
-    _known: Known = field(default_factory=Known, init=False)
+    _findings: Findings = field(init=False)
+    _last: Results | None = field(default=None, init=False)
+    _stale: bool = field(default=True, init=False)
+    _begun: set[str] = field(default_factory=set, init=False)
+    _measured: dict[str, Team] = field(default_factory=dict, init=False)  # who was measured last comes last
     _confirmation: Confirmation | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        file = self.study.file
+        self._findings = Findings(file.objectives, file.constraints, self.study.sizes, footprint=file.energy.footprint)
+        for record in self.log.records():
+            self._findings.add(record)
 
     def stop(self) -> bool:
         """Finish the block under way, then raise ``Interrupted``; whether there is one, or only engines that start."""
         return self.driver.stop()
 
     async def run(self) -> Results:
-        """Search and confirm.
+        """Search and confirm; where confirmation takes a team off the front and budget is left, search on.
 
         Raises:
             Interrupted: after ``stop``.
             OrkesterError: the study cannot go on.
         """
+        self._recall()
+        await self._tell_first_forecast()
         await self._search()
-        await self._confirm()
+        while await self._confirm():
+            await self._search()
         return self._results()
 
     # -- search ---------------------------------------------------------------------------------------------------
 
-    async def _search(self) -> None:
-        for block in self.log.all_blocks():
+    def _recall(self) -> None:
+        """What the records say; of the last block a killed process may not have said whether it stopped its team."""
+        blocks = self.log.all_blocks()
+        last = {(block.team, block.phase): block for block in blocks}
+        for block in blocks:
+            ended = block is last[block.team, block.phase]
             if block.phase == "search":
-                self._learn(Team(block.topology, block.knobs, block.engine_options), block)
+                said = self.log.stopped.get(block.team, "") if ended else ""
+                stopped = None if block is blocks[-1] and not said else said
+                self._learn(Team(block.topology, block.knobs, block.engine_options), block, stopped)
+            elif ended:  # a team that is found wanting gets no more
+                self._strike(block.team)
         for failure in self.log.failures:
             self._failed(Team(failure.topology, failure.knobs, failure.engine_options), failure.reason)
-        await self._tell_first_forecast()
+
+    async def _search(self) -> None:
         while True:
             # Turns that a killed process had begun are chosen again, and their ends told.
             turns = self.search.choose(
@@ -153,33 +174,37 @@ class Tuner:
                         break
             except EngineLost as error:
                 self._give_up(team, number, str(error))
-            result = self._result(team)
+            result = self._findings.team(team.id)
             for name, estimate in (result.search.estimates if result.search else {}).items():
                 span.set_attribute(names.OBJECTIVE_PREFIX + name, estimate.value)
             span.set_attribute(names.TRIAL_STATE, result.infeasible or result.stopped or "feasible")
         if team.id in self.search.closed:
-            self.observer(TeamMeasured(result=result, results=self._results(), phase="search"))
+            self._tell_measured(team, "search")
             if worth_telling(len(self._account.teams)):
                 self._tell_forecast()
         return ""
 
-    def _learn(self, team: Team, block: Block) -> None:
-        """What a block of the search says; the same when it is read as when it is run."""
+    def _learn(self, team: Team, block: Block, stopped: str | None = None) -> None:
+        """What a block of the search says; the same when it is read as when it is run. ``stopped``: see ``Search``."""
         self._account.add(block)
+        self._begun.add(team.id)
+        self._measured.pop(team.id, None)
+        self._measured[team.id] = team
         if self.store is not None:
             self.store.add(block)
-        self.search.learn(team, rows_of(block, self.study.file.energy.footprint), Taken.of(block))
+        self.search.learn(team, rows_of(block, self.study.file.energy.footprint), Taken.of(block), stopped=stopped)
         if team.id in self.search.closed:
             self._account.end(team.id)
             if (reason := self.search.closed[team.id]) and team.id not in self.log.stopped:
-                self.log.append(TeamStopped(team=team.id, reason=reason))
+                self._record(TeamStopped(team=team.id, reason=reason))
 
     def _failed(self, team: Team, reason: str) -> None:
         self.search.give_up(team, reason)
+        self._begun.add(team.id)
         self._account.end(team.id)
 
     def _give_up(self, team: Team, trial: int, reason: str) -> None:
-        self.log.append(
+        self._record(
             TeamFailure(
                 team=team.id,
                 topology=team.topology,
@@ -194,13 +219,10 @@ class Tuner:
     def _number(self, team: Team) -> int:
         """Of the team's trial: teams are numbered as they are begun."""
         known = [block.trial for block in self.log.blocks(team.id, "search")]
-        return known[0] if known and known[0] is not None else len(self._begun())
-
-    def _begun(self) -> set[str]:
-        return {team.id for team in self.search.evidence.teams} | self.log.failed_teams()
+        return known[0] if known and known[0] is not None else len(self._begun)
 
     def _new_teams(self) -> int | None:
-        return None if self.budget.trials is None else max(0, self.budget.trials - len(self._begun()))
+        return None if self.budget.trials is None else max(0, self.budget.trials - len(self._begun))
 
     def _calls_left(self) -> float:
         """Model calls until the first limit other than the number of teams, at what a call has cost so far."""
@@ -209,7 +231,7 @@ class Tuner:
         return sent * (1 / max(shares) - 1) if sent and shares else math.inf
 
     def _outcome(self, team: Team) -> Outcome:
-        result = self._result(team)
+        result = self._findings.team(team.id)
         return Outcome(
             team=team,
             trial=result.trial,
@@ -219,18 +241,18 @@ class Tuner:
         )
 
     def _measured_before(self, turns: Sequence[Turn]) -> Iterator[Team]:
-        """In the order of their blocks; without these, which a killed process may have begun: the order is to stay."""
+        """In the order of their last blocks; without these, which a killed process may have begun: it is to stay."""
         begun = {turn.team.id for turn in turns}
-        return (
-            Team(block.topology, block.knobs, block.engine_options)
-            for block in self.log.all_blocks()
-            if block.phase == "search" and block.team not in begun
-        )
+        return (team for team in self._measured.values() if team.id not in begun)
 
     # -- confirmation ---------------------------------------------------------------------------------------------
 
-    async def _confirm(self) -> None:
-        """Until it is clear who is on the front: a team that fails here makes room for others."""
+    async def _confirm(self) -> bool:
+        """Until it is clear who is on the front: a team that fails here makes room for others.
+
+        Returns:
+            Whether one has and the budget has something left: those who are to move up may not be measured yet.
+        """
         file, parts = self.study.file, self._parts("confirm")
         confirmation = self._confirmation = Confirmation(
             log=self.log,
@@ -245,11 +267,21 @@ class Tuner:
             try:
                 for index in range(len(self.log.blocks(team.id, "confirm")), turn.last):
                     await self._run_block(team, parts[index], "confirm", index, None)
-                    if confirmation.over() or self._result(team).infeasible:
+                    if confirmation.over() or self._findings.team(team.id).infeasible:
                         break
             except EngineLost as error:
                 self._give_up(team, turn.result.trial, f"in confirmation: {error}")
-            self.observer(TeamMeasured(result=self._result(team), results=self._results(), phase="confirm"))
+            self._tell_measured(team, "confirm")
+            if self._strike(team.id) and not self.budget.over(self._account.total):
+                return True
+        return False
+
+    def _strike(self, team: str) -> bool:
+        """Take a team out of the search if confirmation found it wanting; whether it did."""
+        wanting = bool(self._findings.team(team).infeasible)
+        if wanting:
+            self.search.infeasible.add(team)
+        return wanting
 
     # -- blocks ---------------------------------------------------------------------------------------------------
 
@@ -279,7 +311,7 @@ class Tuner:
             store=self.store if phase == "search" else None,
             progress=progress,
         )
-        self.log.append(block)
+        self._record(block)
         self._new_s += self.clock() - begun
         self._new_examples += len(examples)
         if phase == "search":
@@ -325,27 +357,28 @@ class Tuner:
         per_team = len(self.search.evidence.done) and self.search.evidence.done.mean()
         teams = to_come(self.budget, self._account, space=len(self.study.space))[1]
         if self._confirmation is not None:
-            blocks = self._confirmation.blocks_left(self._results())
+            blocks = self._confirmation.blocks_left(self._lately())
         else:
-            blocks = max(1, len(self._results().front)) * len(self._parts("confirm"))
+            blocks = max(1, len(self._lately().front)) * len(self._parts("confirm"))
         return float(teams * per_team + blocks * self.study.file.measure.block) * pace
 
-    def _result(self, team: Team) -> TeamResult:
-        return next(result for result in self._results().teams if result.team.id == team.id)
+    def _tell_measured(self, team: Team, phase: Phase) -> None:
+        found = self._results()
+        result = next(result for result in found.teams if result.team.id == team.id)
+        self.observer(TeamMeasured(result=result, results=found, phase=phase))
+
+    def _lately(self) -> Results:
+        """What was found when it was last put together, for guesses: those are asked for at every example."""
+        return self._last if self._last is not None else self._results()
+
+    # -- what is found --------------------------------------------------------------------------------------------
+
+    def _record(self, record: Record) -> None:
+        self.log.append(record)
+        self._findings.add(record)
+        self._stale = True
 
     def _results(self) -> Results:
-        # Asked for at every progress event: put together again only when a record has come.
-        records = self.log.records()
-        size = len(records.blocks) + len(records.failures) + len(records.stopped)
-        if self._last is None or self._last[0] != size:
-            file = self.study.file
-            found = results(
-                records,
-                file.objectives,
-                file.constraints,
-                self.study.sizes,
-                footprint=file.energy.footprint,
-                known=self._known,
-            )
-            self._last = (size, found)
-        return self._last[1]
+        if self._last is None or self._stale:
+            self._last, self._stale = self._findings.results(), False
+        return self._last

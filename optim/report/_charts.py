@@ -25,6 +25,8 @@ COLOURS: Mapping[str, str] = {
 }
 _SHAPES = (("circle", "●"), ("square", "■"), ("triangle-up", "▲"), ("diamond", "◆"), ("cross", "✚"), ("star", "★"))
 _LOGARITHMIC_FROM = 20.0  # largest over smallest
+#: Teams beside the front that a plot shows of a kind: of more nobody sees one, and each takes a hundred bytes a plot.
+MOST_POINTS = 500
 #: Where front members have their numbers, in turn: neighbours are less likely to write over each other.
 _CORNERS = ("top left", "bottom right", "top right", "bottom left")
 
@@ -49,6 +51,31 @@ def front_charts(results: Results, energy: str) -> list[Chart]:
     else:
         pairs = [(other, first) for other in others]
     return [_scatter(results, x=x, y=y, energy=energy) for x, y in pairs]
+
+
+def drawn(results: Results) -> dict[str, str]:
+    """By group: how many of its teams the plots show, in brackets; empty where they show all."""
+    found = {}
+    for group, teams in _beside(results).items():
+        shown = len(_spread(teams))
+        found[group] = f" ({shown:,} of {len(teams):,})" if shown < len(teams) else ""
+    return found
+
+
+def _beside(results: Results) -> dict[str, Sequence[TeamResult]]:
+    """Teams that are not on the front, by what is said of them."""
+    rest = [result for result in results.teams if not result.on_front]
+    return {
+        "infeasible": [result for result in rest if result.infeasible],
+        "measured": [result for result in rest if not result.infeasible],
+    }
+
+
+def _spread(teams: Sequence[TeamResult]) -> Sequence[TeamResult]:
+    """So many that can be shown, evenly over their trials."""
+    if len(teams) <= MOST_POINTS:
+        return teams
+    return [teams[i * len(teams) // MOST_POINTS] for i in range(MOST_POINTS)]
 
 
 def confirmation_charts(results: Results, energy: str) -> list[Chart]:
@@ -94,12 +121,7 @@ def confirmation_charts(results: Results, energy: str) -> list[Chart]:
 
 def _scatter(results: Results, *, x: str, y: str, energy: str) -> Chart:
     symbols = shapes(results)
-    rest = [result for result in results.teams if not result.on_front]
-    groups = {
-        "infeasible": [result for result in rest if result.infeasible],
-        "measured": [result for result in rest if not result.infeasible],
-        "front": list(results.front),
-    }
+    groups = {**{group: _spread(teams) for group, teams in _beside(results).items()}, "front": results.front}
     found = {group: list(_points(members, x, y)) for group, members in groups.items()}
     feasible = found["measured"] + found["front"]
     bounds = [_bounds([p.x for p in feasible]), _bounds([p.y for p in feasible])]

@@ -27,6 +27,7 @@ from ._members import member
 from ._methods import engines, joules, methods, power_range
 from ._numbers import duration, facts, interval, span, unit
 from ._plot import library
+from ._teams import failures, listed
 
 
 def content(
@@ -48,6 +49,7 @@ def content(
     importance = importance_section(outlook) if results.front else None
     charts = [*front_charts, *confirmation_charts, *(spent["charts"] if spent is not None else ())]
     charts += importance["charts"] if importance is not None else []
+    failed, failed_left_out = failures(results)
     return {
         "name": name,
         "written_at": now.strftime("%Y-%m-%d %H:%M UTC"),
@@ -69,6 +71,7 @@ def content(
         "power_range": power_range(blocks),
         "front": _members(results, blocks),
         "front_charts": front_charts,
+        "drawn": _charts.drawn(results),
         "choices": choices(results),
         "confirmation_charts": confirmation_charts,
         "confirmation": confirmation_section(
@@ -86,8 +89,9 @@ def content(
         "shapes": {topology: character for topology, (_, character) in _charts.shapes(results).items()},
         "importance": importance,
         "next": next_section(outlook, results),
-        "teams": [_row(result, results) for result in results.teams],
-        "failures": _failures(results),
+        "teams": [_row(result, results) for result in listed(results)],
+        "failures": failed,
+        "failures_left_out": failed_left_out,
         "methods": methods(asked, blocks),
         "engines": engines(blocks),
         "engine_tables": engine_tables(engine_uses, blocks),
@@ -151,33 +155,16 @@ def _row(result: TeamResult, results: Results) -> dict[str, Any]:
 
 
 def _counts(results: Results, blocks: Sequence[Block]) -> dict[str, Any]:
-    calls = [call for block in blocks for example in block.examples for call in example.calls]
+    examples = [example for block in blocks for example in block.examples]
     return {
         "teams": len(results.teams),
         "front": len(results.front),
         "infeasible": sum(bool(result.infeasible) for result in results.teams),
-        "examples": sum(len(block.examples) for block in blocks),
-        "calls": len(calls),
-        "reused": sum(call.reused for call in calls),
+        "examples": len(examples),
+        "calls": sum(len(example.calls) for example in examples),
+        "reused": sum(block.reused_calls for block in blocks),
         "stopped": sum(bool(result.stopped) for result in results.teams),
-        "retries": sum(call.attempts - 1 for call in calls if not call.reused),
+        "retries": sum(call.attempts - 1 for example in examples for call in example.calls if not call.reused),
         "reruns": sum(block.reruns for block in blocks),
         "measuring": duration(sum(block.wall_s for block in blocks)),
     }
-
-
-def _failures(results: Results) -> list[dict[str, Any]]:
-    """Every infeasible team, and every other that had a failed example; these by phase and kind."""
-    found = []
-    for result in results.teams:
-        phases = []
-        for phase, measurement in (("search", result.search), ("confirmation", result.confirmed)):
-            if measurement is not None and measurement.failures:
-                kinds = ", ".join(f"{count} × {kind}" for kind, count in measurement.failures.items())
-                failed = (
-                    f"{sum(measurement.failures.values())} of {measurement.examples} examples of the {phase} failed"
-                )
-                phases.append(failed if kinds in result.infeasible else f"{failed}: {kinds}")
-        if result.infeasible or phases:
-            found.append({"team": str(result.team), "reason": result.infeasible, "phases": "; ".join(phases)})
-    return found

@@ -72,7 +72,10 @@ def engines(blocks: Sequence[Block]) -> dict[str, str]:
     return {model: facts(values) for model, values in sorted(found.items())}
 
 
-def _assumptions(blocks: Sequence[Block]) -> list[dict[str, Any]]:
+def _assumptions(blocks: Sequence[Block]) -> list[Mapping[str, Any]]:
     """The different ones."""
-    texts = {json.dumps(dict(block.energy_assumptions), sort_keys=True) for block in blocks}
-    return [json.loads(text) for text in sorted(texts)]
+    found: list[Mapping[str, Any]] = []
+    for block in blocks:
+        if block.energy_assumptions not in found:
+            found.append(block.energy_assumptions)
+    return sorted(found, key=lambda each: json.dumps(dict(each), sort_keys=True))

@@ -40,11 +40,11 @@ _Kind: TypeAlias = tuple[str, tuple[str, ...]]
 #: Draws of what a block may show.
 _DRAWS = 16
 #: Teams whose price is asked for: those with the greatest value. And teams that are valued with all draws.
-_PRICED, _VALUED = 96, 512
+_PRICED, _VALUED = 64, 256
 #: Teams that were not measured of which the model is asked in a step.
-_LOOKED_AT = 1000
+_LOOKED_AT = 1500
 #: By how much the model's variances are taken to be too small, in turn, before a search with budget left is over.
-_DOUBTS = (1.0, 4.0)
+_DOUBTS = (1.0, 4.0, 16.0)
 #: Expected calls below which a block counts as free.
 _FREE = 0.5
 #: A block that is expected to add less than this to the front, in its own units of volume, is not worth a call as long
@@ -283,7 +283,7 @@ class Ehvi:
         step = variance[able] / np.sqrt(variance[able] + learnt)
         hope = gap.improvement(self._natural(mean[able, :count] - 2 * step[:, :count]))
         able_too = np.argsort(-hope, kind="stable")[:_VALUED]
-        able_too = able_too[hope[able_too] > 0]
+        able_too = able_too[hope[able_too] > least]
         able, step = able[able_too], step[able_too]
         rng = np.random.default_rng(derive_seed(self._setting.seed, "worth", standing.evidence.blocks))
         half = rng.standard_normal((_DRAWS // 2, count))

@@ -1,5 +1,6 @@
 """Records: what is written is read again, whatever happened in between."""
 
+import gc
 import json
 import os
 import shutil
@@ -105,6 +106,25 @@ def test_a_record_is_one_line_of_utf_8_and_read_as_it_was(record: Block | TeamFa
     data = json.loads(line.decode())
     assert data["schema"] == SCHEMA
     assert decode(data) == record
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(BLOCKS | FAILURES, max_size=4))
+def test_a_file_of_records_is_read_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Block | TeamFailure]
+) -> None:
+    path = tmp_path_factory.mktemp("read") / "blocks.jsonl"
+    path.write_bytes(b"".join(map(encode, records)))
+    found = read_records(path)
+    assert [*found.blocks] == [each for each in records if isinstance(each, Block)]
+    assert [*found.failures] == [each for each in records if isinstance(each, TeamFailure)]
+    assert [*found] == [*found.blocks, *found.failures]
+
+
+def test_half_a_character_beside_the_ends_of_what_a_float_can_be_is_read(path: Path) -> None:
+    written = block(wall_s=1.7976931348623157e308, energy_error_j=5e-324, examples=(result(answer="\ud83d", id="😀"),))
+    path.write_bytes(encode(written))
+    assert read_records(path).blocks == (written,)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
@@ -272,6 +292,26 @@ def test_a_damaged_line_is_said_with_its_number_and_nothing_is_changed(path: Pat
         assert str(raised.value).startswith(f"{path}:2: this is not a block record")
         assert "remove the line: its block is run again" in str(raised.value)
     assert path.read_bytes() == data
+
+
+def test_what_a_line_lacks_is_said_without_all_that_is_in_it(path: Path) -> None:
+    example = {**GOOD["examples"][0], "score": None, "marks": 1}
+    path.write_bytes(json.dumps({**GOOD, "examples": [example]}).encode() + b"\n")
+    with pytest.raises(InputError, match=r"\(examples\.0\.marks: Unexpected keyword argument\); if the file"):
+        read_records(path)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_reading_leaves_the_garbage_collector_as_it_was(path: Path, enabled: bool) -> None:
+    path.write_bytes(encode(block()) + b"{}\n")
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(InputError):
+            read_records(path)
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_a_newer_schema_is_refused_with_a_remedy(path: Path) -> None:

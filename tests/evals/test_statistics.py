@@ -12,6 +12,7 @@ from orkester.evals.statistics import (
     MIN_BLOCKS,
     bootstrap_mean,
     mean_interval,
+    quantile,
     quantile_interval,
     ratio_interval,
     student_t,
@@ -276,3 +277,8 @@ def test_the_better_intervals_cover_what_they_say(what: str) -> None:
         covered += (low is None or low <= truth) and (high is None or truth <= high)
     # Two standard deviations of the count are 1.4 %. So heavy a tail is beyond any of them with 40 values.
     assert (0.89 if "σ 1" in what else 0.92) <= covered / times <= 0.98
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60), st.sampled_from([0.05, 0.5, 0.95]))
+def test_a_quantile_is_numpys(values: list[float], q: float) -> None:
+    assert quantile(values, q) == float(np.quantile(values, q))

@@ -61,3 +61,12 @@ def test_teams_with_the_same_engines_keep_their_order() -> None:
         for a, b in zip([teams[i] for i in order], [teams[i] for i in order[1:]], strict=False)
     )
     assert changes == 5  # six configurations, one after the other
+
+
+def test_when_a_team_was_measured_last_is_all_that_counts() -> None:
+    """So it is enough to remember every team once."""
+    rng = random.Random(2)
+    for _ in range(200):
+        teams, measured = ([rng.choice([S, L, T, S2, L2, SL, LS]) for _ in range(size)] for size in (6, 30))
+        last = list(dict.fromkeys(reversed(measured)))[::-1]
+        assert by_engines(teams, last) == by_engines(teams, measured)

@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 from blocks import block, call, result
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orkester.errors import OrkesterError
 from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import footprint
-from orkester.evals.records import Records, TeamFailure
+from orkester.evals.records import Record, Records, TeamFailure, TeamStopped
 from orkester.graphs import Team
-from orkester.optim.results import Known, Results, TeamResult, results, violation
+from orkester.optim.confirming import front_probability
+from orkester.optim.results import Findings, Results, TeamResult, results, violation
 
 OBJECTIVES: Mapping[str, Any] = {"quality": "maximize", "calls": "minimize"}
 SIZES: Mapping[Phase, int] = {"search": 4, "confirm": 2}
@@ -25,7 +28,8 @@ def measured(agents: int, right: int, *, phase: Phase = "search", examples: int 
     """A block of a vote of so many agents, of whose answers so many are right."""
     made = tuple(result(i, score=float(i < right), calls=(call(),) * agents) for i in range(examples))
     who = team(agents)
-    return block(team=who.id, knobs=dict(who.knobs), phase=phase, trial=agents, examples=made, **changes)
+    changes = {"trial": agents, **changes}
+    return block(team=who.id, knobs=dict(who.knobs), phase=phase, examples=made, **changes)
 
 
 def together(*blocks: Block, failures: Sequence[TeamFailure] = (), **changes: Any) -> Results:
@@ -233,14 +237,62 @@ def test_near_are_confirmed_teams_beside_the_front_the_likeliest_first() -> None
     assert [entry.team for entry in found.near] == [team(3), team(2)]
 
 
-def test_what_is_known_gives_the_same_results_and_only_new_blocks_change_them() -> None:
-    known = Known()
-    blocks = [measured(1, 4), measured(2, 4), *confirmed(1, 3, 3)]
-    first = together(*blocks, sizes=HELD_OUT, known=known)
-    assert first == together(*blocks, sizes=HELD_OUT)
-    probabilities = known.probabilities
-    assert together(*blocks, measured(3, 1), sizes=HELD_OUT, known=known).teams[:2] == first.teams
-    assert known.probabilities is probabilities  # a block of the search does not draw again
-    more = [*blocks, measured(3, 1), *confirmed(2, 4, 3)]
-    assert together(*more, sizes=HELD_OUT, known=known) == together(*more, sizes=HELD_OUT)
-    assert known.probabilities is not probabilities
+def given_up(agents: int) -> TeamFailure:
+    return TeamFailure(
+        team=team(agents).id, topology="vote", knobs=dict(team(agents).knobs), reason="it died", trial=agents
+    )
+
+
+#: Blocks of four teams in both phases, teams that were given up, and teams that were stopped.
+RECORDS = st.lists(
+    st.builds(measured, st.integers(1, 4), st.integers(0, 4), trial=st.none() | st.integers(0, 2))
+    | st.builds(measured, st.integers(1, 4), st.integers(0, 4), phase=st.just("confirm"))
+    | st.builds(given_up, st.integers(4, 6))
+    | st.builds(lambda agents: TeamStopped(team=team(agents).id, reason="beaten"), st.integers(1, 7)),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(RECORDS, st.sets(st.integers(0, 11)))
+def test_records_that_come_one_by_one_give_what_all_at_once_do(records: list[Record], looks: set[int]) -> None:
+    """However often they are asked for in between."""
+    found = Findings(OBJECTIVES, {}, HELD_OUT)
+    for number, record in enumerate(records, start=1):
+        found.add(record)
+        if number in looks or number == len(records):
+            so_far = records[:number]
+            blocks = [each for each in so_far if isinstance(each, Block)]
+            failures = [each for each in so_far if isinstance(each, TeamFailure)]
+            stopped = {each.team: each.reason for each in so_far if isinstance(each, TeamStopped)}
+            whole = results(Records(blocks=blocks, failures=failures, stopped=stopped), OBJECTIVES, {}, HELD_OUT)
+            assert found.results() == whole
+            assert {result.team.id: result.trial for result in whole.teams} == {
+                each.team: found.team(each.team).trial for each in (*blocks, *failures)
+            }
+
+
+def test_a_block_of_the_search_does_not_draw_chances_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def counted(rows: Mapping[str, Any], *rest: Any) -> dict[str, float]:
+        drawn.append(sorted(rows))
+        return front_probability(rows, *rest)
+
+    monkeypatch.setattr("orkester.optim.results.front_probability", counted)
+    found = Findings(OBJECTIVES, {}, HELD_OUT)
+    for each in (measured(1, 4), measured(2, 4), *confirmed(1, 3, 3)):
+        found.add(each)
+    first = found.results()
+    found.add(measured(3, 1))
+    assert found.results().teams[:2] == first.teams
+    assert drawn == [[team(1).id]]
+    for each in confirmed(2, 4, 3):
+        found.add(each)
+    found.results()
+    assert drawn == [[team(1).id], sorted([team(1).id, team(2).id])]
+
+
+def test_of_a_team_without_records_nothing_is_found() -> None:
+    with pytest.raises(KeyError):
+        Findings(OBJECTIVES, {}, SIZES).team("vote-1")

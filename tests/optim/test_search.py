@@ -134,6 +134,17 @@ def test_a_team_that_another_beats_is_stopped_and_not_infeasible() -> None:
     assert search.infeasible == set()
 
 
+def test_what_a_record_says_of_a_stop_is_not_decided_again() -> None:
+    search = searching()
+    search.learn(SINGLE, rows(), taken(), stopped="beaten by another")
+    assert search.closed == {SINGLE.id: "beaten by another"}
+    failing = rows(failed=1.0)
+    search.learn(vote(2), failing, taken(2.0), stopped="")
+    assert vote(2).id not in search.closed
+    search.learn(vote(3), failing, taken(3.0))
+    assert vote(3).id in search.closed
+
+
 def test_a_team_that_violates_a_constraint_stops_no_other() -> None:
     search = searching()
     for number in range(4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -57,6 +58,9 @@ def _options(
 
 def main() -> None:
     """Run the command line; every error Orkester raises on purpose becomes a message and an exit code."""
+    # numpy reads this when it is loaded. Our matrices are small: more threads only wait for each other, and on
+    # processors that others use too that took ten times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except OrkesterError as error:
