@@ -43,8 +43,9 @@ _DRAWS = 16
 _PRICED, _VALUED = 64, 256
 #: Teams that were not measured of which the model is asked in a step.
 _LOOKED_AT = 1500
-#: By how much the model's variances are taken to be too small, in turn, before a search with budget left is over.
-_DOUBTS = (1.0, 4.0, 16.0)
+#: By how much the model's variances are taken to be too small, in turn, before a search is over; and further as long as
+#: there is a budget to spend: teams share their examples, so all that are alike may have had the same bad luck.
+_DOUBTS, _GRAVE_DOUBTS = (1.0, 4.0), (16.0, 64.0, 256.0)
 #: Expected calls below which a block counts as free.
 _FREE = 0.5
 #: A block that is expected to add less than this to the front, in its own units of volume, is not worth a call as long
@@ -124,7 +125,7 @@ class Ehvi:
             return chosen
         if unfinished:
             return None
-        for doubt in _DOUBTS:
+        for doubt in _DOUBTS if math.isinf(standing.calls_left) else _DOUBTS + _GRAVE_DOUBTS:
             # One block more would change nothing; all that a team may be is another matter, and the model may err.
             wide, certain = doubt * variance, np.zeros_like(learnt)
             if (chosen := self._most_worth(standing, gap, mean, wide, certain, least=0.0)) is not None:
