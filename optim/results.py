@@ -109,6 +109,11 @@ class Results:
         found = [result for result in self.teams if result.front_probability is not None and not result.on_front]
         return sorted(found, key=lambda r: (-(r.front_probability or 0.0), r.trial))
 
+    @property
+    def likely(self) -> Sequence[TeamResult]:
+        """Of those near the front the ones that confirmation finds likelier on it than not: the search was unlucky."""
+        return [result for result in self.near if (result.front_probability or 0.0) >= 0.5]
+
 
 class Findings:
     """A run's records, put together as they come: a new one makes only its own team be looked at again.

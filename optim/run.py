@@ -93,12 +93,12 @@ def report(path: str | Path) -> Path:
 
 
 def write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
-    """Write the front's team files and the report."""
+    """Write team files, of the front and of those that are likely on it, and the report."""
     file = study.file
     found = results(log.records(), file.objectives, file.constraints, study.sizes, footprint=file.energy.footprint)
     for old in directory.teams.glob("*.json") if directory.teams.exists() else ():
         old.unlink()
-    for result in found.front:
+    for result in [*found.front, *found.likely]:
         write_team(directory.teams / f"{result.team.id}.json", study, result, found)
     _write_report(directory, study.name, directory.manifest() or {}, found, log.all_blocks())
 

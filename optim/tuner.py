@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from orkester.errors import EngineLost
 from orkester.evals.block import Block, Phase
 from orkester.evals.records import BlockLog, Record, TeamFailure, TeamStopped
@@ -288,7 +290,10 @@ class Tuner:
     async def _run_block(
         self, team: Team, examples: Sequence[Example], phase: Phase, index: int, trial: int | None
     ) -> None:
+        left = self._examples_to_come()
+
         def progress(done: int) -> None:
+            pace = self._new_s / self._new_examples if self._new_examples else None
             self.observer(
                 BlockProgress(
                     team=team,
@@ -297,7 +302,7 @@ class Tuner:
                     of=len(self._parts(phase)),
                     examples_done=done,
                     examples=len(examples),
-                    remaining_s=self._remaining_s(),
+                    remaining_s=None if pace is None else max(0.0, left - done) * pace,
                 )
             )
 
@@ -349,18 +354,24 @@ class Tuner:
         if use := self.budget.tightest(self._account.total, space=len(self.study.space)):
             self.observer(BudgetSpent(name=use.name, spent=use.spent, limit=use.limit))
 
-    def _remaining_s(self) -> float | None:
-        """A guess from the pace of this process: teams to come cost what teams so far did."""
-        if not self._new_examples:
-            return None
-        pace = self._new_s / self._new_examples
-        per_team = len(self.search.evidence.done) and self.search.evidence.done.mean()
-        teams = to_come(self.budget, self._account, space=len(self.study.space))[1]
+    def _examples_to_come(self) -> float:
+        """A guess, of search and confirmation, for what is told of the time that is left."""
+        size = self.study.file.measure.block
         if self._confirmation is not None:
-            blocks = self._confirmation.blocks_left(self._lately())
-        else:
-            blocks = max(1, len(self._lately().front)) * len(self._parts("confirm"))
-        return float(teams * per_team + blocks * self.study.file.measure.block) * pace
+            return float(self._confirmation.blocks_left(self._lately()) * size)
+        confirming = max(1, len(self._lately().front)) * len(self._parts("confirm")) * size
+        evidence = self.search.evidence
+        if not evidence.teams:
+            return float(self.budget.teams_of(len(self.study.space)) * evidence.examples + confirming)
+        # Teams to come see as many as those that have ended; so do those that are under way, if they have not yet.
+        done = evidence.done
+        closed = np.array([team.id in self.search.closed for team in evidence.teams])
+        usual = float(done[closed].mean() if closed.any() else done.mean())
+        new = max(0, self.budget.teams_of(len(self.study.space)) - len(self._begun))
+        left = new * usual + float(np.maximum(0.0, usual - done[~closed]).sum())
+        # Another limit may end it before.
+        shares = [use.share for use in self.budget.uses(self._account.total) if use.name != "trials" and use.share > 0]
+        return min([left, *(float(done.sum()) * max(0.0, 1 / share - 1) for share in shares)]) + confirming
 
     def _tell_measured(self, team: Team, phase: Phase) -> None:
         found = self._results()

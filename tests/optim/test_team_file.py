@@ -26,11 +26,10 @@ def altered(team_path: Path, folder: Path, **changes: Any) -> Path:
     return path
 
 
-def test_every_front_member_is_written_and_nothing_else(finished_run: Path) -> None:
-    front = orkester.open_run(finished_run).results.front
-    assert sorted(path.name for path in (finished_run / "teams").iterdir()) == sorted(
-        f"{r.team.id}.json" for r in front
-    )
+def test_whoever_is_on_the_front_or_likely_is_written_and_nobody_else(finished_run: Path) -> None:
+    found = orkester.open_run(finished_run).results
+    written = sorted(path.name for path in (finished_run / "teams").iterdir())
+    assert written == sorted(f"{result.team.id}.json" for result in [*found.front, *found.likely])
 
 
 def test_a_team_is_loaded_as_it_was_measured(finished_run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,9 +58,8 @@ def print_front(run: Run) -> None:
         console = Console(highlight=False, width=LOG_WIDTH)
     found = run.results
     if not found.front:
-        reasons = {result.infeasible for result in found.teams if result.infeasible}
-        console.print(f"No team is on the front of {run.path} ({len(found.teams)} measured).")
-        for reason in sorted(reasons):
+        console.print(f"No team is on the front of {run.path}.")
+        for reason in _why_none(found):
             console.print(f"  {reason}", markup=False)
         return
     console.print(front_table(found))
@@ -70,20 +70,25 @@ def print_front(run: Run) -> None:
         markup=False,
     )
     if any(result.front_probability is not None for result in found.front):
-        console.print(
-            f"Chance: that no other confirmed team beats it on the held-out examples.{_near(found)}", markup=False
+        near = " Near: beaten in the search, but likelier on it than not." if found.likely else ""
+        console.print(f"Chance: that no other confirmed team beats it on the held-out examples.{near}", markup=False)
+
+
+def _why_none(found: Results) -> list[str]:
+    """Why nobody is on the front: by reason, how many teams."""
+    reasons = Counter(result.infeasible or result.stopped for result in found.teams)
+    unfinished = reasons.pop("", 0)
+    lines = [f"{count} × {reason}" for reason, count in sorted(reasons.items())]
+    if unfinished:
+        lines.append(
+            f"{unfinished} not measured to the end when the budget was spent; the same command goes on with more: "
+            "--extend KEY=NUMBER"
         )
-
-
-def _near(found: Results) -> str:
-    likely = [result for result in found.near if (result.front_probability or 0.0) >= 0.5]
-    if not likely:
-        return ""
-    return f" {len(likely)} near the front are more likely on it than not; see the report."
+    return lines
 
 
 def front_table(found: Results, *, confirmed: bool = True) -> Table:
-    """Front members with the search's numbers and, below them, confirmation's."""
+    """Front members with the search's numbers and, below them, confirmation's; then those near it that may be on it."""
     from rich.table import Table
 
     from orkester.optim.confirming import chance
@@ -96,9 +101,10 @@ def front_table(found: Results, *, confirmed: bool = True) -> Table:
     if chances:
         table.add_column("chance", justify="right")
     table.add_column("n", justify="right")
-    for result in found.front:
+    for result in [*found.front, *(found.likely if confirmed else ())]:
         blank = [""] if chances else []
-        table.add_row(str(result.team), *_cells(result.search, found), *blank, _n(result.search))
+        name = str(result.team) if result.on_front else f"near: {result.team}"
+        table.add_row(name, *_cells(result.search, found), *blank, _n(result.search))
         if confirmed and result.confirmed is not None:
             said = [chance(result.front_probability)] if chances else []
             table.add_row("  confirmed", *_cells(result.confirmed, found), *said, _n(result.confirmed), style="dim")
