@@ -84,8 +84,8 @@ class Entry:
 METHODS: Mapping[str, Entry] = {
     "ours": Entry(where="ours:run", trials=1000),
     "ours_without_reuse": Entry(where="ours:without_reuse", trials=1500, extra=True),
-    "ours_without_profiles": Entry(where="ours:without_profiles", extra=True),
-    "ours_without_racing": Entry(where="ours:without_racing", extra=True),
+    "ours_without_profiles": Entry(where="ours:without_profiles", trials=1000, extra=True),
+    "ours_without_racing": Entry(where="ours:without_racing", trials=1000, extra=True),
     "random": Entry(where="baselines:random"),
     "nsga2": Entry(where="baselines:nsga2", trials=2000),
     "nsga2_conditional": Entry(where="baselines:nsga2_conditional", trials=2000, extra=True),
