@@ -130,6 +130,7 @@ class Composition:
         self._patterns: dict[object, _Pattern | None] = {}
         self._calls: dict[str, Floats] = {}
         self._covered: dict[str, int] = {}
+        self._unseen: list[tuple[Team, int, float]] = []
         self._parts: dict[Part, Floats] = {}
         self._models: dict[str, Floats] = {}
         self._escalated: dict[str, Floats] = {}
@@ -148,13 +149,7 @@ class Composition:
         """
         self._calls.setdefault(team.topology, np.zeros(2))
         self._calls[team.topology] += (calls_per_example, 1.0)
-        always, sometimes = self._known(team).keys
-        for key in always | sometimes:
-            self._covered[key] = max(seen, self._covered.get(key, 0))
-        if sometimes:
-            share = float(np.clip((calls_per_example - len(always)) / len(sometimes), 0.0, 1.0))
-            self._escalated.setdefault(team.topology, np.zeros(2))
-            self._escalated[team.topology] += (share, 1.0)
+        self._unseen.append((team, seen, calls_per_example))
         for part, latency_s, energy_j in taken:
             metered = math.isfinite(energy_j)
             known = np.array([latency_s, energy_j if metered else 0.0, 1.0, float(metered)])
@@ -163,6 +158,7 @@ class Composition:
 
     def cost(self, team: Team, seen: int, more: int) -> float:
         """Model calls that are to be expected of a team's next examples, those in the call store left out."""
+        self._look()
         if self._known(team).pattern is None:
             return more * self._usual(team.topology)
         always, sometimes = self._known(team).keys
@@ -174,6 +170,7 @@ class Composition:
 
     def calls(self, team: Team) -> float:
         """Model calls an example that are to be expected of a team."""
+        self._look()
         pattern = self._pattern(team)
         if pattern is None:
             return self._usual(team.topology)
@@ -190,6 +187,7 @@ class Composition:
         kind = "latency" if name.startswith("latency") else "energy" if name in _ENERGY else name
         if kind not in {"latency", "energy", "calls"} or not self._models:
             return None
+        self._look()
         if self._plans is None or self._plans[0] != id(teams):
             self._plans = (id(teams), _Plans.of([(self._pattern(team), team.topology) for team in teams]))
         plans = self._plans[1]
@@ -203,6 +201,18 @@ class Composition:
         return np.asarray(np.where(plans.known, agreeing + shares * (differing - agreeing), np.nan)[plans.index])
 
     # -- parts ----------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Which calls the blocks made, by the teams' graphs: that takes milliseconds, so only for searches that ask."""
+        for team, seen, calls_per_example in self._unseen:
+            always, sometimes = self._known(team).keys
+            for key in always | sometimes:
+                self._covered[key] = max(seen, self._covered.get(key, 0))
+            if sometimes:
+                share = float(np.clip((calls_per_example - len(always)) / len(sometimes), 0.0, 1.0))
+                self._escalated.setdefault(team.topology, np.zeros(2))
+                self._escalated[team.topology] += (share, 1.0)
+        self._unseen.clear()
 
     def _share(self, topology: str) -> float:
         known = self._escalated.get(topology)
