@@ -197,7 +197,7 @@ def measured(team: Team = TEAM, number: int = 1) -> TeamMeasured:
     """A team that could not be measured, which has the shortest line."""
     result = TeamResult(
         team=team,
-        trial=0,
+        trial=number - 1,
         search=None,
         confirmed=None,
         whole=False,

@@ -195,7 +195,7 @@ def _with(options: Mapping[str, object]) -> str:
 
 def _measured(event: TeamMeasured) -> str:
     result, found = event.result, event.results
-    what = "confirmed" if event.phase == "confirm" else f"team {len(found.teams)}"
+    what = "confirmed" if event.phase == "confirm" else f"team {result.trial + 1}"
     return f"{what}: {result.team}: {_outcome(result, found, event.phase)}; {len(found.front)} on the front"
 
 
