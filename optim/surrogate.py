@@ -105,8 +105,8 @@ class Universe:
         scale = self._scale(measured, rest, lessened)
         known = self.factor[measured]
         noise = lessened + scale * self.own[measured]
-        halved = known / np.sqrt(noise)[:, None]
-        precision = halved.T @ halved
+        whitened = known / np.sqrt(noise)[:, None]
+        precision = whitened.T @ whitened
         precision[np.diag_indices_from(precision)] += 1 / scale
         inverse = np.linalg.inv(precision)  # small, and well conditioned by 1 / scale
         weight = inverse @ (known.T @ (rest / noise))

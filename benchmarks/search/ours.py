@@ -27,7 +27,8 @@ from .measures import Reported
 from .table import Table
 
 BLOCK = 8
-_TASK = Task(
+#: What graphs are run on to see which calls they make: that does not depend on the questions.
+TASK = Task(
     name="table",
     shots=(),
     search=(),
@@ -74,7 +75,7 @@ def replay(
     goal = Goal(objectives=OBJECTIVES, constraints={})
     examples = min(EXAMPLES, table.searched)
     race = Race(objectives=goal.objectives, constraints={}, examples=examples, block=BLOCK, by_block=True)
-    composition = Composition(_signature)
+    composition = Composition(signature)
     search = Search(
         goal=goal,
         examples=examples,
@@ -125,5 +126,6 @@ def _run(table: Table, team: Team, search: Search, paid: Any, *, reuse: bool) ->
 
 
 @functools.cache
-def _signature(team: Team) -> Signature:
-    return probe(team, _TASK)  # which calls a team makes does not depend on the questions
+def signature(team: Team) -> Signature:
+    """Which calls a team makes."""
+    return probe(team, TASK)

@@ -22,12 +22,10 @@ from opentelemetry.trace import INVALID_SPAN, Span
 
 from orkester.errors import EngineLost
 from orkester.evals.block import Block, Call, ExampleResult, Phase
-from orkester.evals.probe import Signature, probe
 from orkester.evals.records import BlockLog, TeamFailure
 from orkester.evals.runner import derive_seed
-from orkester.evals.scorers import scorer
 from orkester.evals.store import CallStore
-from orkester.evals.task import Example, Task
+from orkester.evals.task import Example
 from orkester.graphs import Team
 from orkester.optim.block_driver import BlockDriver
 from orkester.optim.budget import Budget
@@ -46,6 +44,7 @@ from orkester.telemetry import TraceStore
 
 from .generator import SimulatedModel, World
 from .measures import Judge
+from .ours import BLOCK, OBJECTIVES, TASK, signature
 from .table import Table
 
 #: From seed to seed ability and the logarithms of seconds and joules differ, by a standard deviation of ``_SPREAD``.
@@ -71,10 +70,8 @@ FAULTS: Final[Mapping[str, float]] = {
 #: Blocks that an engine which is lost later serves before.
 LOST_AFTER: Final = 6
 _SAMPLERS: Final[Mapping[str, Callable[[Setting], Sampler]]] = {"ehvi": Ehvi, "grid": InTurn}
-BLOCK: Final = 8
 METHOD: Final = "simulated"
 DEADLINE_S: Final = 60.0
-_OBJECTIVES: Final[Mapping[str, Any]] = {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +134,7 @@ class Reality:
     def of(self, team: Team) -> Mapping[str, float] | None:
         """The true objectives; None for a team with the failing engine."""
         row = self.index.get(team.id)
-        return None if row is None else dict(zip(_OBJECTIVES, map(float, self.values[row]), strict=True))
+        return None if row is None else dict(zip(OBJECTIVES, map(float, self.values[row]), strict=True))
 
 
 def space(models: Sequence[SimulatedModel]) -> Space:
@@ -215,7 +212,7 @@ def run(plan: Plan, folder: Path | None = None) -> Found:
                 race=Race(
                     objectives=goal.objectives, constraints=goal.constraints, examples=plan.examples, block=BLOCK
                 ),
-                composition=Composition(_signature),
+                composition=Composition(signature),
             ),
             sampler=_SAMPLERS[plan.sampler](Setting(space=world.space, goal=goal, seed=seed)),
             driver=cast("BlockDriver", driver),
@@ -366,24 +363,6 @@ class TableDriver:
         )
 
 
-_TASK: Final = Task(
-    name="simulated",
-    shots=(),
-    search=(),
-    confirm=(),
-    scorer=scorer("exact", folder=Path()),
-    instruction="",
-    max_tokens=8,
-    extract=None,
-    data_sha256="",
-)
-
-
-@functools.cache
-def _signature(team: Team) -> Signature:
-    return probe(team, _TASK)  # which calls a team makes does not depend on the questions
-
-
 class _NoTraces:
     """Takes the place of a trace store."""
 
@@ -417,14 +396,16 @@ def _study(plan: Plan, world: World) -> Study:
             "task": {"data": "simulated"},
             "models": names,
             "search": dict.fromkeys(world.space.grids),
-            "objectives": dict(_OBJECTIVES),
+            "objectives": dict(OBJECTIVES),
             "measure": {"block": BLOCK},
             "budget": budget,
             "sampler": plan.sampler,
             "seed": plan.seed,
         }
     )
-    task = replace(_TASK, search=examples("search", plan.examples), confirm=examples("confirm", plan.held_out))
+    task = replace(
+        TASK, name="simulated", search=examples("search", plan.examples), confirm=examples("confirm", plan.held_out)
+    )
     return Study(file=file, path=Path("simulated.yaml"), task=task, models={}, space=world.space)
 
 

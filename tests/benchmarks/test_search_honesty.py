@@ -19,7 +19,7 @@ from orkester.evals.measurement import Estimate, Measurement
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from search import honesty, simulation
+from search import honesty, simulation, studies
 from search.simulation import BROKEN, FAULTS, Found, Plan
 
 CALLS, SOUND, RACED = 300, 8, 2
@@ -103,7 +103,7 @@ def test_intervals_of_confirmed_values_hold_the_truth() -> None:
     places = [
         team["confirmed"][name][1]
         for s in range(SOUND)
-        for team in honesty.intervals(sound(s))
+        for team in studies.intervals(sound(s))
         for name in team["confirmed"]
     ]
     assert len(places) >= 40
@@ -124,7 +124,7 @@ def test_every_member_of_the_front_is_confirmed_on_examples_of_its_own() -> None
 
 
 def test_members_of_the_true_front_are_seldom_stopped() -> None:
-    races = [honesty.racing(simulation.run(Plan(seed=s, llm_calls=None, sampler="grid"))) for s in range(RACED)]
+    races = [studies.racing(simulation.run(Plan(seed=s, llm_calls=None, sampler="grid"))) for s in range(RACED)]
     total = {name: sum(race[name] for race in races) for name in races[0]}
     assert total["members"] >= 10 * RACED
     assert total["stopped"] >= RACED  # it is raced, and some are beaten
@@ -179,12 +179,12 @@ def measured(**ends: tuple[float, float | None, float | None]) -> Measurement:
 
 def test_an_end_that_is_not_known_lies_beyond_everything_and_no_interval_is_not_counted() -> None:
     truth = {"quality": 0.5, "latency_p50_s": 2.0, "energy_j": 1.0}
-    found = honesty._places(
+    found = studies._places(
         measured(quality=(0.7, 0.6, 0.8), latency_p50_s=(1.5, 1.0, None), energy_j=(1.0, None, None)), truth
     )
     assert found == {"quality": [0.7, -1], "latency_p50_s": [1.5, 0]}
-    assert honesty._places(measured(energy_j=(0.5, 0.4, 0.9)), truth) == {"energy_j": [0.5, 1]}
-    assert honesty._places(None, truth) == {}
+    assert studies._places(measured(energy_j=(0.5, 0.4, 0.9)), truth) == {"energy_j": [0.5, 1]}
+    assert studies._places(None, truth) == {}
 
 
 def test_a_share_over_studies_counts_teams_and_draws_studies() -> None:
@@ -247,15 +247,15 @@ def test_stated_probabilities_are_held_against_what_is_so() -> None:
 
 
 def test_every_seed_has_each_budget_and_every_fault_comes_round() -> None:
-    found = [honesty.plans(seed) for seed in range(len(FAULTS))]
+    found = [studies.plans(seed) for seed in range(len(FAULTS))]
     assert {each["faulty"].fault for each in found} == set(FAULTS) - {"absent"}
     for seed, each in enumerate(found):
         assert {plan.seed for plan in each.values()} == {seed}
-        assert [each[str(calls)].llm_calls for calls in honesty.BUDGETS] == list(honesty.BUDGETS)
+        assert [each[str(calls)].llm_calls for calls in studies.BUDGETS] == list(studies.BUDGETS)
 
 
 def test_figures_and_their_report_come_from_the_records_alone() -> None:
-    records = {seed: {name: _record(plan) for name, plan in honesty.plans(seed).items()} for seed in range(2)}
+    records = {seed: {name: _record(plan) for name, plan in studies.plans(seed).items()} for seed in range(2)}
     found = honesty.figures(records)
     assert found["more_budget"]["front"]["300 to 1200"]["mean_gain"] == pytest.approx(0.6)
     assert found["failing"]["always fails"]["studies"] == 1

@@ -43,3 +43,12 @@ def test_an_empty_front_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.strip() for line in lines[1:3]] == ["1 × beaten by another", "2 × failure_rate is 0.5, not <= 0"]
     assert "1 not measured to the end" in lines[3]
     assert "--extend" in lines[3]
+
+
+def test_of_many_reasons_the_commonest_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    values = {"quality": 0.9, "energy_j": 1.0}
+    teams = [entry(i, values, whole=False, stopped=f"beaten by {i // 2}") for i in range(2, 22)]
+    lines = said(together(*teams), capsys)
+    assert len(lines) == 1 + 5 + 1
+    assert all("2 × beaten by" in line for line in lines[1:6])
+    assert lines[6].strip().startswith("and 5 other reasons")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Columns where there is no terminal: enough that nothing is cut or broken in a log.
 LOG_WIDTH = 250
+#: Lines that say why nobody is on the front.
+_MOST_REASONS = 5
 
 RunArgument = Annotated[Path, typer.Argument(help="Run directory.", metavar="RUN")]
 
@@ -78,11 +80,13 @@ def _why_none(found: Results) -> list[str]:
     """Why nobody is on the front: by reason, how many teams."""
     reasons = Counter(result.infeasible or result.stopped for result in found.teams)
     unfinished = reasons.pop("", 0)
-    lines = [f"{count} × {reason}" for reason, count in sorted(reasons.items())]
+    lines = [f"{count} × {reason}" for reason, count in sorted(reasons.most_common(_MOST_REASONS))]
+    if len(reasons) > _MOST_REASONS:
+        lines.append(f"and {len(reasons) - _MOST_REASONS} other reasons; `orkester report` lists them")
     if unfinished:
         lines.append(
-            f"{unfinished} not measured to the end when the budget was spent; the same command goes on with more: "
-            "--extend KEY=NUMBER"
+            f"{unfinished} not measured to the end when the budget was spent; more budget goes on from here: "
+            "orkester tune STUDY.yaml --extend llm_calls=NUMBER (or trials, tokens, joules, minutes)"
         )
     return lines
 
