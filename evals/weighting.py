@@ -46,16 +46,18 @@ def weighted_mean_p(values: Floats, worst: float) -> float:
     if least > 0:
         return 0.0
     # The derivative of the cumulant generating function grows on (1 / least, 0); Newton, kept inside.
-    low, high = 1 / least, 0.0
+    pole = 1 / least
+    low, high = pole, 0.0
     s = max(-total / float(a @ a), low / 2)
     for _ in range(60):
         scaled = a / (1 - s * a)
         slope = float(scaled.sum())
         low, high = (low, s) if slope > 0 else (s, high)
-        following = s - slope / float(scaled @ scaled)
+        # Not all the way to the pole: from there Newton's steps are as small as if it had arrived.
+        following = max(s - slope / float(scaled @ scaled), pole + (s - pole) / 10)
         if not low < following < high:
             following = (low + high) / 2
-        if abs(following - s) <= 1e-9 * abs(s):
+        if abs(following - s) <= 1e-9 * min(-s, s - pole):
             break
         s = following
     scaled = a / (1 - s * a)
