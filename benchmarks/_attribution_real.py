@@ -14,8 +14,8 @@ from typing import Any
 
 from orkester.evals.block import Call, ExampleResult
 from orkester.evals.energy import Timed, shared
-from orkester.optim.back_end import BackEnd, back_end, open_pool
-from orkester.optim.engine_parts import EngineOptionsPart
+from orkester.optim.session.back_end import BackEnd, back_end, open_pool
+from orkester.optim.study.engine_parts import EngineOptionsPart
 from orkester.serving.catalogue import Catalogue
 from orkester.serving.chat import ChatModel
 from orkester.serving.energy import IdlePower, Sampler, Window, window

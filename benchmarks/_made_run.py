@@ -28,13 +28,15 @@ from orkester.evals.rows import rows_of
 from orkester.evals.store import CallStore
 from orkester.evals.task import Example
 from orkester.graphs import Team
-from orkester.optim.racing import Race
-from orkester.optim.results import DEFAULT_CONSTRAINTS, Results, TeamResult, results
-from orkester.optim.run_directory import RunDirectory
-from orkester.optim.samplers import Goal, Outcome
-from orkester.optim.search import Search, Taken
-from orkester.optim.study import Study, load_study
-from orkester.optim.trials import Trials
+from orkester.optim.goals.goal import Goal
+from orkester.optim.run.directory import RunDirectory
+from orkester.optim.run.results import Results, TeamResult, results
+from orkester.optim.search.racing import Race
+from orkester.optim.search.samplers import Outcome
+from orkester.optim.search.search import Search, Taken
+from orkester.optim.search.trials import Trials
+from orkester.optim.session.study_loading import load_study
+from orkester.optim.study.study import Study
 from orkester.serving import machine
 from orkester.serving.energy import EstimateMeter
 
@@ -97,7 +99,7 @@ def make(folder: Path, teams: int, *, database: bool = True) -> Path:
         The run directory.
     """
     study = load_study(write_study(folder, teams))
-    goal = Goal(objectives=study.file.objectives, constraints={**DEFAULT_CONSTRAINTS, **study.file.constraints})
+    goal = Goal.of(study.file.objectives, study.file.constraints)
     directory = RunDirectory(folder / "run")
     with directory:
         directory.begin(study.identity(), {"name": study.name, "sizes": study.sizes, "machine": machine.facts()})

@@ -35,12 +35,12 @@ import _vllm
 import gpu
 
 import orkester
+from orkester.bench.energy import Plan, bench_energy, built_in
 from orkester.evals.runner import BlockPlan, BlockRunner
 from orkester.evals.scorers import scorer
 from orkester.evals.task import Example, Task
 from orkester.graphs import Team
-from orkester.optim.energy_benchmark import Plan, bench_energy, built_in
-from orkester.optim.engine_parts import FakePart, VllmPart, VllmSettings
+from orkester.optim.study.engine_parts import FakePart, VllmPart, VllmSettings
 from orkester.serving import machine
 from orkester.serving.catalogue import Model
 from orkester.serving.client import ChatClient

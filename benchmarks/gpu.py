@@ -39,7 +39,7 @@ import utilisation
 import yaml
 
 import orkester
-from orkester.optim.events import Event, TeamMeasured
+from orkester.optim.run.events import Event, TeamMeasured
 from orkester.serving import machine
 from orkester.serving.catalogue import Model
 from orkester.serving.engines import Endpoint, Engine, EngineOptions, FakeEngine, FakeScript

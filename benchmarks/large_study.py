@@ -49,24 +49,24 @@ from orkester.evals.records import BlockLog
 from orkester.evals.store import CallStore
 from orkester.evals.task import Example
 from orkester.graphs import Team
-from orkester.optim.block_driver import BlockDriver
-from orkester.optim.budget import Budget
-from orkester.optim.composition import Composition
-from orkester.optim.events import Event, SearchEnded
-from orkester.optim.racing import Race
-from orkester.optim.results import DEFAULT_CONSTRAINTS
-from orkester.optim.run_directory import versions
-from orkester.optim.samplers import Goal, Outcome, Sampler, Setting, Standing, Turn
-from orkester.optim.samplers import make as make_sampler
-from orkester.optim.search import Search
-from orkester.optim.study import load_study
-from orkester.optim.trials import Trials
-from orkester.optim.tuner import Tuner
+from orkester.optim.goals.goal import Goal
+from orkester.optim.run.budget import Budget
+from orkester.optim.run.directory import versions
+from orkester.optim.run.events import Event, SearchEnded
+from orkester.optim.search.models.composition import Composition
+from orkester.optim.search.racing import Race
+from orkester.optim.search.samplers import Outcome, Sampler, Setting, Standing, Turn
+from orkester.optim.search.samplers import make as make_sampler
+from orkester.optim.search.search import Search
+from orkester.optim.search.trials import Trials
+from orkester.optim.session.block_driver import BlockDriver
+from orkester.optim.session.study_loading import load_study
+from orkester.optim.session.tuner import Tuner
 from orkester.serving import machine
 from orkester.telemetry import TraceStore
 
 #: A process with all that commands import.
-_IMPORTS = "import numpy, moocore, pydantic, jinja2, rich.table; import orkester.optim.run, orkester.optim.report"
+_IMPORTS = "import numpy, moocore, pydantic, jinja2, rich.table; import orkester.optim.session.opened_run, orkester.optim.report"  # noqa: E501
 #: Trials over which the search's own work is averaged.
 WINDOW = 100
 
@@ -80,7 +80,7 @@ def steps(run: Path, *, resume: bool) -> dict[str, Sequence[str]]:
     command = [str(Path(sys.executable).parent / "orkester")]
     found: dict[str, Sequence[str]] = {
         "nothing": [*python, _IMPORTS],
-        "load": [*python, f"from orkester.optim.run import open_run; open_run({str(run)!r})"],
+        "load": [*python, f"from orkester.optim.session.opened_run import open_run; open_run({str(run)!r})"],
         "report": [*command, "report", str(run)],
         "front": [*command, "front", str(run)],
         "front --json": [*command, "front", str(run), "--json"],
@@ -240,7 +240,7 @@ def searching(teams: int, sampler: str) -> dict[str, Any]:
 
 async def _search(folder: Path, teams: int, sampler: str) -> Clock:
     study = load_study(write_study(folder, teams))
-    goal = Goal(objectives=study.file.objectives, constraints={**DEFAULT_CONSTRAINTS, **study.file.constraints})
+    goal = Goal.of(study.file.objectives, study.file.constraints)
     race = Race(
         objectives=goal.objectives,
         constraints=goal.constraints,

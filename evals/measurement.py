@@ -12,7 +12,7 @@ from orkester.errors import OrkesterError
 
 from .block import Block, Call, ExampleResult, Phase
 from .footprint import Footprint
-from .statistics import bootstrap_mean, mean_interval, quantile, quantile_interval, ratio_interval, wilson
+from .stats.intervals import bootstrap_mean, mean_interval, quantile, quantile_interval, ratio_interval, wilson
 
 #: What servers count of a call, by name.
 _Count: TypeAlias = Callable[[Call], int | None]

@@ -7,9 +7,9 @@ from typing import Any
 from orkester.evals.block import Phase
 from orkester.evals.measurement import Estimate, Measurement
 from orkester.graphs import Team
-from orkester.optim.front import front_indices
-from orkester.optim.results import Results, TeamResult
-from orkester.optim.study_file import Direction
+from orkester.optim.goals.front import front_indices
+from orkester.optim.goals.goal import Direction
+from orkester.optim.run.results import Results, TeamResult
 
 TWO: Mapping[str, Any] = {"quality": "maximize", "energy_j": "minimize"}
 THREE: Mapping[str, Any] = {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}

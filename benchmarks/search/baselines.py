@@ -22,7 +22,7 @@ import numpy as np
 import optuna
 
 from orkester.graphs import Team
-from orkester.optim.space import Space
+from orkester.optim.study.space import Space
 
 from .measures import Reported, checkpoints
 from .table import Table

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from orkester.graphs import KnobValue
 from orkester.graphs._votes import with_drafts
-from orkester.optim.space import Grid, Space
+from orkester.optim.study.space import Grid, Space
 
 from .table import Floats, Ids, Table
 

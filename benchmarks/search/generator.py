@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orkester.graphs import Team
-from orkester.optim.space import Grid, Space
+from orkester.optim.study.space import Grid, Space
 
 from ._truth import Latencies, Votes
 from .compose import NONE, Calls, compose

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from orkester.evals.statistics import wilson
+from orkester.evals.stats.intervals import wilson
 from orkester.serving import machine
 
 from . import simulation

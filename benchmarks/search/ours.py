@@ -17,10 +17,11 @@ from orkester.evals.probe import Signature, probe
 from orkester.evals.scorers import scorer
 from orkester.evals.task import Task
 from orkester.graphs import Team
-from orkester.optim.composition import Composition
-from orkester.optim.racing import Race
-from orkester.optim.samplers import Ehvi, Goal, Setting
-from orkester.optim.search import Search, Taken
+from orkester.optim.goals.goal import Goal
+from orkester.optim.search.models.composition import Composition
+from orkester.optim.search.racing import Race
+from orkester.optim.search.samplers import Ehvi, Setting
+from orkester.optim.search.search import Search, Taken
 
 from .baselines import EXAMPLES
 from .measures import Reported

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from orkester.evals.task import Example
-from orkester.optim.space import Grid, Space
-from orkester.optim.study import Study, load_study
+from orkester.optim.session.study_loading import load_study
+from orkester.optim.study.space import Grid, Space
+from orkester.optim.study.study import Study
 
 HERE = Path(__file__).parent
 #: Examples of a block.

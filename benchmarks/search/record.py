@@ -31,8 +31,8 @@ from orkester.evals.energy import Timed, shared
 from orkester.evals.runner import derive_seed
 from orkester.evals.task import Example
 from orkester.graphs._votes import with_drafts
-from orkester.optim.back_end import back_end, open_pool, shots_as_messages
-from orkester.optim.run_directory import versions
+from orkester.optim.run.directory import versions
+from orkester.optim.session.back_end import back_end, open_pool, shots_as_messages
 from orkester.serving import machine
 from orkester.serving.catalogue import Catalogue
 from orkester.serving.chat import ChatModel, Message, Reply

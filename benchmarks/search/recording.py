@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orkester.evals.scorers import scorer
-from orkester.optim.space import Grid, Space
+from orkester.optim.study.space import Grid, Space
 
 from .compose import NONE, Calls, compose
 from .table import Table

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from orkester.optim.space import Space
+from orkester.optim.study.space import Space
 
 from .compose import NONE, Calls, compose
 from .recording import Recording, read

@@ -27,19 +27,20 @@ from orkester.evals.runner import derive_seed
 from orkester.evals.store import CallStore
 from orkester.evals.task import Example
 from orkester.graphs import Team
-from orkester.optim.block_driver import BlockDriver
-from orkester.optim.budget import Budget
-from orkester.optim.composition import Composition
-from orkester.optim.events import Event, SearchEnded
-from orkester.optim.racing import Race
-from orkester.optim.results import DEFAULT_CONSTRAINTS, Results
-from orkester.optim.samplers import Ehvi, Goal, Sampler, Setting
-from orkester.optim.samplers._grid import Grid as InTurn
-from orkester.optim.search import Search
-from orkester.optim.space import Grid, Space
-from orkester.optim.study import Study
-from orkester.optim.study_file import StudyFile
-from orkester.optim.tuner import Tuner
+from orkester.optim.goals.goal import DEFAULT_CONSTRAINTS, Goal
+from orkester.optim.run.budget import Budget
+from orkester.optim.run.events import Event, SearchEnded
+from orkester.optim.run.results import Results
+from orkester.optim.search.models.composition import Composition
+from orkester.optim.search.racing import Race
+from orkester.optim.search.samplers import Ehvi, Sampler, Setting
+from orkester.optim.search.samplers._grid import Grid as InTurn
+from orkester.optim.search.search import Search
+from orkester.optim.session.block_driver import BlockDriver
+from orkester.optim.session.tuner import Tuner
+from orkester.optim.study.space import Grid, Space
+from orkester.optim.study.study import Study
+from orkester.optim.study.study_file import StudyFile
 from orkester.telemetry import TraceStore
 
 from .generator import SimulatedModel, World

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orkester.evals.measurement import Measurement
-from orkester.optim.results import TeamResult
+from orkester.optim.run.results import TeamResult
 
 from . import simulation
 from .measures import OBJECTIVES, SIGNS, front_mask

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orkester.graphs import Team
-from orkester.optim.space import Space
+from orkester.optim.study.space import Space
 
 Floats: TypeAlias = NDArray[np.float32]
 Ids: TypeAlias = NDArray[np.int32]

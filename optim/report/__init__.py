@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from orkester.evals.block import Block
+from orkester.optim.insight.outlook import Outlook, space_of_run
+from orkester.optim.insight.outlook import outlook as learn
+from orkester.optim.run.engine_log import EngineUse
+from orkester.optim.run.results import Results
 
-from ..engine_log import EngineUse
-from ..outlook import Outlook, space_of_run
-from ..outlook import outlook as learn
-from ..results import Results
 from ._content import content
 
 
@@ -59,8 +59,13 @@ def write_report(
             engine_uses=engine_uses,
             now=now,
         ),
-        css=(folder / "report.css").read_text(encoding="utf-8"),
+        css=stylesheet(),
     )
     draft = path.with_suffix(".tmp")
     draft.write_text(page, encoding="utf-8")
     draft.replace(path)
+
+
+def stylesheet() -> str:
+    """The style sheet that all of Orkester's pages share."""
+    return (Path(__file__).parent / "report.css").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from itertools import combinations
 from typing import Any
 
 from orkester.evals.measurement import Estimate, Measurement
+from orkester.optim.run.results import Results, TeamResult
 
-from ..results import Results, TeamResult
 from ._numbers import number, unit
 from ._plot import Chart, bars, chart
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..choosing import Choice, best
-from ..results import Results
+from orkester.optim.insight.choosing import Choice, best
+from orkester.optim.run.results import Results
+
 from ._numbers import number, unit
 
 #: Share of the best quality that is worth a look: what is saved beyond it is often much.

@@ -8,10 +8,10 @@ from typing import Any
 from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import Footprint
 from orkester.evals.rows import VIEWS
-from orkester.evals.sequential import Rows, team_rows
+from orkester.evals.stats.paired_tests import Rows, team_rows
+from orkester.optim.goals.membership import CLEAR, MeanOptimism, Optimism, chance, winners_curse
+from orkester.optim.run.results import Results, TeamResult
 
-from ..confirming import CLEAR, MeanOptimism, Optimism, chance, winners_curse
-from ..results import Results, TeamResult
 from ._numbers import NOTHING, number
 
 

@@ -12,11 +12,11 @@ from markupsafe import Markup
 from orkester.evals.block import Block
 from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import OBJECTIVES
+from orkester.optim.insight.outlook import Outlook
+from orkester.optim.run.engine_log import EngineUse
+from orkester.optim.run.results import Results, TeamResult
+from orkester.optim.study.parts import EnergyPart
 
-from ..engine_log import EngineUse
-from ..outlook import Outlook
-from ..results import Results, TeamResult
-from ..study_parts import EnergyPart
 from . import _charts
 from ._choices import choices
 from ._confirmation import confirmation_section

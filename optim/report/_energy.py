@@ -11,9 +11,9 @@ from typing import Any
 from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
 from orkester.evals.measurement import AgentShare, Estimate, Measurement
+from orkester.optim.run.results import Results, TeamResult
+from orkester.optim.study.parts import EnergyPart
 
-from ..results import Results, TeamResult
-from ..study_parts import EnergyPart
 from ._numbers import NOTHING, interval, number, unit
 from ._plot import Chart, chart
 

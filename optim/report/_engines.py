@@ -9,8 +9,8 @@ from typing import Any
 
 from orkester.evals.block import Block
 from orkester.graphs import written
+from orkester.optim.run.engine_log import EngineUse
 
-from ..engine_log import EngineUse
 from ._numbers import duration, number
 
 _JOULES = "joules"

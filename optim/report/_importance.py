@@ -7,10 +7,10 @@ from html import escape
 from typing import Any
 
 from orkester.evals.measurement import Estimate
+from orkester.optim.insight.importance import Importance, Share
+from orkester.optim.insight.outlook import Outlook
+from orkester.optim.run.results import Results
 
-from ..importance import Importance, Share
-from ..outlook import Outlook
-from ..results import Results
 from ._numbers import NOTHING, interval
 from ._plot import Chart, bars, chart
 

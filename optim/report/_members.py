@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from orkester.evals.block import Block, Call
 from orkester.evals.measurement import AgentShare
+from orkester.optim.run.results import TeamResult
 
-from ..results import TeamResult
 from ._drawing import draw
 from ._energy import marks
 from ._numbers import number

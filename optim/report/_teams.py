@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..front import front_indices
-from ..results import Results, TeamResult
-from ..study_file import Direction
+from orkester.optim.goals.front import front_indices
+from orkester.optim.goals.goal import Direction
+from orkester.optim.run.results import Results, TeamResult
 
 #: Most rows of the table of teams, and most entries in the list of failures.
 MOST_TEAMS, MOST_FAILURES = 300, 100

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import CallFailed, EngineError, EngineLost, InputError, ModelError, OrkesterError
     from .graphs import Team
-    from .optim.choosing import best
-    from .optim.run import Run, open_run
-    from .optim.study import Study, load_study
-    from .optim.team_file import SavedTeam, load_team
-    from .optim.tune import evaluate, tune
+    from .optim.insight.choosing import best
+    from .optim.session.opened_run import Run, open_run
+    from .optim.session.study_loading import load_study
+    from .optim.session.team_file import SavedTeam, load_team
+    from .optim.session.tune import evaluate, tune
+    from .optim.study.study import Study
 
 __version__ = "0.1.0"
 
@@ -29,16 +30,16 @@ _HOMES = {
     "InputError": "errors",
     "ModelError": "errors",
     "OrkesterError": "errors",
-    "Run": "optim.run",
-    "SavedTeam": "optim.team_file",
-    "Study": "optim.study",
+    "Run": "optim.session.opened_run",
+    "SavedTeam": "optim.session.team_file",
+    "Study": "optim.study.study",
     "Team": "graphs",
-    "best": "optim.choosing",
-    "evaluate": "optim.tune",
-    "load_study": "optim.study",
-    "load_team": "optim.team_file",
-    "open_run": "optim.run",
-    "tune": "optim.tune",
+    "best": "optim.insight.choosing",
+    "evaluate": "optim.session.tune",
+    "load_study": "optim.session.study_loading",
+    "load_team": "optim.session.team_file",
+    "open_run": "optim.session.opened_run",
+    "tune": "optim.session.tune",
 }
 
 __all__ = [

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
-from orkester.optim.space import Grid, Space
+from orkester.optim.study.space import Grid, Space
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

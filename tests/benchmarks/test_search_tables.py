@@ -23,7 +23,7 @@ from orkester.evals.scorers import scorer
 from orkester.graphs import Team, TeamSettings
 from orkester.graphs._votes import Draft
 from orkester.graphs._votes import majority as elected_by_graphs
-from orkester.optim.space import Grid, Space
+from orkester.optim.study.space import Grid, Space
 from orkester.serving.chat import Message, Reply
 
 sys.path.insert(0, str(ROOT / "benchmarks"))

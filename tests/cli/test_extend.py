@@ -11,7 +11,7 @@ from support import write_study
 
 import orkester
 from orkester.cli import main
-from orkester.optim.events import BudgetSpent, Event, Forecast, SearchEnded
+from orkester.optim.run.events import BudgetSpent, Event, Forecast, SearchEnded
 
 wired = pytest.mark.skipif("extend" not in inspect.signature(orkester.tune).parameters, reason="tune() has no extend")
 

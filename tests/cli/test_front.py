@@ -7,7 +7,7 @@ from chosen import entry, together
 
 from orkester import Run
 from orkester.cli.results import print_front
-from orkester.optim.results import Results, TeamResult
+from orkester.optim.run.results import Results, TeamResult
 
 
 def said(found: Results, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 import orkester
 from orkester.cli.progress import _Display, plain_lines, sentence
 from orkester.graphs import Team
-from orkester.optim.events import (
+from orkester.optim.run.events import (
     BlockRerun,
     BudgetSpent,
     EngineChanged,
@@ -25,7 +25,7 @@ from orkester.optim.events import (
     TeamMeasured,
     TeamStarted,
 )
-from orkester.optim.results import Results, TeamResult
+from orkester.optim.run.results import Results, TeamResult
 from orkester.serving.lease import EngineEvent
 
 TEAM = Team("single", {"model": "large", "temperature": 0.0})

@@ -12,10 +12,11 @@ import pytest
 
 from orkester.evals.measurement import Estimate, Measurement
 from orkester.graphs import Team
-from orkester.optim.evidence import Evidence
-from orkester.optim.samplers import Goal, Outcome, Sampler, Setting, Standing, Turn, make
-from orkester.optim.space import Grid, Space
-from orkester.optim.trials import Trials
+from orkester.optim.goals.goal import Goal
+from orkester.optim.search.models.evidence import Evidence
+from orkester.optim.search.samplers import Outcome, Sampler, Setting, Standing, Turn, make
+from orkester.optim.search.trials import Trials
+from orkester.optim.study.space import Grid, Space
 
 GOAL = Goal(objectives={"quality": "maximize", "calls": "minimize"}, constraints={"failure_rate": "<= 0"})
 EXAMPLES, BLOCK = 8, 4

@@ -3,8 +3,8 @@
 import pytest
 from contracts.samplers import SamplerContract
 
-from orkester.optim.samplers import AUTO, NAMES, Sampler, Setting
-from orkester.optim.trials import Trials
+from orkester.optim.search.samplers import AUTO, NAMES, Sampler, Setting
+from orkester.optim.search.trials import Trials
 
 
 class TestEhvi(SamplerContract):
@@ -29,7 +29,7 @@ class TestNsga2(SamplerContract):
 
     def make(self, setting: Setting, trials: Trials) -> Sampler:
         """With generations so small that the third is reached."""
-        from orkester.optim.samplers._optuna import nsga2
+        from orkester.optim.search.samplers._optuna import nsga2
 
         return nsga2(setting, trials, population=6)
 
@@ -40,7 +40,7 @@ class TestNsga3(SamplerContract):
 
     def make(self, setting: Setting, trials: Trials) -> Sampler:
         """With generations so small that the third is reached."""
-        from orkester.optim.samplers._optuna import nsga3
+        from orkester.optim.search.samplers._optuna import nsga3
 
         return nsga3(setting, trials, population=6)
 

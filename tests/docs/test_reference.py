@@ -10,9 +10,9 @@ from support import ROOT
 from orkester.evals.objectives import OBJECTIVES
 from orkester.evals.scorers import scorers
 from orkester.graphs import topologies, topology
-from orkester.optim.engine_parts import RESTARTS, EngineOptionsPart, ExternalPart, VllmSettings
-from orkester.optim.study_file import StudyFile
-from orkester.optim.study_parts import BudgetPart, EnergyPart, MeasurePart, ReplayPart, TaskPart
+from orkester.optim.study.engine_parts import RESTARTS, EngineOptionsPart, ExternalPart, VllmSettings
+from orkester.optim.study.parts import BudgetPart, EnergyPart, MeasurePart, ReplayPart, TaskPart
+from orkester.optim.study.study_file import StudyFile
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 REFERENCE = (ROOT / "docs" / "study-file.md").read_text()

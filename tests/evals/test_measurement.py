@@ -14,7 +14,7 @@ from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
 from orkester.evals.measurement import agent_shares, measure
 from orkester.evals.objectives import OBJECTIVES, OF_JOULES
-from orkester.evals.statistics import (
+from orkester.evals.stats.intervals import (
     MIN_BLOCKS,
     bootstrap_mean,
     mean_interval,

@@ -8,7 +8,7 @@ from support import quick_folder
 from vllms import MODELS, START_S, arithmetic, make_engine
 
 import orkester
-from orkester.optim.engine_log import read_events
+from orkester.optim.run.engine_log import read_events
 from orkester.serving.catalogue import Model
 from orkester.serving.energy import UnavailableMeter
 from orkester.serving.engines import EngineOptions

@@ -14,8 +14,8 @@ from vllms import MODELS, START_S, arithmetic, engines_of, make_engine, workers_
 
 import orkester
 from orkester.errors import CallFailed, EngineError
-from orkester.optim.engine_log import read_events
-from orkester.optim.events import BlockProgress, BlockRerun, Event
+from orkester.optim.run.engine_log import read_events
+from orkester.optim.run.events import BlockProgress, BlockRerun, Event
 from orkester.serving.catalogue import Model
 from orkester.serving.energy import UnavailableMeter
 from orkester.serving.engines import EngineOptions

@@ -13,8 +13,8 @@ import pytest
 from vllms import arithmetic, engines_of, workers_of
 
 import orkester
-from orkester.optim.engine_log import read_events
-from orkester.optim.events import BlockProgress, BlockRerun, Event
+from orkester.optim.run.engine_log import read_events
+from orkester.optim.run.events import BlockProgress, BlockRerun, Event
 from orkester.serving.environments import VllmEnvironment
 
 MODELS = ("arithmetic-80k", "arithmetic-580k")

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from orkester.graphs import Team
-from orkester.optim.space import Space
+from orkester.optim.study.space import Space
 
 from ..table import Table
 

@@ -18,7 +18,7 @@ from .tune import _Stopped
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from orkester.optim.energy_benchmark import Benchmark
+    from orkester.bench.energy import Benchmark
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,8 +69,8 @@ def energy(
     """
     from typing import get_args
 
-    from orkester.optim.energy_benchmark import Plan, bench_energy, built_in, load_images, load_prompts
-    from orkester.optim.engine_parts import LocalEngine
+    from orkester.bench.energy import Plan, bench_energy, built_in, load_images, load_prompts
+    from orkester.optim.study.engine_parts import LocalEngine
 
     engines = engine or ["auto"]
     for name in engines:
@@ -112,7 +112,7 @@ def print_cells(found: Benchmark) -> None:
     """The cells as a table; full width when not a terminal, so that nothing is cut in a log."""
     from rich.console import Console
 
-    from orkester.optim.energy_benchmark import cells, short
+    from orkester.bench.energy import cells, short
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -134,7 +134,7 @@ def _table(found: Benchmark) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from orkester.optim.energy_benchmark import FIGURES, UNITS, cells, short
+    from orkester.bench.energy import FIGURES, UNITS, cells, short
 
     rows = cells(found)
     shown = [name for name in FIGURES if any(name in cell.figures for cell in rows)]

@@ -16,7 +16,7 @@ from .results import LOG_WIDTH, RunArgument, _plain
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from orkester.optim.choosing import Choice
+    from orkester.optim.insight.choosing import Choice
 
 _MOST_NAMED = 3
 

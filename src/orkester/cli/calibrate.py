@@ -12,8 +12,8 @@ from orkester.errors import CallFailed, EngineError, InputError
 from .tune import _Stopped
 
 if TYPE_CHECKING:
-    from orkester.optim.engine_parts import EngineOptionsPart
-    from orkester.optim.study_parts import EnergyPart
+    from orkester.optim.study.engine_parts import EngineOptionsPart
+    from orkester.optim.study.parts import EnergyPart
     from orkester.serving.energy import Meter
     from orkester.serving.energy.calibration import Calibration
 
@@ -46,8 +46,8 @@ def calibrate(
     import asyncio
     from typing import get_args
 
-    from orkester.optim.engine_parts import EngineOptionsPart, EngineSpec, LocalEngine
-    from orkester.optim.study_parts import EnergyPart, MeasurePart
+    from orkester.optim.study.engine_parts import EngineOptionsPart, EngineSpec, LocalEngine
+    from orkester.optim.study.parts import EnergyPart, MeasurePart
 
     asked: EngineSpec
     options, concurrency, folder = EngineOptionsPart(), MeasurePart().concurrency, Path()
@@ -73,7 +73,7 @@ def calibrate(
 
 
 def _checked(given: dict[str, int]) -> EngineOptionsPart:
-    from orkester.optim.engine_parts import EngineOptionsPart
+    from orkester.optim.study.engine_parts import EngineOptionsPart
 
     least = {"slots": 1, "context_tokens": 16, "threads": 0}
     for name, value in given.items():
@@ -87,7 +87,7 @@ async def _calibrate(
 ) -> None:
     import tempfile
 
-    from orkester.optim.back_end import back_end, open_pool
+    from orkester.optim.session.back_end import back_end, open_pool
     from orkester.serving.catalogue import Catalogue
     from orkester.serving.energy import IdlePower, Sampler
     from orkester.serving.energy.calibration import calibrate as measure

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from orkester import Study
 from orkester.graphs import written
-from orkester.optim.budget import readable
-from orkester.optim.events import (
+from orkester.optim.run.budget import readable
+from orkester.optim.run.events import (
     BlockProgress,
     BlockRerun,
     BudgetSpent,
@@ -33,7 +33,7 @@ from orkester.optim.events import (
     TeamMeasured,
     TeamStarted,
 )
-from orkester.optim.results import Results, TeamResult
+from orkester.optim.run.results import Results, TeamResult
 from orkester.serving.lease import EngineEvent
 
 from .results import front_table

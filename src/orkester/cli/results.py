@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from orkester import Run
     from orkester.evals.measurement import Estimate, Measurement
-    from orkester.optim.results import Results
+    from orkester.optim.run.results import Results
 
 #: Columns where there is no terminal: enough that nothing is cut or broken in a log.
 LOG_WIDTH = 250
@@ -46,7 +46,7 @@ def report(run: RunArgument) -> None:
 
     Example: `orkester report runs/arithmetic`
     """
-    from orkester.optim.run import report as write
+    from orkester.optim.session.opened_run import report as write
 
     typer.echo(write(run))
 
@@ -95,7 +95,7 @@ def front_table(found: Results, *, confirmed: bool = True) -> Table:
     """Front members with the search's numbers and, below them, confirmation's; then those near it that may be on it."""
     from rich.table import Table
 
-    from orkester.optim.confirming import chance
+    from orkester.optim.goals.membership import chance
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("team")

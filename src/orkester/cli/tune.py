@@ -57,7 +57,7 @@ def tune(
 
 def _amounts(entries: list[str]) -> dict[str, float]:
     """``["trials=20"]`` as ``{"trials": 20.0}``, checked."""
-    from orkester.optim.extension import checked
+    from orkester.optim.run.extension import checked
 
     found: dict[str, float] = {}
     for entry in entries:

@@ -1,0 +1,215 @@
+"""The benchmark's report: one HTML file that needs nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orkester.optim.report import stylesheet
+from orkester.optim.report._numbers import NOTHING, duration, facts, number, span
+from orkester.optim.report._plot import Chart, chart, library
+
+from ._figures import FIGURES, UNITS, Cell, Figure, cells, short
+from ._files import write
+from ._records import Benchmark, Pairing
+
+#: Colours that the colour-blind can tell apart (Okabe and Ito, 2008) on white, and shapes for print in grey.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1c2429")
+_SHAPES = (("circle", "●"), ("square", "■"), ("triangle-up", "▲"), ("diamond", "◆"), ("cross", "✚"), ("star", "★"))
+_LOGARITHMIC_FROM = 20.0  # largest over smallest
+
+
+def write_report(benchmark: Benchmark) -> Path:
+    """Write ``report.html`` in one step."""
+    import jinja2
+    from markupsafe import Markup
+
+    folder = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = cells(benchmark)
+    charts = _charts(found)
+    page = environment.get_template("report.html.j2").render(
+        benchmark=benchmark,
+        power=_power(benchmark),
+        seconds={"window": f"{benchmark.asked['seconds']:g}", "warm_up": f"{benchmark.asked['warm_up_s']:g}"},
+        methods=sorted({cell.pairing.energy_method for cell in found}),
+        heads=[UNITS[name] for name in _shown(found)],
+        rows=[_row(cell, _shown(found)) for cell in found],
+        legend=_legend(found),
+        charts=charts,
+        chart_data={each.id: {"data": each.data, "layout": each.layout} for each in charts},
+        engines=[_engine(pairing) for pairing in benchmark.pairings],
+        faults=[
+            {"name": f"{short(each.model)} on {each.engine}", "why": each.fault}
+            for each in benchmark.pairings
+            if each.fault
+        ],
+        machine=facts(benchmark.machine),
+        versions=", ".join(f"{name} {version}" for name, version in benchmark.versions.items()),
+        asked=benchmark.asked,
+        measured=duration(sum(shot.seconds for shot in benchmark.shots)),
+        css=Markup(stylesheet()),
+        plotly=Markup(library()),
+    )
+    path = benchmark.folder / "report.html"
+    write(path, page)
+    return path
+
+
+def _power(benchmark: Benchmark) -> str:
+    """What an estimate stands on; empty where there is none."""
+    for pairing in benchmark.pairings:
+        known = pairing.energy_assumptions
+        if "low_w_per_core" in known:
+            return (
+                f"CPU seconds × {known['active_w_per_core']:g} W per busy core; {known['low_w_per_core']:g} to "
+                f"{known['high_w_per_core']:g} W would be as plausible, and change every joule alike"
+            )
+    return ""
+
+
+def _shown(found: Sequence[Cell]) -> list[str]:
+    """Figures that any cell has."""
+    return [name for name in FIGURES if any(name in cell.figures for cell in found)]
+
+
+def _row(cell: Cell, names: Sequence[str]) -> dict[str, Any]:
+    pairing = cell.pairing
+    return {
+        "model": short(pairing.model),
+        "engine": pairing.engine,
+        "batch": cell.batch,
+        "windows": cell.windows,
+        "method": pairing.energy_method,
+        "figures": [_figure(cell.figures.get(name)) for name in names],
+        "idle_w": number(pairing.total_idle_w),
+        "answered": f"{cell.answered:,}",
+        "failed": cell.failed,
+        "right": NOTHING if cell.successes is None else f"{cell.successes:,}",
+        "marks": [f"{mark} ({count} of {cell.windows} windows)" for mark, count in cell.marks.items()],
+    }
+
+
+def _figure(figure: Figure | None) -> dict[str, str]:
+    if figure is None:
+        return {"value": NOTHING, "range": ""}
+    return {"value": number(figure.median), "range": span(figure.low, figure.high) if figure.n > 1 else "one window"}
+
+
+def _engine(pairing: Pairing) -> dict[str, Any]:
+    start = [
+        duration(pairing.start_s) if pairing.start_s is not None else "",
+        f"{number(pairing.start_j)} J" if pairing.start_j is not None else "",
+    ]
+    apart = [
+        f"start: {', '.join(filter(None, start))}" if any(start) else "",
+        f"warm-up: {number(pairing.warm_up_j)} J" if pairing.warm_up_j is not None else "",
+    ]
+    return {
+        "name": f"{short(pairing.model)} on {pairing.engine}",
+        "facts": facts(pairing.facts) or NOTHING,
+        "energy": f"{pairing.energy_method}: {facts(pairing.energy_assumptions) or NOTHING}",
+        "apart": "; ".join(filter(None, apart)) or NOTHING,
+    }
+
+
+def _legend(found: Sequence[Cell]) -> list[dict[str, str]]:
+    return [
+        {"name": f"{short(model)} on {engine}", **{key: str(value) for key, value in style.items()}}
+        for (model, engine), style in _styles(found).items()
+    ]
+
+
+def _styles(found: Sequence[Cell]) -> dict[tuple[str, str], dict[str, str]]:
+    """By model and engine: colour, Plotly's symbol, and a character that looks like it."""
+    names = list(dict.fromkeys((cell.pairing.model, cell.pairing.engine) for cell in found))
+    return {
+        name: {
+            "colour": _COLOURS[i % len(_COLOURS)],
+            "symbol": _SHAPES[i % len(_SHAPES)][0],
+            "mark": _SHAPES[i % len(_SHAPES)][1],
+        }
+        for i, name in enumerate(names)
+    }
+
+
+def _charts(found: Sequence[Cell]) -> list[Chart]:
+    """J per output token, a plot for each method: joules of different methods share no axis. Then speed."""
+    methods = sorted({cell.pairing.energy_method for cell in found})
+    charts = [
+        _chart(
+            f"energy-{i}",
+            [cell for cell in found if cell.pairing.energy_method == method],
+            found,
+            "energy_j_per_output_token",
+            f"J per output token, {method}, less is better",
+        )
+        for i, method in enumerate(methods)
+    ]
+    charts.append(_chart("speed", found, found, "output_tokens_per_s", "output tokens per s, more is better"))
+    return [each for each in charts if each is not None]
+
+
+def _chart(name: str, some: Sequence[Cell], found: Sequence[Cell], figure: str, title: str) -> Chart | None:
+    styles = _styles(found)
+    data: list[Mapping[str, Any]] = []
+    seen: list[Figure] = []
+    for (model, engine), style in styles.items():
+        mine = [c for c in some if (c.pairing.model, c.pairing.engine) == (model, engine) and figure in c.figures]
+        if not mine:
+            continue
+        figures = [cell.figures[figure] for cell in mine]
+        seen += figures
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": f"{short(model)} on {engine}",
+                "x": [cell.batch for cell in mine],
+                "y": [each.median for each in figures],
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [each.high - each.median for each in figures],
+                    "arrayminus": [each.median - each.low for each in figures],
+                    "thickness": 1,
+                    "width": 4,
+                    "color": style["colour"],
+                },
+                "line": {"color": style["colour"], "width": 1.5},
+                "marker": {"color": style["colour"], "size": 9, "symbol": style["symbol"]},
+                "hovertemplate": "batch %{x}: %{y:.3g}<extra>%{fullData.name}</extra>",
+            }
+        )
+    if not data:
+        return None
+    batches = sorted({cell.batch for cell in found})
+    return chart(
+        name,
+        title.replace(",", " against batch,", 1),
+        data,
+        height=340,
+        xaxis={
+            "title": {"text": "batch: requests in flight", "standoff": 10},
+            "type": "log",
+            "tickvals": batches,
+            "ticktext": [str(batch) for batch in batches],
+            "tickangle": 0,
+        },
+        yaxis={"title": {"text": title, "standoff": 10}, **_scale(seen)},
+    )
+
+
+def _scale(seen: Sequence[Figure]) -> dict[str, Any]:
+    """From 0, so that heights compare; logarithmic where values differ much."""
+    low, high = min(each.low for each in seen), max(each.high for each in seen)
+    if low > 0 and high / low > _LOGARITHMIC_FROM:
+        return {"type": "log", "dtick": 1, "exponentformat": "power"}
+    return {"rangemode": "tozero"}

@@ -1,0 +1,1 @@
+"""Statistics: intervals, weighted means and quantiles, and paired tests for racing."""

@@ -1,0 +1,1 @@
+"""Confirmation of the front on held-out examples."""

@@ -1,0 +1,1 @@
+"""What a study wants: constraints, the front, and how probable it is that a team is on it."""

@@ -1,0 +1,399 @@
+"""Confirmation: which teams are on the front, how sure that is, what to measure next, and how far the search flattered.
+
+Everything here follows from rows alone (see ``evals/stats/paired_tests.py``), measured on held-out examples with fresh
+samples.
+The probabilities are those of the Bayesian bootstrap (Rubin, "The Bayesian Bootstrap", Annals of Statistics 9, 1981):
+examples get random weights, the same for all teams, so that teams are compared on the same examples in each draw.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from orkester.evals.objectives import OF_JOULES
+from orkester.evals.rows import VIEWS, View, value
+from orkester.evals.stats.intervals import MIN_BLOCKS, Floats
+from orkester.evals.stats.paired_tests import Direction, Rows, beaten_p
+
+from .front import front_indices
+
+DRAWS = 2000
+#: A team is clearly on the front, or clearly off it, outside these.
+CLEAR = (0.05, 0.95)
+#: Draws compared at a time: 60 teams then need some 4 MB.
+_CHUNK = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimism:
+    """How much better a value looked in the search than it was when confirmed.
+
+    Attributes:
+        team: its id.
+        objective: its name.
+        search, confirmed: the two values, in the objective's unit.
+        optimism: their difference in that unit, positive where the search flattered.
+        low, high: ends of its 95 % interval.
+    """
+
+    team: str
+    objective: str
+    search: float
+    confirmed: float
+    optimism: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanOptimism:
+    """The same over all teams: the winner's curse of the search.
+
+    Attributes:
+        objective: its name.
+        optimism: mean over the teams; in points for shares, as a fraction of the confirmed value for the rest.
+        low, high: ends of its 95 % interval.
+        teams: how many.
+    """
+
+    objective: str
+    optimism: float
+    low: float
+    high: float
+    teams: int
+
+
+def front_probability(
+    rows: Mapping[str, Rows],
+    objectives: Mapping[str, Direction],
+    rng: np.random.Generator,
+    *,
+    draws: int = DRAWS,
+) -> dict[str, float]:
+    """Probability for each team that no other one beats it in all objectives.
+
+    A share has Jeffreys' prior, half an example right and half one wrong, so that ten right answers of ten are not
+    taken as certain. Joules by block are weighted by block; of one block no spread is known. A team that lacks an
+    objective has probability 0 and beats nobody.
+
+    Args:
+        rows: by team, on the same examples in the same order; one that is further has more of them.
+        objectives: direction by name.
+        rng: for the draws.
+        draws: at least 2,000 for two digits.
+
+    Raises:
+        ValueError: an unknown objective.
+    """
+    found = dict.fromkeys(rows, 0.0)
+    having = {team: each for team, each in rows.items() if _has_all(each, objectives)}
+    if having:
+        points = _oriented(_drawn(having, objectives, rng, draws), objectives)
+        shares = 1 - _beaten(points).mean(axis=0)
+        found.update(zip(having, map(float, shares), strict=True))
+    return found
+
+
+def seeded(rows: Mapping[str, Rows], objectives: Mapping[str, Direction]) -> np.random.Generator:
+    """Random numbers that follow from what the objectives see of the rows: the same records give the same draws."""
+    quantities = sorted({VIEWS[name].quantity for name in objectives})
+    seed = 0
+    for each in rows.values():
+        for quantity in quantities:
+            seed = zlib.crc32(each.columns.get(quantity, np.empty(0)).tobytes(), seed)
+    return np.random.default_rng(seed)
+
+
+def rivals(
+    rows: Mapping[str, Rows],
+    of: Collection[str],
+    objectives: Mapping[str, Direction],
+    rng: np.random.Generator,
+    *,
+    draws: int = DRAWS,
+) -> set[str]:
+    """Teams that may beat one of those: they do in enough draws to keep it from being clear.
+
+    Args:
+        rows, objectives, rng, draws: see ``front_probability``.
+        of: whose rivals; it may be in the answer itself, when another of them is beaten by it.
+    """
+    having = {team: each for team, each in rows.items() if _has_all(each, objectives)}
+    if not having:
+        return set()
+    points = _oriented(_drawn(having, objectives, rng, draws), objectives)
+    names = list(having)
+    found = set()
+    for beaten in (names.index(team) for team in of if team in having):
+        one = points[:, beaten, None, :]
+        beats = (points <= one).all(axis=2) & (points < one).any(axis=2)
+        found |= {names[i] for i in np.flatnonzero(beats.mean(axis=0) > CLEAR[0] / len(names))}
+    return found
+
+
+def near_members(
+    search: Mapping[str, Rows], objectives: Mapping[str, Direction], *, level: float = 0.05
+) -> dict[str, float]:
+    """Teams of the search that may be on the front: no member beats their optimistic corner.
+
+    Args:
+        search: rows by team; those that are infeasible are left out by the caller.
+        objectives: direction by name.
+        level: of the one-sided test that a member is better in every objective; 0.05 is z = 1.645.
+
+    Returns:
+        By team the p-value against the member that comes nearest to beating it, 1 for members, the largest first.
+    """
+    having = {team: each for team, each in search.items() if _has_all(each, objectives)}
+    if not having:
+        return {}
+    points = [[_value(each, VIEWS[name]) for name in objectives] for each in having.values()]
+    names = list(having)
+    members = [names[i] for i in front_indices(points, list(objectives.values()))]
+    found = dict.fromkeys(members, 1.0)
+    for team in names:
+        if team in found:
+            continue
+        p = 1.0
+        for member in members:
+            p = min(p, beaten_p(having[team], having[member], objectives, enough=level))
+            if p <= level:
+                break
+        if p > level:
+            found[team] = p
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def next_block(
+    rows: Mapping[str, Rows],
+    probability: Mapping[str, float],
+    blocks_left: Mapping[str, int],
+    cost: Mapping[str, float],
+) -> str | None:
+    """The team whose confirmation is to be extended by a block; None when the order is clear or examples are used up.
+
+    First those that have too little for a spread (nothing at all, or fewer than three metered blocks), then
+    the team whose membership is least clear, the cheaper of two. Where no unclear team has examples left, the
+    likely members they are compared with go on. One that is clearly off the front then never does.
+
+    Args:
+        rows: so far, by team; one that has none yet is absent.
+        probability: see ``front_probability``; by every team that is being confirmed.
+        blocks_left: blocks of held-out examples that each has not seen.
+        cost: of a block of it, in whatever the budget is in.
+    """
+    able = [team for team in probability if blocks_left.get(team, 0) > 0]
+    low, high = CLEAR
+
+    def begun(team: str) -> int:
+        each = rows.get(team)
+        return 0 if each is None else len(each.block_sizes) if each.block_sizes else MIN_BLOCKS
+
+    # Even those that look clearly beaten: without a spread of their joules they look clearer than they are.
+    thin = [team for team in able if begun(team) < MIN_BLOCKS]
+    if thin:
+        return min(thin, key=lambda team: (begun(team), cost.get(team, math.inf)))
+    if all(not low < p < high for p in probability.values()):
+        return None
+    unclear = [team for team in able if low < probability[team] < high]
+    likely = [team for team in able if probability[team] >= high]
+
+    def order(team: str) -> tuple[float, float]:
+        # Those about as unclear are taken as alike, and there the cost decides.
+        return round(abs(probability[team] - 0.5), 1), cost.get(team, math.inf)
+
+    return min(unclear or likely, key=order, default=None)
+
+
+def winners_curse(
+    search: Mapping[str, Rows],
+    confirmed: Mapping[str, Rows],
+    objectives: Mapping[str, Direction],
+    rng: np.random.Generator,
+    *,
+    draws: int = DRAWS,
+) -> tuple[tuple[Optimism, ...], tuple[MeanOptimism, ...]]:
+    """The search's values against the confirmed ones, by team and over all teams.
+
+    The two phases have different examples, so within a team they are independent; within a phase teams share theirs,
+    and the interval of the mean keeps that.
+
+    Args:
+        search, confirmed: rows by team; only teams in both, with every objective, are compared.
+        objectives: direction by name.
+        rng: for the draws.
+        draws: see ``front_probability``.
+
+    Raises:
+        ValueError: see ``front_probability``.
+    """
+    teams = [
+        team
+        for team in confirmed
+        if team in search and _has_all(search[team], objectives) and _has_all(confirmed[team], objectives)
+    ]
+    if not teams:
+        return (), ()
+    before, after = ({team: phase[team] for team in teams} for phase in (search, confirmed))
+    drawn_before, drawn_after = (_drawn(phase, objectives, rng, draws) for phase in (before, after))
+    single: list[Optimism] = []
+    mean: list[MeanOptimism] = []
+    for column, (name, direction) in enumerate(objectives.items()):
+        sign = 1.0 if direction == "maximize" else -1.0
+        was = np.array([_value(before[team], VIEWS[name]) for team in teams])
+        is_ = np.array([_value(after[team], VIEWS[name]) for team in teams])
+        differences = sign * (drawn_before[:, :, column] - drawn_after[:, :, column])
+        low, high = np.quantile(differences, [0.025, 0.975], axis=0)
+        single += [
+            Optimism(
+                team=team,
+                objective=name,
+                search=float(was[i]),
+                confirmed=float(is_[i]),
+                optimism=float(sign * (was[i] - is_[i])),
+                low=float(low[i]),
+                high=float(high[i]),
+            )
+            for i, team in enumerate(teams)
+        ]
+        scale = np.ones(len(teams)) if VIEWS[name].share else np.where(is_ > 0, is_, 1.0)
+        over_all = (differences / scale).mean(axis=1)
+        ends = np.quantile(over_all, [0.025, 0.975])
+        mean.append(
+            MeanOptimism(
+                objective=name,
+                optimism=float((sign * (was - is_) / scale).mean()),
+                low=float(ends[0]),
+                high=float(ends[1]),
+                teams=len(teams),
+            )
+        )
+    return tuple(single), tuple(mean)
+
+
+def chance(probability: float | None) -> str:
+    """A probability for people: in per cent, never a certainty."""
+    if probability is None:
+        return "–"
+    if probability < 0.005:
+        return "<1 %"
+    return ">99 %" if probability >= 0.995 else f"{100 * probability:.0f} %"
+
+
+# -- draws ------------------------------------------------------------------------------------------------------------
+
+
+def _has_all(rows: Rows, objectives: Mapping[str, Direction]) -> bool:
+    unknown = sorted(set(objectives) - set(VIEWS))
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} cannot be confirmed; there are {', '.join(VIEWS)}")
+    needed = {VIEWS[name].quantity for name in objectives}
+    if any(VIEWS[name].statistic == "per success" for name in objectives):
+        needed.add("score")
+    return needed <= set(rows.columns)
+
+
+def _drawn(
+    rows: Mapping[str, Rows], objectives: Mapping[str, Direction], rng: np.random.Generator, draws: int
+) -> Floats:
+    """(draws, teams, objectives): every objective of every team under the same random weights of the examples."""
+    weights = rng.standard_exponential((draws, max(each.n for each in rows.values())))
+    block_weights = rng.standard_exponential((draws, max(len(each.block_sizes) for each in rows.values())))
+    # What makes a normal draw one of Student's t, the same for all teams with as many blocks, so that pairs stay pairs.
+    stretches = {
+        blocks: np.sqrt(blocks / rng.chisquare(blocks, draws)) if blocks else np.ones(draws)
+        for blocks in sorted({max(0, len(each.block_sizes) - 1) for each in rows.values()})
+    }
+    found = np.empty((draws, len(rows), len(objectives)))
+    for i, each in enumerate(rows.values()):
+        for j, name in enumerate(objectives):
+            found[:, i, j] = _statistic(
+                each,
+                VIEWS[name],
+                weights[:, : each.n],
+                block_weights[:, : len(each.block_sizes)],
+                stretches[max(0, len(each.block_sizes) - 1)],
+                rng,
+            )
+    return found
+
+
+def _statistic(
+    rows: Rows, view: View, weights: Floats, block_weights: Floats, stretch: Floats, rng: np.random.Generator
+) -> Floats:
+    values = rows.columns[view.quantity]
+    if view.share:
+        return _share(values, weights, rng)
+    if view.statistic in {"p50", "p95"}:
+        return _quantile(values, weights, 0.5 if view.statistic == "p50" else 0.95)
+    if view.quantity in OF_JOULES and rows.block_sizes:
+        found = np.maximum(0.0, _mean(*_by_block(values, rows.block_sizes), block_weights, stretch))
+    else:
+        found = _mean(values, np.ones(rows.n), weights)
+    return found / _share(_succeeded(rows), weights, rng) if view.statistic == "per success" else found
+
+
+def _succeeded(rows: Rows) -> Floats:
+    return np.where(rows.columns["score"] > 0.5, 1.0, 0.0)
+
+
+def _share(values: Floats, weights: Floats, rng: np.random.Generator) -> Floats:
+    half = rng.standard_gamma(0.5, size=(2, len(weights)))
+    found: Floats = (weights @ values + half[0]) / (weights.sum(axis=1) + half[0] + half[1])
+    return found
+
+
+def _mean(values: Floats, sizes: Floats, weights: Floats, stretch: Floats | float = 1.0) -> Floats:
+    n = len(values)
+    mean = float((values * sizes).sum() / sizes.sum())
+    found: Floats = weights @ (values * sizes) / (weights @ sizes)
+    # The weights' variance is (n - 1) / (n + 1) of what the mean of n has.
+    return mean + (found - mean) * stretch * math.sqrt((n + 1) / max(1, n - 1))
+
+
+def _by_block(values: Floats, sizes: Sequence[int]) -> tuple[Floats, Floats]:
+    lengths = np.asarray(sizes, dtype=np.float64)
+    starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
+    return np.add.reduceat(values, starts) / lengths, lengths
+
+
+def _quantile(values: Floats, weights: Floats, q: float) -> Floats:
+    order = np.argsort(values, kind="stable")
+    rising = np.cumsum(weights[:, order], axis=1)
+    place = np.count_nonzero(rising < q * rising[:, -1:], axis=1)
+    found: Floats = values[order][np.minimum(place, len(values) - 1)]
+    return found
+
+
+def _value(rows: Rows, view: View) -> float:
+    """The point estimate, as measurements have it."""
+    return value(
+        view, rows.columns[view.quantity], _succeeded(rows) if view.statistic == "per success" else np.empty(0)
+    )
+
+
+def _oriented(points: Floats, objectives: Mapping[str, Direction]) -> Floats:
+    """So that less is better in each."""
+    signs: Floats = np.array([-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()])
+    return points * signs
+
+
+def _beaten(points: Floats) -> npt.NDArray[np.bool_]:
+    """(draws, teams): whether another team is at least as good in all objectives and better in one."""
+    parts = []
+    for start in range(0, len(points), _CHUNK):
+        part = points[start : start + _CHUNK]
+        at_least = np.ones((len(part), part.shape[1], part.shape[1]), dtype=bool)
+        better = np.zeros_like(at_least)
+        for column in range(part.shape[2]):
+            one, other = part[:, :, None, column], part[:, None, :, column]
+            at_least &= one <= other
+            better |= one < other
+        parts.append((at_least & better).any(axis=1))
+    return np.concatenate(parts)

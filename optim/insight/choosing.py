@@ -1,0 +1,394 @@
+"""Choosing one team from a run.
+
+Limits are kept as if they had been constraints of the study: of the whole and feasible teams that keep to them, the
+candidates are those that no other of them beats. So a team that is not on the study's front may be chosen, where every
+team that beats it is beyond a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orkester.errors import InputError, OrkesterError
+from orkester.evals.block import Phase
+from orkester.evals.measurement import Estimate, Measurement
+from orkester.evals.objectives import OBJECTIVES
+from orkester.optim.goals.front import front_indices
+from orkester.optim.goals.goal import Direction, violation
+from orkester.optim.run.results import Results, TeamResult
+
+from .limits import (
+    Limit,
+    choosable,
+    confirmation,
+    enough_examples,
+    keeps,
+    known,
+    limits_of,
+    nothing_left,
+    require_measured,
+    written,
+)
+
+#: Sums of losses that differ by less differ by rounding.
+_SAME = 1e-9
+
+
+class HasResults(Protocol):
+    """A run, or whatever else has results."""
+
+    @property
+    def results(self) -> Results:
+        """Its teams and front."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstSingle:
+    """A choice beside the best single agent of the same run.
+
+    Attributes:
+        single: the team of the topology ``single`` that is best in the study's first objective.
+        phase: of which phase the values are.
+        ratios: the choice's value ÷ the single agent's, by objective; None where that is 0.
+    """
+
+    single: TeamResult
+    phase: Phase
+    ratios: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One team, and why it and no other.
+
+    Attributes:
+        result: the team with all that was measured of it.
+        rule: ``knee point`` or ``best in NAME``.
+        why: in a sentence.
+        phase: whether candidates were compared by their confirmed values or by those of the search.
+        values: the choice's own values of that phase: objectives, and every quantity that was asked about.
+        candidates: those it was chosen from, itself included.
+        excluded: how many whole, feasible teams are beyond each limit.
+        unclear: candidates whose intervals overlap with the choice's in what decided.
+        doubts: what is not certain, a sentence each.
+        against: beside the best single agent; None when no single agent was measured.
+    """
+
+    result: TeamResult
+    rule: str
+    why: str
+    phase: Phase
+    values: Mapping[str, Estimate]
+    candidates: Sequence[TeamResult]
+    excluded: Mapping[str, int]
+    unclear: Sequence[TeamResult]
+    doubts: Sequence[str]
+    against: AgainstSingle | None
+
+    @property
+    def energy_method(self) -> str:
+        """Label of the choice's joules; ``unavailable`` when there are none."""
+        return measured(self.result, self.phase).energy_method
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``orkester best --json``."""
+        team, against = self.result.team, self.against
+        return {
+            "id": team.id,
+            "topology": team.topology,
+            "knobs": dict(team.knobs),
+            "engine": dict(team.engine),
+            "trial": self.result.trial,
+            "on_front": self.result.on_front,
+            "rule": self.rule,
+            "why": self.why,
+            "values_of": self.phase,
+            "values": {
+                name: {"value": e.value, "low": e.low, "high": e.high, "n": e.n} for name, e in self.values.items()
+            },
+            "energy_method": self.energy_method,
+            "candidates": [result.team.id for result in self.candidates],
+            "excluded": dict(self.excluded),
+            "unclear": [result.team.id for result in self.unclear],
+            "doubts": list(self.doubts),
+            "against_single": None
+            if against is None
+            else {"id": against.single.team.id, "values_of": against.phase, "ratios": dict(against.ratios)},
+        }
+
+
+def best(
+    run: Results | HasResults,
+    *,
+    at_most: Mapping[str, float] | None = None,
+    at_least: Mapping[str, float] | None = None,
+    keep: Mapping[str, float] | None = None,
+    best_in: str | None = None,
+) -> Choice:
+    """Choose one team from a run.
+
+    Without ``best_in`` it is the knee point: the team that gives up least in all objectives together, each counted from
+    0 at the best of the candidates to 1 at the worst. With two objectives that is the one farthest from the line
+    through the two extreme ones (Das, "On characterizing the 'knee' of the Pareto curve based on Normal-Boundary
+    Intersection", Structural Optimization 18, 1999). With more, the plane through the extreme ones may not exist, or be
+    tilted so that worse counts as better; so all objectives count alike, as in the quasi-normal of Das and Dennis
+    ("Normal-Boundary Intersection", SIAM Journal on Optimization 8, 1998).
+
+    Args:
+        run: an open run, or its results.
+        at_most: upper limits by quantity, in its unit; an objective of the study or not. Kept to in the search and,
+            where the team was confirmed, in confirmation.
+        at_least: lower limits.
+        keep: by quantity, the share of the best of the candidates that is to be kept, over 0 and up to 1. Where less is
+            better: at most the best ÷ the share.
+        best_in: the quantity to be best in.
+
+    Returns:
+        The choice, with what is not certain about it.
+
+    Raises:
+        InputError: a quantity is unknown or was not measured in this run, or a number makes no sense.
+        OrkesterError: no team satisfies what was asked; the message says how close the nearest comes.
+    """
+    found = run if isinstance(run, Results) else run.results
+    limits = limits_of(at_most or {}, at_least or {})
+    shares = _shares(keep or {})
+    if best_in is not None:
+        known(best_in)
+    ruling = list(dict.fromkeys([*shares, *([best_in] if best_in is not None else [])]))
+    asked = list(dict.fromkeys([*found.objectives, *(limit.name for limit in limits), *ruling]))
+
+    teams = choosable(found)
+    require_measured(teams, asked)
+    enough = enough_examples(found)
+    within = [team for team in teams if all(keeps(team, limit, enough) for limit in limits)]
+    if not within:
+        raise nothing_left(found, teams, limits)
+    directions = {**found.objectives, **{name: _direction(found, name) for name in ruling}}
+    beside = [name for name in ruling if name not in found.objectives]
+    plain = not limits and not beside
+    candidates = list(found.front) if plain else _undominated(within, directions)
+    if not candidates:
+        raise OrkesterError(f"none of the {len(within)} teams within the limits was measured in {' and '.join(ruling)}")
+    phase = _phase(candidates, asked, enough)
+    floors = [_floor(found, candidates, name, share, phase) for name, share in shares.items()]
+    kept = _keeping(candidates, floors, phase)
+    ordered = _ordered(found, kept, candidates, best_in, phase)
+    chosen = ordered[0].team
+    deciding = [best_in] if best_in is not None else list(found.objectives)
+    estimates = measured(chosen, phase).estimates
+    return Choice(
+        result=chosen,
+        rule="knee point" if best_in is None else f"best in {best_in}",
+        why=_why(found, ordered, best_in, _who(limits, beside, shares, floors)),
+        phase=phase,
+        values={name: estimates[name] for name in asked if name in estimates},
+        candidates=kept,
+        excluded={str(limit): sum(not keeps(team, limit, enough) for team in teams) for limit in limits},
+        unclear=[r.team for r in ordered[1:] if all(_overlap(r.team, chosen, name, phase) for name in deciding)],
+        doubts=_doubts(chosen, candidates, [*limits, *floors], phase, enough),
+        against=_against(found, teams, chosen, enough),
+    )
+
+
+def measured(team: TeamResult, phase: Phase) -> Measurement:
+    """What was measured of a team in a phase in which it was."""
+    measurement = team.confirmed if phase == "confirm" else team.search
+    assert measurement is not None
+    return measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rated:
+    """A candidate with what it gives up in each objective, 0 at the best of the candidates and 1 at the worst."""
+
+    team: TeamResult
+    value: float  # to be small: of what is to be best in, else what it gives up in all
+    losses: tuple[float, ...]
+
+
+def _shares(keep: Mapping[str, float]) -> dict[str, float]:
+    for name, share in keep.items():
+        known(name)
+        if not 0 < share <= 1:
+            raise InputError(f"the share of {name} to keep must be over 0 and up to 1 (100 %), but got {share:g}")
+    return dict(keep)
+
+
+def _direction(found: Results, name: str) -> Direction:
+    return found.objectives.get(name, OBJECTIVES[name].direction)
+
+
+def _value(team: TeamResult, name: str, phase: Phase) -> float:
+    return measured(team, phase).estimates[name].value
+
+
+def _undominated(teams: Sequence[TeamResult], directions: Mapping[str, Direction]) -> Sequence[TeamResult]:
+    """Those that no other beats in the search, where all have the same examples; with all teams it is the front."""
+    having = [team for team in teams if all(name in measured(team, "search").estimates for name in directions)]
+    points = [[_value(team, name, "search") for name in directions] for team in having]
+    return [having[i] for i in front_indices(points, list(directions.values()))]
+
+
+def _phase(teams: Sequence[TeamResult], names: Sequence[str], enough: float) -> Phase:
+    """Confirmed values if all have them, else the search's for all.
+
+    Held-out examples may be harder than those of the search, and what was chosen for its values looks better in the
+    search than it is: a confirmed value beside one of the search would say little.
+    """
+    for team in teams:
+        confirmed = confirmation(team, enough)
+        if confirmed is None or any(name not in confirmed.estimates for name in names):
+            return "search"
+    return "confirm"
+
+
+def _floor(found: Results, teams: Sequence[TeamResult], name: str, share: float, phase: Phase) -> Limit:
+    values = [_value(team, name, phase) for team in teams]
+    if _direction(found, name) == "minimize":
+        return Limit(name=name, text=f"<= {written(min(values) / share)}")
+    if max(values) < 0:
+        raise InputError(f"the best {name} is {max(values):g}, and of less than nothing there is no share; use a limit")
+    return Limit(name=name, text=f">= {written(max(values) * share)}")
+
+
+def _keeping(teams: Sequence[TeamResult], floors: Sequence[Limit], phase: Phase) -> list[TeamResult]:
+    def holds(team: TeamResult, floor: Limit) -> bool:
+        return violation(_value(team, floor.name, phase), floor.text) <= 0
+
+    kept = [team for team in teams if all(holds(team, floor) for floor in floors)]
+    if not kept:
+        each = "; ".join(f"{_short(floor)}: {sum(holds(team, floor) for team in teams)}" for floor in floors)
+        raise OrkesterError(
+            f"no team keeps all of these shares; of {len(teams)} candidates they are kept by: {each}. Ask for less"
+        )
+    return kept
+
+
+def _ordered(
+    found: Results, teams: Sequence[TeamResult], candidates: Sequence[TeamResult], best_in: str | None, phase: Phase
+) -> list[_Rated]:
+    """The choice first. What is given up is counted over all candidates, also those that keep too little."""
+    columns = []
+    for name, direction in found.objectives.items():
+        sign = -1.0 if direction == "maximize" else 1.0
+        every = [sign * _value(team, name, phase) for team in candidates]
+        low, span = min(every), max(every) - min(every)
+        columns.append([(sign * _value(team, name, phase) - low) / span if span > 0 else 0.0 for team in teams])
+    rated = []
+    for team, losses in zip(teams, zip(*columns, strict=True), strict=True):
+        value = sum(losses)
+        if best_in is not None:
+            value = _value(team, best_in, phase) * (-1.0 if _direction(found, best_in) == "maximize" else 1.0)
+        rated.append(_Rated(team=team, value=value, losses=losses))
+    # Sums are rounded: what is the same but for rounding is decided by the first objective, not by chance.
+    return sorted(
+        rated,
+        key=lambda r: (
+            round(r.value, 9) if best_in is None else r.value,
+            round(sum(r.losses), 9),
+            r.losses,
+            r.team.team.id,
+        ),
+    )
+
+
+def _overlap(a: TeamResult, b: TeamResult, name: str, phase: Phase) -> bool:
+    """Whether the intervals overlap; one goes on for ever towards an end that is not known."""
+    first, second = (measured(team, phase).estimates[name] for team in (a, b))
+    return _reaches(first.low, second.high) and _reaches(second.low, first.high)
+
+
+def _reaches(low: float | None, high: float | None) -> bool:
+    return low is None or high is None or low <= high
+
+
+def _against(found: Results, teams: Sequence[TeamResult], chosen: TeamResult, enough: float) -> AgainstSingle | None:
+    first = next(iter(found.objectives))
+    singles = [team for team in teams if team.team.topology == "single"]
+    if not singles:
+        return None
+    # Confirmation may have another order than the search, so those of the front have their say; with the best in the
+    # search among them, nobody else could be it.
+    top = _ordered(found, singles, singles, first, "search")[0].team
+    pool = [team for team in singles if team.on_front or team is top]
+    single = _ordered(found, pool, pool, first, _phase(pool, list(found.objectives), enough))[0].team
+    phase = _phase([single, chosen], list(found.objectives), enough)
+    ratios: dict[str, float | None] = {}
+    for name in found.objectives:
+        value = _value(single, name, phase)
+        ratios[name] = _value(chosen, name, phase) / value if value else None
+    return AgainstSingle(single=single, phase=phase, ratios=ratios)
+
+
+def _short(limit: Limit) -> str:
+    """With as many digits as can be read."""
+    comparison, bound = limit.text.split()
+    return f"{limit.name} {comparison} {float(bound):.4g}"
+
+
+def _who(limits: Sequence[Limit], beside: Sequence[str], shares: Mapping[str, float], floors: Sequence[Limit]) -> str:
+    """Which teams were chosen from, to follow the word ``team``."""
+    parts = []
+    if limits:
+        parts.append(f"within {' and '.join(map(str, limits))}")
+    if limits or beside:
+        parts.append("that no other such team beats" + (f", {' and '.join(beside)} counted too" if beside else ""))
+    else:
+        parts.append("on the front")
+    if floors:
+        kept = [
+            f"{100 * share:.4g} % of the best {floor.name} ({_short(floor)})"
+            for share, floor in zip(shares.values(), floors, strict=True)
+        ]
+        parts.append(f"with at least {' and '.join(kept)}")
+    return " ".join(parts)
+
+
+def _why(found: Results, ordered: Sequence[_Rated], best_in: str | None, who: str) -> str:
+    chosen, *others = ordered
+    if not others:
+        return f"It is the only team {who}."
+    tied = (
+        sum(other.value - chosen.value <= _SAME for other in others)
+        if best_in is None
+        else sum(other.value == chosen.value for other in others)
+    )
+    of = f"of the {len(ordered)} teams {who}"
+    if best_in is None and len(found.objectives) == 1:
+        best_in = next(iter(found.objectives))
+    as_good = f"{tied} other{'s' if tied > 1 else ''}"
+    if best_in is not None:
+        also = f"; {as_good} with the same value give{'s' if tied == 1 else ''} up more elsewhere" if tied else ""
+        return f"It is best in {best_in} {of}{also}."
+    if not any(chosen.losses) and not tied:
+        return f"It is best in all objectives {of}."
+    given = ", ".join(
+        f"{loss:.0%} of {name}".replace("%", " %") for name, loss in zip(found.objectives, chosen.losses, strict=True)
+    )
+    also = f"; {as_good} give{'s' if tied == 1 else ''} up as much, and the first objective decides" if tied else ""
+    return f"It gives up least in all objectives together {of}: {given}, each from best to worst{also}."
+
+
+def _doubts(
+    chosen: TeamResult, candidates: Sequence[TeamResult], limits: Sequence[Limit], phase: Phase, enough: float
+) -> list[str]:
+    found = []
+    if phase == "search" and confirmation(chosen, enough) is None:
+        found.append("It was not confirmed on held-out examples: in the search, a lucky team looks better than it is.")
+    elif phase == "search":
+        open_ = sum(confirmation(team, enough) is None for team in candidates)
+        found.append(
+            f"{open_} of the {len(candidates)} candidates were not confirmed, so the values of the search decided."
+        )
+    for limit in limits:
+        estimate = measured(chosen, phase).estimates[limit.name]
+        end = estimate.high if limit.text.startswith("<=") else estimate.low
+        if end is None:
+            found.append(f"Its {limit.name} has no interval: how safely it keeps to {_short(limit)} is not known.")
+        elif violation(end, limit.text) > 0:
+            found.append(f"Its {limit.name} may be {end:.3g}: the interval reaches beyond {_short(limit)}.")
+    return found

@@ -1,0 +1,67 @@
+"""What a run says beyond its teams: which knobs matter, and what would be worth trying next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from orkester.evals.objectives import OBJECTIVES
+from orkester.optim.run.results import Results
+from orkester.optim.study.space import Space, build_space
+from orkester.optim.study.study_file import StudyFile
+
+from .effects import fit
+from .importance import Importance, importances
+from .suggestions import Suggestion, border_hints, worth_trying
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """All of it is of one model of the teams measured so far.
+
+    Attributes:
+        importances: by objective; those are absent of which there is too little to say.
+        suggestions: untried teams, the most promising first.
+        hints: ranges that end too early, in sentences.
+    """
+
+    importances: Mapping[str, Importance] = field(default_factory=dict)
+    suggestions: Sequence[Suggestion] = ()
+    hints: Sequence[str] = ()
+
+
+def space_of_run(manifest: Mapping[str, Any]) -> Space | None:
+    """The teams that a run could try, from its manifest; None where that does not say, or names an unknown topology."""
+    asked = manifest.get("study", {})
+    faults: list[str] = []
+    try:
+        part = {key: asked[key] for key in ("name", "search", "objectives", "engine_options") if key in asked}
+        task = {key: asked["task"][key] for key in ("data", "scorer")}
+        file = StudyFile.model_validate({**part, "task": task, "models": list(asked["models"])})
+    except (KeyError, TypeError, ValidationError):
+        return None
+    space = build_space(file, lambda _, message: faults.append(message))
+    return space if not faults else None
+
+
+def outlook(results: Results, space: Space | None, *, seed: int = 0) -> Outlook:
+    """Learn from a run's teams; the same teams and seed give the same.
+
+    Args:
+        results: of the run.
+        space: its teams. Those of the run that are not among them are left out. None where it is not known: there is
+            nothing to say then.
+        seed: of the model's random numbers.
+    """
+    if space is None:
+        return Outlook()
+    limited = [name for name in results.constraints if name in OBJECTIVES and name != "failure_rate"]
+    effects = fit(results, space, list(dict.fromkeys([*results.objectives, *limited])), seed=seed)
+    return Outlook(
+        importances=importances(effects, results.objectives),
+        suggestions=worth_trying(results, effects, seed=seed),
+        hints=border_hints(results, space),
+    )

@@ -1,0 +1,272 @@
+"""What a search may cost, and what it has cost: teams, minutes, calls, tokens and joules, whichever comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from orkester.errors import InputError
+from orkester.evals.block import Block
+
+if TYPE_CHECKING:
+    from orkester.optim.study.parts import BudgetPart
+
+#: What can be limited, by the names in the study file, with what is said when a limit is reached.
+LIMITS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "trials": "teams are measured",
+        "minutes": "minutes are spent",
+        "llm_calls": "LLM calls are sent",
+        "tokens": "tokens are spent",
+        "joules": "joules are spent",
+    }
+)
+#: Limits that are counted in whole numbers.
+WHOLE: Final = frozenset({"trials", "llm_calls", "tokens"})
+
+_UNKNOWN: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "tokens": "the server does not say how many tokens a call took",
+        "joules": "no block has joules that were measured",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What some blocks of the search have cost. Adds up: ``Spent.of(one) + Spent.of(other)``.
+
+    ``tokens`` and ``joules`` are for stopping, not for ranking: calls and blocks that came without them count like the
+    mean of those that came with them, so that one reading that failed does not end a search.
+
+    Attributes:
+        trials: teams that were measured, or could not be.
+        wall_s: in measurement windows.
+        llm_calls: requests sent: retries and failed ones too; those answered from the run's call store cost nothing.
+        answered, counted: calls sent and answered; those of them whose tokens the server counted.
+        counted_tokens: in and out, of the counted calls.
+        blocks, metered: all; those that have joules.
+        metered_j: joules of those.
+    """
+
+    trials: int = 0
+    wall_s: float = 0.0
+    llm_calls: int = 0
+    answered: int = 0
+    counted: int = 0
+    counted_tokens: int = 0
+    blocks: int = 0
+    metered: int = 0
+    metered_j: float = 0.0
+
+    @classmethod
+    def of(cls, block: Block) -> Spent:
+        """What one block has cost; whether its team is done with it is not known here."""
+        calls = [call for example in block.examples for call in example.calls if not call.reused]
+        answered = [call for call in calls if call.failure is None]
+        tokens = [
+            call.input_tokens + call.output_tokens
+            for call in answered
+            if call.input_tokens is not None and call.output_tokens is not None
+        ]
+        return cls(
+            wall_s=block.wall_s,
+            llm_calls=sum(call.attempts for call in calls),
+            answered=len(answered),
+            counted=len(tokens),
+            counted_tokens=sum(tokens),
+            blocks=1,
+            metered=int(block.energy_j is not None),
+            metered_j=block.spent_j or 0.0,
+        )
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(**{name: getattr(self, name) + getattr(other, name) for name in _FIELDS})
+
+    @property
+    def minutes(self) -> float:
+        """In measurement windows."""
+        return self.wall_s / 60
+
+    @property
+    def tokens(self) -> float | None:
+        """In and out; None when calls were answered and none of them was counted."""
+        return _scaled(self.counted_tokens, self.counted, self.answered)
+
+    @property
+    def joules(self) -> float | None:
+        """By the study's meter; None when there are blocks and none of them has joules."""
+        return _scaled(self.metered_j, self.metered, self.blocks)
+
+    def amount(self, name: str) -> float | None:
+        """What was spent of the limit of that name; None when not known."""
+        found: float | None = getattr(self, name)
+        return found
+
+
+_FIELDS: Final = tuple(each.name for each in fields(Spent))
+
+
+def readable(amount: float) -> str:
+    """An amount for people: 3,120, 0.25, 12.5."""
+    return f"{amount:,.0f}" if amount >= 100 else f"{amount:.3g}"
+
+
+def _whole(amount: float | None) -> int | None:
+    return None if amount is None else int(amount)
+
+
+def _scaled(total: float, known: int, of: int) -> float | None:
+    if known:
+        return total * (of / known)
+    return None if of else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """How much of one limit is spent."""
+
+    name: str
+    spent: float
+    limit: float
+
+    @property
+    def share(self) -> float:
+        """1 when the limit is reached."""
+        return self.spent / self.limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When a search ends: with the first limit that is reached. None is no limit.
+
+    Attributes:
+        trials: different teams.
+        minutes: in measurement windows.
+        llm_calls: requests sent, see ``Spent``.
+        tokens: in and out.
+        joules: by the study's meter, in measurement windows.
+    """
+
+    trials: int | None = None
+    minutes: float | None = None
+    llm_calls: int | None = None
+    tokens: int | None = None
+    joules: float | None = None
+
+    @classmethod
+    def of(cls, part: BudgetPart) -> Budget:
+        """What a study file says. Its default number of teams holds only where it gives no limit at all."""
+        given = part.model_dump(include=set(LIMITS))
+        others = any(limit is not None for name, limit in given.items() if name != "trials")
+        if others and "trials" not in part.model_fields_set:
+            given["trials"] = None
+        return cls(**given)
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """Those that there are, by name."""
+        found = {name: getattr(self, name) for name in LIMITS}
+        return {name: limit for name, limit in found.items() if limit is not None}
+
+    def raised(self, limits: Mapping[str, float]) -> Budget:
+        """With these limits instead, where they are higher or there were none."""
+        higher = {name: max(limit, self.limits.get(name, limit)) for name, limit in limits.items()}
+        merged = {**self.limits, **higher}
+        trials, llm_calls, tokens = (_whole(merged.get(name)) for name in ("trials", "llm_calls", "tokens"))
+        minutes, joules = merged.get("minutes"), merged.get("joules")
+        return Budget(trials=trials, minutes=minutes, llm_calls=llm_calls, tokens=tokens, joules=joules)
+
+    def teams_of(self, space: int) -> int:
+        """The most teams that can be measured in a space of so many."""
+        return space if self.trials is None else min(self.trials, space)
+
+    def over(self, spent: Spent) -> str:
+        """Why the search ends, for people; empty while it goes on.
+
+        Raises:
+            InputError: no limit is reached, and one of them cannot be kept, since nobody knows what was spent.
+        """
+        for use in self.uses(spent):
+            if use.spent >= use.limit:
+                return f"{readable(use.limit)} {LIMITS[use.name]}"
+        for name in self.limits:
+            if spent.amount(name) is None:
+                raise InputError(
+                    f"budget.{name}: this limit cannot be kept: {_UNKNOWN[name]}. Give the budget in llm_calls or "
+                    "minutes instead; the run goes on from where it is"
+                )
+        return ""
+
+    def uses(self, spent: Spent) -> list[Use]:
+        """What was spent of each limit, where it is known; in the order of ``LIMITS``."""
+        found = [(name, spent.amount(name), limit) for name, limit in self.limits.items()]
+        return [Use(name=name, spent=done, limit=limit) for name, done, limit in found if done is not None]
+
+    def tightest(self, spent: Spent, *, space: int) -> Use | None:
+        """The limit that will end the search first if it goes on as so far; None when there is none.
+
+        Args:
+            spent: so far.
+            space: teams there are to choose from: they end, too.
+        """
+        within = replace(self, trials=self.teams_of(space))
+        return max(within.uses(spent), key=lambda use: use.share, default=None)
+
+
+@dataclass(kw_only=True)
+class Account:
+    """What a search has spent, kept as its blocks come: adding one does not look at those before it.
+
+    Two sums, since a search that ends between teams must not depend on whether a team was cut off half-way:
+    ``spent`` is of teams that have ended, ``total`` of everything.
+    """
+
+    spent: Spent = field(default_factory=Spent, init=False)
+    total: Spent = field(default_factory=Spent, init=False)
+    _teams: dict[str, Spent] = field(default_factory=dict, init=False)
+    _under_way: dict[str, Spent] = field(default_factory=dict, init=False)
+
+    @property
+    def teams(self) -> Mapping[str, Spent]:
+        """What each team that has ended has cost, by its id, in the order in which they ended first."""
+        return self._teams
+
+    def add(self, block: Block) -> None:
+        """Take a block in. Those of confirmation cost the search nothing."""
+        if block.phase != "search":
+            return
+        cost = Spent.of(block)
+        self.total += cost
+        self._under_way[block.team] = self._under_way.get(block.team, Spent()) + cost
+
+    def end(self, team: str) -> None:
+        """A team is done with: measured, given up, or stopped early. Again, when it got more blocks."""
+        cost = self._under_way.pop(team, Spent())
+        if team not in self._teams:
+            cost += Spent(trials=1)
+            self.total += Spent(trials=1)
+        self._teams[team] = self._teams.get(team, Spent()) + cost
+        self.spent += cost
+
+
+def account(blocks: Collection[Block], ended: Collection[str] = ()) -> Account:
+    """The account of a run that is there.
+
+    Args:
+        blocks: all of its blocks.
+        ended: ids of the teams that are done with.
+    """
+    found = Account()
+    for block in blocks:
+        found.add(block)
+    for team in dict.fromkeys([*(block.team for block in blocks if block.team in ended), *sorted(ended)]):
+        found.end(team)
+    return found
+
+
+def begun(blocks: Collection[Block], failed: Iterable[str] = ()) -> Spent:
+    """What a run's search has cost, teams that were cut off included: all that is on disk."""
+    return account(blocks, {*(block.team for block in blocks if block.phase == "search"), *failed}).spent

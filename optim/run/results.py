@@ -1,0 +1,343 @@
+"""What a run has found so far, put together from its records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orkester.errors import OrkesterError
+from orkester.evals.block import Block, Phase
+from orkester.evals.footprint import Footprint
+from orkester.evals.measurement import AgentShare, Estimate, Measurement, agent_shares, measure
+from orkester.evals.objectives import OF_JOULES
+from orkester.evals.records import Record, Records, TeamFailure, TeamStopped
+from orkester.evals.stats.intervals import MIN_BLOCKS
+from orkester.evals.stats.paired_tests import team_rows
+from orkester.graphs import Team
+from orkester.optim.goals.front import front_indices
+from orkester.optim.goals.goal import Direction, Goal, violation
+from orkester.optim.goals.membership import CLEAR, front_probability, seeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamResult:
+    """One team and all that was measured of it.
+
+    Attributes:
+        team: the team.
+        trial: number of the trial that first asked for it.
+        search: its measurement in the search; None when it could not be measured at all.
+        confirmed: its measurement on the held-out examples; None unless it was confirmed.
+        whole: whether it was measured on every example of the search; one that was cut off is on no front yet.
+        infeasible: why it cannot be on the front; empty when it can.
+        on_front: whether no other feasible team beats it in the search, and none before made the very same calls.
+        same_as: the team of the front whose calls these were, all of them; empty when there is none.
+        agents: who used how many tokens, how much time and energy, in the search.
+        residual_j: joules per example that no agent accounts for (Orkester's own process, mostly).
+        reruns: blocks that were started again because an engine died.
+        idle_j: joules per example that idle engines would have used too; None when not known.
+        attribution: how agents got their joules, see ``AgentShares.method``.
+        stopped: why the search did not go on to all examples; empty when it did, or ended before.
+        front_probability: that no other confirmed team beats it, by the held-out examples so far; None when it was not
+            confirmed, or turned out infeasible.
+        settled: whether its confirmation has said what there is to say: it has all held-out examples, or is clearly on
+            the front or off it.
+    """
+
+    team: Team
+    trial: int
+    search: Measurement | None
+    confirmed: Measurement | None
+    whole: bool
+    infeasible: str
+    on_front: bool
+    agents: Sequence[AgentShare]
+    residual_j: float | None
+    reruns: int
+    idle_j: float | None = None
+    attribution: str = ""
+    stopped: str = ""
+    front_probability: float | None = None
+    settled: bool = False
+    same_as: str = ""
+
+    def as_json(self, objectives: Mapping[str, Direction]) -> dict[str, Any]:
+        """For ``orkester front --json``."""
+        return {
+            "id": self.team.id,
+            "topology": self.team.topology,
+            "knobs": dict(self.team.knobs),
+            "engine": dict(self.team.engine),
+            "trial": self.trial,
+            "objectives": _estimates(self.search, objectives),
+            "confirmed": _estimates(self.confirmed, objectives),
+            "front_probability": self.front_probability,
+            "energy_method": self.search.energy_method if self.search else "unavailable",
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """A run's teams.
+
+    Attributes:
+        objectives: direction by name, in the study's order.
+        constraints: limits by name, the default one included.
+        teams: in the order of their trials.
+    """
+
+    objectives: Mapping[str, Direction]
+    constraints: Mapping[str, str]
+    teams: Sequence[TeamResult]
+
+    @property
+    def front(self) -> Sequence[TeamResult]:
+        """Teams that no feasible team beats on all objectives, best in the first objective first."""
+        first, direction = next(iter(self.objectives.items()))
+        sign = -1 if direction == "maximize" else 1
+        members = [result for result in self.teams if result.on_front]
+        return sorted(members, key=lambda r: sign * (r.search.estimates[first].value if r.search else 0.0))
+
+    @property
+    def near(self) -> Sequence[TeamResult]:
+        """Teams beside the search's front that were confirmed with it, the likeliest to be on the front first."""
+        found = [result for result in self.teams if result.front_probability is not None and not result.on_front]
+        return sorted(found, key=lambda r: (-(r.front_probability or 0.0), r.trial))
+
+    @property
+    def likely(self) -> Sequence[TeamResult]:
+        """Of those near the front the ones that confirmation finds likelier on it than not: the search was unlucky."""
+        return [result for result in self.near if (result.front_probability or 0.0) >= 0.5]
+
+
+class Findings:
+    """A run's records, put together as they come: a new one makes only its own team be looked at again.
+
+    A team with a missing objective is never on the front, nor one that violates a constraint, be it in confirmation.
+
+    Args:
+        objectives, constraints: of the study.
+        sizes: examples that make a whole measurement, by phase.
+        footprint: what joules mean where the study runs; without it there is no ``co2e_g`` and no ``cost_eur``.
+    """
+
+    def __init__(
+        self,
+        objectives: Mapping[str, Direction],
+        constraints: Mapping[str, str],
+        sizes: Mapping[Phase, int],
+        *,
+        footprint: Footprint | None = None,
+    ) -> None:
+        self._objectives = objectives
+        self._constraints = Goal.of(objectives, constraints).constraints
+        self._sizes = sizes
+        self._footprint = footprint
+        self._blocks: dict[str, dict[Phase, list[Block]]] = {}
+        self._failures: dict[str, TeamFailure] = {}
+        self._stopped: dict[str, str] = {}
+        #: Without what follows from other teams, in the order in which teams came; None where something new has come.
+        self._teams: dict[str, TeamResult | None] = {}
+        self._probabilities: tuple[Sequence[tuple[str, int]], Mapping[str, float]] = ((), {})
+
+    def add(self, record: Record) -> None:
+        """The run's next record."""
+        match record:
+            case Block():
+                self._blocks.setdefault(record.team, {}).setdefault(record.phase, []).append(record)
+            case TeamFailure():
+                self._failures[record.team] = record
+            case TeamStopped():
+                self._stopped[record.team] = record.reason
+                if record.team not in self._teams:
+                    return
+        self._teams[record.team] = None
+
+    def team(self, team: str) -> TeamResult:
+        """One team, without what follows from others: the front and chances of being on it.
+
+        Args:
+            team: its id.
+
+        Raises:
+            KeyError: there is no record of it.
+        """
+        if (found := self._teams[team]) is None:
+            found = self._teams[team] = self._build(team)
+        return found
+
+    def results(self) -> Results:
+        """All of them.
+
+        Raises:
+            OrkesterError: joules of different methods would be compared.
+        """
+        every = [self.team(team) for team in self._teams]
+        # Of two with the same trial, those that were measured come first.
+        built = sorted(every, key=lambda result: (result.trial, result.team.id not in self._blocks))
+        _refuse_mixed_energy(built, [*self._objectives, *self._constraints])
+        built = _with_front(self._with_probabilities(built), self._objectives)
+        return Results(objectives=self._objectives, constraints=self._constraints, teams=built)
+
+    def _build(self, team: str) -> TeamResult:
+        phases, failure = self._blocks.get(team, {}), self._failures.get(team)
+        if phases:
+            first = next(iter(phases.values()))[0]
+            of, trial = Team(first.topology, first.knobs, first.engine_options), first.trial or 0
+        else:
+            assert failure is not None
+            of, trial = Team(failure.topology, failure.knobs, failure.engine_options), failure.trial
+        searched, confirming = phases.get("search", ()), phases.get("confirm", ())
+        search = measure(searched, self._footprint) if searched else None
+        confirmed = measure(confirming, self._footprint) if confirming else None
+        reason = failure.reason if failure is not None else ""
+        reason = reason or infeasibility(search, self._objectives, self._constraints)
+        if not reason and confirmed is not None and _decided(confirmed, self._constraints, self._sizes["confirm"]):
+            broken = infeasibility(confirmed, self._objectives, self._constraints)
+            reason = f"in confirmation: {broken}" if broken else ""
+        shares = agent_shares(searched)
+        return TeamResult(
+            team=of,
+            trial=trial,
+            search=search,
+            confirmed=confirmed,
+            whole=search is not None and search.examples >= self._sizes["search"],
+            infeasible=reason,
+            on_front=False,
+            agents=shares.agents,
+            residual_j=shares.residual_j,
+            reruns=sum(block.reruns for blocks in phases.values() for block in blocks),
+            idle_j=shares.idle_j,
+            attribution=shares.method,
+            stopped=self._stopped.get(team, ""),
+        )
+
+    def _with_probabilities(self, built: Sequence[TeamResult]) -> Sequence[TeamResult]:
+        confirming = {
+            result.team.id: self._blocks[result.team.id]["confirm"]
+            for result in built
+            if result.confirmed is not None and not result.infeasible
+        }
+        sizes = [(team, len(blocks)) for team, blocks in confirming.items()]
+        if self._probabilities[0] != sizes:
+            rows = {team: team_rows(blocks, self._footprint) for team, blocks in confirming.items()}
+            self._probabilities = (
+                sizes,
+                front_probability(rows, self._objectives, seeded(rows, self._objectives)),
+            )
+        found = self._probabilities[1]
+        return [
+            replace(result, front_probability=p, settled=self._settled(result, p))
+            if (p := found.get(result.team.id)) is not None
+            else result
+            for result in built
+        ]
+
+    def _settled(self, result: TeamResult, probability: float) -> bool:
+        confirmed = result.confirmed
+        if confirmed is None or confirmed.examples >= self._sizes["confirm"]:
+            return confirmed is not None
+        clear = not CLEAR[0] < probability < CLEAR[1]
+        return (
+            clear
+            and confirmed.blocks >= MIN_BLOCKS
+            and not infeasibility(confirmed, self._objectives, self._constraints)
+        )
+
+
+def results(
+    records: Records,
+    objectives: Mapping[str, Direction],
+    constraints: Mapping[str, str],
+    sizes: Mapping[Phase, int],
+    *,
+    footprint: Footprint | None = None,
+) -> Results:
+    """Put all of a run's records together; see ``Findings``.
+
+    Raises:
+        OrkesterError: joules of different methods would be compared.
+    """
+    found = Findings(objectives, constraints, sizes, footprint=footprint)
+    for record in records:
+        found.add(record)
+    return found.results()
+
+
+def _decided(confirmed: Measurement, constraints: Mapping[str, str], examples: int) -> bool:
+    """Whether a confirmation may say that a team is infeasible: it is whole, or has more failures than it may have."""
+    if confirmed.examples >= examples:
+        return True
+    return violation(sum(confirmed.failures.values()) / examples, constraints["failure_rate"]) > 0
+
+
+def infeasibility(
+    measurement: Measurement | None, objectives: Mapping[str, Direction], constraints: Mapping[str, str]
+) -> str:
+    """Why a measured team cannot be on the front; empty when it can."""
+    if measurement is None:
+        return "not measured"
+    for name, text in constraints.items():
+        estimate = measurement.estimates.get(name)
+        if estimate is None:
+            return f"{name} could not be measured"
+        if violation(estimate.value, text) > 0:
+            why = ", ".join(f"{count} × {kind}" for kind, count in measurement.failures.items())
+            detail = f" ({why})" if why and name == "failure_rate" else ""
+            return f"{name} is {estimate.value:.3g}, not {text}{detail}"
+    for name in objectives:
+        if name not in measurement.estimates:
+            return f"{name} could not be measured"
+    return ""
+
+
+def _with_front(built: Sequence[TeamResult], objectives: Mapping[str, Direction]) -> list[TeamResult]:
+    feasible = [result for result in built if result.whole and not result.infeasible]
+    points = [[_value(result.search, name) for name in objectives] for result in feasible]
+    members = [feasible[i] for i in front_indices(points, list(objectives.values()))]
+    first: dict[tuple[object, ...], str] = {}
+    kept = {result.team.id: first.setdefault(_made(result), result.team.id) for result in members}
+
+    def on_front(result: TeamResult, kept_as: str) -> TeamResult:
+        member = kept_as == result.team.id
+        return replace(result, on_front=member, same_as="" if member else kept_as)
+
+    return [on_front(result, kept[result.team.id]) if result.team.id in kept else result for result in built]
+
+
+def _made(result: TeamResult) -> tuple[object, ...]:
+    """What only teams with the very same calls share: whoever answers anew takes another time."""
+    search = result.search
+    if search is None or not search.reused_calls:
+        return (result.team.id,)
+    return tuple(sorted((name, estimate.value) for name, estimate in search.estimates.items()))
+
+
+def _value(measurement: Measurement | None, name: str) -> float:
+    assert measurement is not None
+    return measurement.estimates[name].value
+
+
+def _refuse_mixed_energy(built: Sequence[TeamResult], wanted: Sequence[str]) -> None:
+    depending = [name for name in dict.fromkeys(wanted) if name in OF_JOULES]
+    if not depending:
+        return
+    measurements = [m for result in built for m in (result.search, result.confirmed) if m is not None]
+    methods = sorted({m.energy_method for m in measurements})
+    if len(methods) > 1:
+        raise OrkesterError(
+            f"this run holds joules of different methods ({', '.join(methods)}), which must not be compared, and "
+            f"{', '.join(depending)} would; start a new run directory on a machine with one meter, or name the meter "
+            "in the study file: energy.meter"
+        )
+
+
+def _estimates(measurement: Measurement | None, names: Mapping[str, Direction]) -> dict[str, Any] | None:
+    if measurement is None:
+        return None
+
+    def plain(estimate: Estimate) -> dict[str, Any]:
+        return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+
+    return {name: plain(measurement.estimates[name]) for name in names if name in measurement.estimates}

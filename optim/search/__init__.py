@@ -1,0 +1,1 @@
+"""Which team gets the next block of examples, and which teams are stopped early."""

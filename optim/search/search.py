@@ -1,0 +1,184 @@
+"""A search without engines: what was seen, who is stopped, and whose turn is next.
+
+The tuner runs the blocks that a search asks for; a benchmark replays them from a table. Everything follows from the
+blocks in their order, the study and its seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from orkester.evals.block import Block
+from orkester.evals.rows import Floats
+from orkester.graphs import Team
+from orkester.optim.goals.front import front_indices
+from orkester.optim.goals.goal import Goal, violation
+
+from .models.composition import Composition, Part, nothing_known
+from .models.evidence import Evidence
+from .racing import Race
+from .samplers import Sampler, Standing, Turn
+
+#: Model calls that the start of an engine is worth: half a minute at a few calls a second.
+CHANGE_CALLS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What the calls of a block took.
+
+    Attributes:
+        calls_per_example: made, whether sent or answered from the call store.
+        fresh: share of them that was sent.
+        sent: role and model, seconds, and joules (NaN where not known) of every call that was sent.
+    """
+
+    calls_per_example: float
+    fresh: float
+    sent: Sequence[tuple[Part, float, float]]
+
+    @classmethod
+    def of(cls, block: Block) -> Taken:
+        """From a block's record."""
+        calls = [call for example in block.examples for call in example.calls]
+        return cls(
+            calls_per_example=len(calls) / len(block.examples),
+            fresh=sum(not call.reused for call in calls) / max(1, len(calls)),
+            sent=[
+                ((call.agent, call.model), call.latency_s, math.nan if call.energy_j is None else call.energy_j)
+                for call in calls
+                if not call.reused and call.failure is None
+            ],
+        )
+
+
+@dataclass(kw_only=True)
+class Search:
+    """See the module.
+
+    Attributes:
+        goal: what is wanted.
+        examples: of a whole measurement.
+        block: examples a block.
+        race: stops teams; None for full evaluation of every team.
+        composition: what is known of teams that were not measured; None for nothing.
+        reuse: whether calls that were made before cost nothing.
+        profiles: whether latency and energy of teams are predicted from those of their parts.
+        engines_take_turns: whether another team may need engines to be changed.
+    """
+
+    goal: Goal
+    examples: int
+    block: int
+    race: Race | None
+    composition: Composition | None
+    reuse: bool = True
+    profiles: bool = True
+    engines_take_turns: bool = False
+    evidence: Evidence = field(init=False)
+    closed: dict[str, str] = field(default_factory=dict, init=False)
+    infeasible: set[str] = field(default_factory=set, init=False)
+    _engines: object = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.evidence = Evidence([*self.goal.objectives, *self.goal.constraints], self.examples)
+
+    def learn(self, team: Team, rows: Mapping[str, Floats], taken: Taken, *, stopped: str | None = None) -> None:
+        """A block was run: the team is closed if it is whole now, or out of the race.
+
+        Args:
+            team: whose.
+            rows: by quantity.
+            taken: what its calls took.
+            stopped: why the race stopped it then, empty where it did not; None where that is to be decided now.
+        """
+        evidence = self.evidence
+        evidence.add(team, rows, fresh=taken.fresh)
+        if taken.fresh:
+            self._engines = _engines(team)
+        if self.composition is not None:
+            self.composition.learn(team, evidence.seen(team), taken.calls_per_example, taken.sent)
+        if stopped is None:
+            stopped = self.race.stops(evidence, team, self._standing_front()) if self.race is not None else ""
+        if stopped:
+            self.close(team, stopped)
+        elif evidence.seen(team) >= self.examples:
+            self.close(team, "")
+        if team.id in self.closed and self._violates(team):
+            self.infeasible.add(team.id)
+
+    def close(self, team: Team, reason: str) -> None:
+        """No more blocks for a team.
+
+        Args:
+            team: it.
+            reason: why it was not measured on every example; empty when it was.
+        """
+        self.closed[team.id] = reason
+
+    def give_up(self, team: Team, reason: str) -> None:
+        """A team that could not be measured at all."""
+        self.close(team, reason)
+        self.infeasible.add(team.id)
+
+    def choose(
+        self, sampler: Sampler, most: int, *, new_teams: int | None = None, calls_left: float = float("inf")
+    ) -> Sequence[Turn]:
+        """Whose turn it is; see ``Sampler.choose``."""
+        return sampler.choose(self.standing(new_teams=new_teams, calls_left=calls_left), most)
+
+    def standing(self, *, new_teams: int | None = None, calls_left: float = float("inf")) -> Standing:
+        """For a sampler; see ``Standing``."""
+        return Standing(
+            evidence=self.evidence,
+            block=self.block,
+            closed=self.closed.keys(),
+            infeasible=self.infeasible,
+            new_teams=new_teams,
+            calls_left=calls_left,
+            cost=self._cost(),
+            predicted=self.composition.predicted if self.composition is not None and self.profiles else nothing_known,
+        )
+
+    def _cost(self) -> Callable[[Team, int], float]:
+        """Model calls that blocks are expected to send, with what it costs to change engines counted as calls."""
+        composition = self.composition
+
+        def calls(team: Team, more: int) -> float:
+            if composition is None:
+                return float(more)
+            if not self.reuse:
+                return more * composition.calls(team)
+            return composition.cost(team, self.evidence.seen(team), more)
+
+        if not self.engines_take_turns:
+            return calls
+
+        def with_change(team: Team, more: int) -> float:
+            found = calls(team, more)
+            return found + CHANGE_CALLS * (found >= 1 and self._engines != _engines(team))
+
+        return with_change
+
+    def _standing_front(self) -> Sequence[Team]:
+        """Teams in the race that no other, on as many examples or more, looks better than."""
+        evidence = self.evidence
+        rows = [
+            row
+            for row, team in enumerate(evidence.teams)
+            if not self.closed.get(team.id) and team.id not in self.infeasible
+        ]
+        points = np.column_stack([evidence.values(name)[rows] for name in self.goal.objectives])
+        return [evidence.teams[rows[i]] for i in front_indices(points, list(self.goal.objectives.values()))]
+
+    def _violates(self, team: Team) -> bool:
+        evidence = self.evidence
+        return any(violation(evidence.value(team, name), text) > 0 for name, text in self.goal.constraints.items())
+
+
+def _engines(team: Team) -> object:
+    return frozenset(team.models), tuple(sorted(team.engine.items()))

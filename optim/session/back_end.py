@@ -1,0 +1,326 @@
+"""From what a study says of models and engines to a pool that serves them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from orkester.errors import EngineError, InputError, ModelError
+from orkester.evals.objectives import OF_JOULES
+from orkester.evals.task import Example
+from orkester.optim.study.engine_parts import (
+    EngineOptionsPart,
+    EngineSpec,
+    ExternalPart,
+    FakePart,
+    VllmPart,
+    VllmSettings,
+)
+from orkester.optim.study.parts import EnergyPart, ReplayPart
+from orkester.optim.study.study_file import StudyFile
+from orkester.serving import machine
+from orkester.serving.cache import cache_folder
+from orkester.serving.catalogue import Catalogue, Model
+from orkester.serving.chat import Message
+from orkester.serving.energy import EstimateMeter, Meter, UnavailableMeter, choose
+from orkester.serving.engines import (
+    Accelerator,
+    Engine,
+    EngineOptions,
+    ExternalEngine,
+    FakeEngine,
+    LlamaCppEngine,
+    VllmEngine,
+)
+from orkester.serving.environments import VllmEnvironment, convert, find_vllm
+from orkester.serving.lease import EngineEvent, Served
+from orkester.serving.ledger import Capacity
+from orkester.serving.pool import Pool, ignore
+
+Kind: TypeAlias = Literal["llamacpp", "vllm", "external", "fake"]
+
+#: Share of the memory that was free when the study began which its engines may use: others need some too.
+_HOST_SHARE = 0.9
+_DEVICE_SHARE = 0.97
+
+
+def _say_nothing(line: str) -> None:
+    del line
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackEnd:
+    """Which engine serves a study, everything decided. Made by ``back_end``.
+
+    Attributes:
+        kind: of engine.
+        asked: the study file's ``engine``.
+        folder: of the study file, which paths in it are relative to.
+        vllm: the environment, where vLLM serves.
+        accelerator: the GPU it uses; None for the CPU.
+        device: what a calibration of energy holds for, by its name.
+        capacity: memory that the engines may use together.
+    """
+
+    kind: Kind
+    asked: object
+    folder: Path
+    vllm: VllmEnvironment | None = None
+    accelerator: Accelerator | None = None
+    device: str = ""
+    capacity: Capacity = field(default_factory=Capacity)
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What a run must not change when it goes on; nothing where the study file says it all."""
+        return {"vllm": f"{self.vllm.version} ({self.vllm.build})"} if self.vllm else {}
+
+    def model(self, model: Model) -> Model:
+        """The model in the form that this engine reads."""
+        return model.in_safetensors() if self.kind == "vllm" else model
+
+    @property
+    def calibrations(self) -> Path:
+        """Where calibrations of engines' energy are kept."""
+        return cache_folder() / "calibrations"
+
+    def meter(self, energy: EnergyPart | None = None, *, gpu_count: int = 1) -> Meter:
+        """The meter that can see what this kind of engine uses.
+
+        Args:
+            energy: the study file's ``energy``; as by default if None.
+            gpu_count: how many GPUs an engine uses, the first ones; others' joules are none of ours.
+
+        Raises:
+            InputError: the one that is named cannot be had.
+        """
+        asked = (energy or EnergyPart()).meter
+        if self.kind == "external":
+            return UnavailableMeter("the endpoint runs elsewhere")
+        if isinstance(asked, ReplayPart):
+            return choose("replay", gpus=False, replay=self.folder / asked.replay)
+        if self.kind == "fake" and asked == "auto":
+            return EstimateMeter()  # a device's joules say nothing about a fake
+        return choose(asked, gpus=self.accelerator is not None, gpu_count=gpu_count)
+
+    def missing_weights(self, models: Mapping[str, Model], catalogue: Catalogue) -> Sequence[Model]:
+        """Models whose weights have to be fetched first."""
+        asked = [self.model(model) for model in models.values()]
+        return [model for model in asked if _needs_weights(model) and catalogue.locate(model) is None]
+
+    def require_weights(self, models: Mapping[str, Model], catalogue: Catalogue) -> None:
+        """See that all weights are here.
+
+        Raises:
+            ModelError: some are not; the message has the command that fetches them.
+        """
+        if absent := self.missing_weights(models, catalogue):
+            names = " ".join(model.name for model in absent)
+            form = "--for vllm " if self.kind == "vllm" else ""
+            raise ModelError(f"the weights of {names} are not here; fetch them: orkester models pull {form}{names}")
+
+    def require_energy(self, file: StudyFile, path: Path, meter: Meter) -> None:
+        """See that what is asked for can be measured here.
+
+        Args:
+            file: the study file.
+            path: where it is, for the message.
+            meter: that of the study.
+
+        Raises:
+            InputError: joules are, and there is no meter for them. A study without a number is better than a wrong one.
+        """
+        if meter.method == "unavailable" and file.budget.joules is not None:
+            raise InputError(
+                f"{path}: budget.joules cannot be kept: {meter.assumptions['reason']}. Mend that, or give llm_calls, "
+                "tokens or minutes instead"
+            )
+        asked = [name for name in (*file.objectives, *file.constraints) if name in OF_JOULES]
+        if meter.method == "unavailable" and asked:
+            without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if name not in asked)
+            raise InputError(
+                f"{path}: {asked[0]} cannot be had: {meter.assumptions['reason']}. Mend that, or leave energy out: "
+                f"objectives: {{{without}}}"
+            )
+
+
+def back_end(engine: EngineSpec, folder: Path) -> BackEnd:
+    """Decide which engine serves: looks for GPUs, and for vLLM where it may be the one.
+
+    ``auto`` is vLLM where there is a GPU and a vLLM for it is installed, llama.cpp otherwise.
+
+    Args:
+        engine: the study file's ``engine``.
+        folder: of the study file.
+
+    Raises:
+        InputError: vLLM was asked for and is not to be found.
+        EngineError: what it was built for is not here.
+    """
+    decided = partial(BackEnd, asked=engine, folder=folder, device=machine.cpu_model())
+    match engine:
+        case ExternalPart():
+            return decided(kind="external")
+        case FakePart():
+            return decided(kind="fake", capacity=Capacity(device_bytes=engine.fake.capacity_bytes))
+    gpus, why_none = machine.gpus()
+    host_bytes = round(machine.memory_bytes()[1] * _HOST_SHARE) or None
+    environment: VllmEnvironment | None = None
+    match engine:
+        case VllmPart(vllm=VllmSettings() as settings) if (python := settings.interpreter(folder)) is not None:
+            environment = VllmEnvironment.at(python)
+        case "vllm" | VllmPart():
+            environment = find_vllm()
+            if environment is None:
+                raise InputError(
+                    "engine: vllm, but no vLLM for this machine is installed. Install it: orkester engines install "
+                    "vllm; or name the Python that has one: engine: {vllm: {python: PATH}}"
+                )
+        case "auto" if gpus:
+            environment = find_vllm()
+    if environment is None:
+        return decided(kind="llamacpp", capacity=Capacity(host_bytes=host_bytes))
+    if environment.build == "cpu":
+        return decided(kind="vllm", vllm=environment, capacity=Capacity(host_bytes=host_bytes))
+    vendor = "nvidia" if environment.build == "cuda" else "amd"
+    fitting = [gpu for gpu in gpus if gpu.vendor == vendor]
+    if not fitting:
+        raise EngineError(
+            f"{environment} needs {'an NVIDIA' if vendor == 'nvidia' else 'an AMD'} GPU, and there is none: "
+            f"{why_none or 'those here are of another maker'}. For the CPU: orkester engines install vllm --build cpu"
+        )
+    first = fitting[0]  # vLLM takes the first, and for tensor parallelism those after it
+    return decided(
+        kind="vllm",
+        vllm=environment,
+        accelerator=Accelerator(memory_bytes=first.memory_bytes),
+        device=first.name,
+        capacity=Capacity(device_bytes=round(first.free_bytes * _DEVICE_SHARE), host_bytes=host_bytes),
+    )
+
+
+def model_of(file: StudyFile, name: str, catalogue: Catalogue, folder: Path) -> Model:
+    """One of a study's models. Endpoints run elsewhere and fakes need no weights, so any name will do there.
+
+    Args:
+        file: the study file.
+        name: as in its ``models``.
+        catalogue: where names come from.
+        folder: of the study file, which paths in it are relative to.
+
+    Raises:
+        InputError: the name is not in the catalogue.
+    """
+    match file.engine:
+        case ExternalPart(base_url=url):
+            return Model(name=name, source=url)
+        case FakePart():
+            return Model(name=name, source="fake")
+        case _:
+            return catalogue.find(name, folder=folder)
+
+
+def open_pool(
+    *,
+    back_end: BackEnd,
+    models: Mapping[str, Model],
+    options: EngineOptionsPart,
+    concurrency: int,
+    deadline_s: float,
+    shots: Sequence[Message],
+    catalogue: Catalogue,
+    meter: Meter,
+    logs: Path,
+    traces: Path | None = None,
+    on_event: Callable[[EngineEvent], None] = ignore,
+    say: Callable[[str], None] = _say_nothing,
+) -> Pool:
+    """A pool that serves the models; engines start when they are first leased. Converts weights where that is needed.
+
+    Args:
+        back_end: which engine.
+        models: by name.
+        options: the study file's ``engine_options``.
+        concurrency: examples under way at once; engines get places for more, since teams fan out.
+        deadline_s: of one example, so of one call at most.
+        shots: worked examples as a conversation, which base models see before every question.
+        catalogue: knows where weights are.
+        meter: is told the engines' processes.
+        logs: folder for the engines' output.
+        traces: folder for the engines' own spans; None for none.
+        on_event: told what befalls engines.
+        say: told what takes long before engines start, a line each.
+
+    Raises:
+        ModelError: weights are absent, or cannot be converted.
+        EngineError: a model does not fit into memory.
+    """
+    back_end.require_weights(models, catalogue)
+    served = {}
+    for name, asked in models.items():
+        model = back_end.model(asked)
+        weights = catalogue.locate(model) if _needs_weights(model) else None
+        if back_end.vllm is not None and weights is not None and not weights.is_dir():
+            weights = convert(weights, back_end.vllm.python, catalogue.cache, say)
+        served[name] = Served(
+            model=model,
+            weights=weights,
+            make=partial(_engine, back_end, name, traces),
+            preamble=tuple(shots) if model.base else (),
+        )
+    pool = Pool(
+        served,
+        options=EngineOptions(
+            slots=options.slots_for(concurrency),
+            context_tokens=options.context_tokens,
+            threads=options.threads,
+            **options.fixed,
+        ),
+        log_dir=logs,
+        meter=meter,
+        deadline_s=deadline_s,
+        capacity=back_end.capacity,
+        on_event=on_event,
+    )
+    pool.check()
+    return pool
+
+
+def _engine(back_end: BackEnd, name: str, traces: Path | None) -> Engine:
+    match back_end.asked:
+        case ExternalPart() as external:
+            return ExternalEngine(
+                external.base_url,
+                model=name,
+                api_key_env=external.api_key_env,
+                requests_per_s=external.requests_per_s,
+                concurrency=external.concurrency,
+            )
+        case FakePart() as part:
+            return FakeEngine(part.fake, folder=back_end.folder)
+    if back_end.vllm is None:
+        return LlamaCppEngine()
+    return VllmEngine(
+        back_end.vllm,
+        accelerator=back_end.accelerator,
+        running=cache_folder() / "running",
+        options=back_end.asked.vllm.options if isinstance(back_end.asked, VllmPart) else {},
+        traces=traces,
+    )
+
+
+def _needs_weights(model: Model) -> bool:
+    """Whether an engine on this host has to read the model from disk."""
+    return model.source != "fake" and not model.source.startswith(("http://", "https://"))
+
+
+def shots_as_messages(shots: Sequence[Example]) -> tuple[Message, ...]:
+    """Worked examples as a conversation: the question asked, the expected answer given."""
+    messages: list[Message] = []
+    for shot in shots:
+        expected = shot.expected[0] if isinstance(shot.expected, list) else shot.expected
+        messages += [{"role": "user", "content": shot.question}, {"role": "assistant", "content": str(expected)}]
+    return tuple(messages)

@@ -1,0 +1,151 @@
+"""Runs one block after another on engines that may die, be cold, or not be there yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from orkester.errors import EngineError, EngineLost
+from orkester.evals.block import Block, Phase, PrefixCache
+from orkester.evals.runner import BlockPlan, BlockRunner
+from orkester.evals.store import CallStore
+from orkester.evals.task import Example
+from orkester.graphs import Team
+from orkester.optim.run.events import BlockRerun, Observer, Preparing
+from orkester.serving.energy import IdlePower
+from orkester.serving.lease import Lease
+from orkester.serving.pool import Pool
+
+from .engine_start import starting
+from .interrupts import Interrupted
+
+#: How often a block is started again because an engine died in it, before its team is given up.
+MAX_RERUNS = 2
+
+
+@dataclass(kw_only=True)
+class BlockDriver:
+    """One block at a time.
+
+    Attributes:
+        runner: runs blocks.
+        pool: leases models; engines start when first needed.
+        idle: measures idle power where the meter's joules hold some.
+        observer: told what happens.
+        cold: whether a team must not profit from the prompts of those before it.
+        clock: monotonic seconds.
+    """
+
+    runner: BlockRunner
+    pool: Pool
+    idle: IdlePower
+    observer: Observer
+    cold: bool
+    clock: Callable[[], float] = time.monotonic
+    _stopping: bool = field(default=False, init=False)
+    _in_block: bool = field(default=False, init=False)
+    _emptied: tuple[tuple[str, Phase], PrefixCache] | None = field(default=None, init=False)
+
+    def stop(self) -> bool:
+        """Finish the block under way, then raise ``Interrupted``; whether there is one, or only engines that start."""
+        self._stopping = True
+        return self._in_block
+
+    async def run(
+        self,
+        team: Team,
+        examples: Sequence[Example],
+        phase: Phase,
+        index: int,
+        *,
+        trial: int | None = None,
+        store: CallStore | None = None,
+        progress: Callable[[int], None],
+    ) -> Block:
+        """A block, from the call store alone if that has all its calls.
+
+        Args:
+            team, examples, phase, index, trial: which block.
+            store: calls made before; None where none may be used.
+            progress: called with the number of examples done.
+
+        Raises:
+            EngineLost: its engine died each time.
+            Interrupted: after ``stop``.
+        """
+        for reruns in range(MAX_RERUNS + 1):
+            self._leave_if_asked()
+            plan = BlockPlan(team=team, examples=examples, phase=phase, index=index, trial=trial, reruns=reruns)
+            if store is not None and (known := await self.runner.screen(plan, store)) is not None:
+                return known
+            self._leave_if_asked()  # meanwhile; engines may take minutes to start
+            lease = await self._lease(team)
+            block, lost = await self._try(plan, lease, store, progress)
+            if block is not None:
+                return block
+            self._emptied = None  # the block's own prompts are in the caches of those that are left
+            self.observer(BlockRerun(team=team, block=index, reason=f"the engine of {', '.join(lost)} died"))
+        raise EngineLost(
+            f"the engine of {', '.join(lost)} died {MAX_RERUNS + 1} times in block {index} of {team.id}"
+            f"{self.pool.last_words(lost[0], team.engine)}"
+        )
+
+    async def _try(
+        self, plan: BlockPlan, lease: Lease, store: CallStore | None, progress: Callable[[int], None]
+    ) -> tuple[Block | None, Sequence[str]]:
+        """The block, unless an engine was lost in it: then those that were."""
+        try:
+            prefix_cache = await self._prefix_caches(plan, lease)
+        except EngineError:
+            if lost := await self.pool.lost(lease):
+                return None, lost
+            raise
+        resident = self.pool.resident()
+        if not self.idle.knows(resident):
+            self.observer(Preparing(line=f"measuring idle power with {len(resident)} engines resident"))
+        block = await self.runner.run(
+            plan,
+            lease.models,
+            engines=lease.facts,
+            metrics=lease.metrics,
+            idle_w=await self.idle.measured(resident),
+            progress=progress,
+            store=store,
+        )
+        if _may_have_lost_an_engine(block) and (lost := await self.pool.lost(lease, energy_j=block.spent_j)):
+            return None, lost
+        return replace(block, prefix_cache=prefix_cache), ()
+
+    async def _prefix_caches(self, plan: BlockPlan, lease: Lease) -> PrefixCache:
+        """Before a team's first block in a phase, see that it does not profit from the prompts of those before it."""
+        if not self.cold:
+            return "warm"
+        measuring = (plan.team.id, plan.phase)
+        if self._emptied is None or self._emptied[0] != measuring:
+            found: PrefixCache = "cold" if all((await lease.reset_prefix_caches()).values()) else "kept"
+            self._emptied = (measuring, found)
+            return found
+        return self._emptied[1]
+
+    async def _lease(self, team: Team) -> Lease:
+        self._in_block = False
+        # Of a team that does not fit into memory no engine is started; the lease says why.
+        fits = self.pool.fits([(team.models, team.engine)])
+        missing = self.pool.missing(team.models, team.engine) if fits else ()
+        waking = self.pool.asleep(missing, team.engine)
+        async with starting(self.observer, missing, waking=waking, options=team.engine, clock=self.clock):
+            lease = await self.pool.lease(team.models, team.engine)
+        self._in_block = True  # until the next lease: what is measured now is worth waiting for
+        return lease
+
+    def _leave_if_asked(self) -> None:
+        if self._stopping:
+            raise Interrupted("stopped after the block that was under way")
+
+
+def _may_have_lost_an_engine(block: Block) -> bool:
+    """Whether something failed that a sound engine does not answer with: anything but a complaint about the request."""
+    calls = (call.failure for example in block.examples for call in example.calls if not call.reused)
+    failures = [*calls, *(example.failure for example in block.examples if not example.composed)]
+    return any(failure is not None and not failure.startswith("http 4") for failure in failures)

@@ -1,0 +1,218 @@
+"""From the path of a study file to a study that is ready to run: data, models, space and teams to begin with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orkester.errors import InputError
+from orkester.evals.objectives import OF_JOULES
+from orkester.evals.scorers import Scorer, scorer
+from orkester.evals.task import Example, Task, load_examples, split
+from orkester.graphs import Team
+from orkester.optim.run.warm_start import warm_start
+from orkester.optim.search.samplers import require
+from orkester.optim.study.engine_parts import EngineOptionsPart, ExternalPart, FakePart, VllmPart
+from orkester.optim.study.named_teams import start_teams
+from orkester.optim.study.parts import ReplayPart
+from orkester.optim.study.space import Space, space_of
+from orkester.optim.study.study import VLLM_OPTIONS, Study
+from orkester.optim.study.study_file import StudyFile, read_study_file
+from orkester.optim.study.yaml_source import Source, listed, nearest, short
+from orkester.serving.catalogue import Catalogue, Model
+
+from .back_end import model_of
+
+
+def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study:
+    """Read a study file and all it names, without starting or fetching anything.
+
+    Args:
+        path: the YAML file.
+        catalogue: where model names come from; the one that comes with Orkester if None.
+
+    Raises:
+        InputError: something in it cannot be used; the message has a line for every fault found.
+    """
+    path = Path(path)
+    file, source = read_study_file(path)
+    space, faults = space_of(file, source)
+    task, wrong = _task(file, source, path.parent)
+    faults += wrong
+    models, wrong = _models(file, source, catalogue or Catalogue.default(), path.parent)
+    faults += wrong
+    faults += _about_engine(file, source, path.parent)
+    faults += _about_sampler(file, source)
+    if task is not None and file.measure.examples is not None and file.measure.examples > len(task.search):
+        faults.append(
+            source.error(
+                ["measure", "examples"],
+                f"asks for {file.measure.examples} examples, but {len(task.search)} are left for the search "
+                f"({len(task.shots)} are shots and {len(task.confirm)} held out for confirmation)",
+            )
+        )
+    if file.task.shots == 0:
+        faults += [
+            source.error(
+                ["task", "shots"],
+                f"{name}, which is not chatted with, learns a task from examples: set shots to 2 or more",
+            )
+            for name, model in models.items()
+            if model.base
+        ]
+    faults += _about_energy(file, source, path.parent)
+    start, notes = _first(file, source, space, path.parent, faults)
+    if faults or task is None:
+        raise InputError(listed(faults))
+    return Study(file=file, path=path, task=task, models=models, space=space, start=start, notes=notes)
+
+
+def _first(
+    file: StudyFile, source: Source, space: Space, folder: Path, faults: list[str]
+) -> tuple[Sequence[Team], Sequence[str]]:
+    """The teams to be measured first, and what to say of them; faults are added to those there are."""
+    if faults:  # a space that is not what was meant fits no team
+        return (), ()
+    own, wrong = start_teams(file, source, space)
+    earlier, unreadable = warm_start(file, source, space, folder)
+    faults += [*wrong, *unreadable]
+    return list({team.id: team for team in (*own, *earlier.teams)}.values()), earlier.notes
+
+
+def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path) -> tuple[dict[str, Model], list[str]]:
+    models: dict[str, Model] = {}
+    faults: list[str] = []
+    if isinstance(file.engine, FakePart) and (data := file.engine.fake.data) and not (folder / data).is_file():
+        faults.append(source.error(["engine", "fake", "data"], f"there is no file {folder / data}"))
+    if file.task.completion and isinstance(file.engine, ExternalPart):
+        faults.append(
+            source.error(["task", "completion"], "how a server that someone else runs prompts is its owner's")
+        )
+    for i, name in enumerate(file.task.completion):
+        if name not in file.models:
+            faults.append(
+                source.error(["task", "completion", i], f"is not a model of the study: {nearest(name, file.models)}")
+            )
+    for i, name in enumerate(file.models):
+        try:
+            model = model_of(file, name, catalogue, folder)
+            models[name] = model.completing() if name in file.task.completion else model
+        except InputError as error:
+            faults.append(source.error(["models", i], str(error)))
+    return models, faults
+
+
+def _about_engine(file: StudyFile, source: Source, folder: Path) -> list[str]:
+    """Options that the engine does not have, and a Python that is not there."""
+    engine, options = file.engine, file.engine_options
+    faults: list[str] = []
+    if isinstance(engine, VllmPart) and (python := engine.vllm.interpreter(folder)) and not os.access(python, os.X_OK):
+        faults.append(source.error(["engine", "vllm", "python"], f"there is no program {python}"))
+    elif isinstance(engine, VllmPart) and python and python.is_dir():
+        faults.append(
+            source.error(["engine", "vllm", "python"], f"{python} is a folder; name the Python in it: bin/python")
+        )
+    if engine == "vllm" or isinstance(engine, VllmPart | FakePart):
+        return faults
+    external = isinstance(engine, ExternalPart)
+    if external:
+        why = "how a server that someone else runs is started is its owner's; leave it out"
+    elif engine == "auto":
+        why = "only vLLM has this option, and auto may choose llama.cpp; leave it out, or name the engine: vllm"
+    else:
+        why = "only vLLM has this option; leave it out, or choose the engine vllm"
+    defaults = EngineOptionsPart.model_fields
+    given = [name for name in VLLM_OPTIONS if getattr(options, name) != defaults[name].default]
+    if external and isinstance(options.prefix_caching, list):
+        given.append("prefix_caching")
+    return faults + [source.error(["engine_options", name], why) for name in given]
+
+
+def _about_sampler(file: StudyFile, source: Source) -> list[str]:
+    try:
+        require(file.sampler)
+    except InputError as error:
+        return [source.error(["sampler"], str(error))]
+    return []
+
+
+def _about_energy(file: StudyFile, source: Source, folder: Path) -> list[str]:
+    """Joules and prices that cannot be had, so nothing may depend on them; a recording that is not there."""
+    energy = file.energy
+    faults: list[str] = []
+    if isinstance(energy.meter, ReplayPart) and not (recorded := folder / energy.meter.replay).is_file():
+        faults.append(source.error(["energy", "meter", "replay"], f"there is no file {recorded}"))
+    if isinstance(file.engine, ExternalPart):
+        return faults + _of_joules(file, source)
+    if energy.price_eur_per_kwh is None and energy.gpu_hour_eur is None:
+        why = "needs a price: give energy.price_eur_per_kwh or energy.gpu_hour_eur, or leave it out"
+        places: list[tuple[str, Mapping[str, str]]] = [
+            ("objectives", file.objectives),
+            ("constraints", file.constraints),
+        ]
+        faults += [source.error([key, "cost_eur"], why) for key, names in places if "cost_eur" in names]
+    return faults
+
+
+def _of_joules(file: StudyFile, source: Source) -> list[str]:
+    """What depends on the joules of an endpoint that someone else runs."""
+    why = "the energy of a server that someone else runs is unavailable"
+    said = "objectives" in file.model_fields_set
+    without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if name not in OF_JOULES)
+    remedy = "leave it out, or serve the model here" if said else f"give objectives without it: {{{without}}}"
+    wanted = [("objectives", name, remedy) for name in file.objectives]
+    wanted += [("constraints", name, "leave it out, or serve the model here") for name in file.constraints]
+    faults = [source.error([key, name], f"{why}: {what}") for key, name, what in wanted if name in OF_JOULES]
+    if file.budget.joules is not None:
+        faults.append(source.error(["budget", "joules"], f"{why}: give llm_calls, tokens or minutes instead"))
+    return faults
+
+
+def _task(file: StudyFile, source: Source, folder: Path) -> tuple[Task | None, list[str]]:
+    part = file.task
+    faults: list[str] = []
+    chosen: Scorer | None = None
+    parts: tuple[list[Example], list[Example], list[Example]] | None = None
+    try:
+        chosen = scorer(part.scorer, folder=folder)
+    except InputError as error:
+        inside = list(part.scorer) if isinstance(part.scorer, dict) else []
+        faults.append(source.error(["task", "scorer", *inside], str(error)))
+    data = folder / part.data
+    try:
+        examples = load_examples(data, fields=part.fields)
+    except InputError as error:
+        faults.append(str(error))
+    else:
+        try:
+            parts = split(examples, confirm=part.confirm, shots=part.shots, seed=file.seed)
+        except InputError as error:
+            faults.append(source.error(["task"], str(error)))
+        if chosen is not None and (unscorable := _unscorable(chosen, examples)):
+            faults.append(source.error(["task", "scorer"], unscorable))
+    if chosen is None or parts is None:
+        return None, faults
+    shots, search, confirm = parts
+    task = Task(
+        name=file.name,
+        shots=tuple(shots),
+        search=tuple(search),
+        confirm=tuple(confirm),
+        scorer=chosen,
+        instruction=part.instruction,
+        max_tokens=part.max_tokens,
+        extract=part.extract,
+        data_sha256=hashlib.sha256(data.read_bytes()).hexdigest(),
+    )
+    return task, faults
+
+
+def _unscorable(chosen: Scorer, examples: Sequence[Example]) -> str:
+    """An example whose right answer the scorer gives no point: every team would fail it."""
+    for example in examples if chosen.version != "own" else ():
+        right = str(example.expected[0] if isinstance(example.expected, list) else example.expected)
+        if chosen.score(right, example.expected) == 0:
+            return f"{chosen.name} gives no point to {short(right)}, which the example {example.id!r} says is right"
+    return ""

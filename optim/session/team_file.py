@@ -1,0 +1,199 @@
+"""A team on disk: everything needed to run it elsewhere, without its study."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orkester.errors import InputError
+from orkester.evals.scorers import scorer
+from orkester.evals.task import reader
+from orkester.graphs import EngineValue, KnobValue, Team, TeamSettings
+from orkester.optim.run.results import Results, TeamResult
+from orkester.optim.study.engine_parts import RESTARTS, EngineOptionsPart, EngineSpec
+from orkester.optim.study.study import Study
+from orkester.optim.study.yaml_source import nearest
+from orkester.serving.catalogue import Catalogue, Model
+from orkester.serving.chat import ChatModel
+from orkester.serving.energy import UnavailableMeter
+
+from .back_end import back_end, open_pool, shots_as_messages
+
+SCHEMA = 2
+
+
+class TeamFile(BaseModel):
+    """What ``teams/<id>.json`` holds.
+
+    ``engine_options`` are those the team was measured with; ``engine_searched`` names those of them that its study
+    searched, which are part of the team.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = SCHEMA
+    id: str
+    study: str
+    topology: str
+    knobs: dict[str, KnobValue]
+    models: dict[str, dict[str, Any]]
+    engine: EngineSpec
+    engine_options: EngineOptionsPart
+    engine_searched: list[str] = []
+    concurrency: int
+    deadline_s: float
+    instruction: str
+    max_tokens: int
+    extract: str | None
+    scorer: str | dict[str, Any]
+    folder: str
+    shots: list[dict[str, Any]]
+    measured: dict[str, Any]
+
+
+def write_team(path: Path, study: Study, result: TeamResult, results: Results) -> None:
+    """Write one team of a study, in one step."""
+    part = study.file.task
+    content = TeamFile(
+        id=result.team.id,
+        study=study.name,
+        topology=result.team.topology,
+        knobs=dict(result.team.knobs),
+        models={name: _plain(study.models[name]) for name in result.team.models},
+        engine=study.file.engine,
+        engine_options=study.file.engine_options.settled(result.team.engine),
+        engine_searched=list(result.team.engine),
+        concurrency=study.file.measure.concurrency,
+        deadline_s=study.file.measure.deadline_s,
+        instruction=part.instruction,
+        max_tokens=part.max_tokens,
+        extract=part.extract,
+        scorer=part.scorer,
+        folder=str(study.path.parent.resolve()),
+        shots=[dict(message) for message in shots_as_messages(study.task.shots)],
+        measured=result.as_json(results.objectives),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedTeam:
+    """A team with the settings it was measured under. Made by ``load_team``.
+
+    Attributes:
+        team: all of it; ``orkester.graphs.topology(team.topology).graph`` is the compiled LangGraph.
+        file: all that was saved with it.
+    """
+
+    team: Team
+    file: TeamFile
+
+    @property
+    def settings(self) -> TeamSettings:
+        """What the task told every agent."""
+        chosen = scorer(self.file.scorer, folder=Path(self.file.folder))
+        return TeamSettings(
+            instruction=self.file.instruction,
+            max_tokens=self.file.max_tokens,
+            read=reader(self.file.extract),
+            key=chosen.key,
+        )
+
+    @asynccontextmanager
+    async def models(self, catalogue: Catalogue | None = None) -> AsyncIterator[Mapping[str, ChatModel]]:
+        """Start the engines the team needs, give its models, and stop them in the end.
+
+        Raises:
+            ModelError: weights are absent.
+            EngineError: an engine did not start.
+        """
+        with tempfile.TemporaryDirectory(prefix="orkester-") as logs:
+            folder = Path(self.file.folder)
+            pool = open_pool(
+                back_end=back_end(self.file.engine, folder),
+                models={name: _model(plain) for name, plain in self.file.models.items()},
+                options=self.file.engine_options,
+                concurrency=self.file.concurrency,
+                deadline_s=self.file.deadline_s,
+                shots=self.file.shots,
+                catalogue=catalogue or Catalogue.default(),
+                meter=UnavailableMeter("not asked for"),
+                logs=Path(logs),
+            )
+            async with pool:
+                yield (await pool.lease(self.team.models, self.team.engine)).models
+
+    async def answer(self, question: Any) -> str:
+        """Answer one question, with engines of its own; for many questions use ``models`` and ``team.answer``."""
+        async with self.models() as models:
+            return await self.team.answer(question, models, self.settings)
+
+    def run(self, question: Any) -> str:
+        """``answer`` for synchronous callers."""
+        return asyncio.run(self.answer(question))
+
+
+def load_team(path: str | Path) -> SavedTeam:
+    """Read a team that a study wrote to ``teams/<id>.json``.
+
+    Raises:
+        InputError: the file is absent, not a team, or written by a newer Orkester.
+    """
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such team file; a study writes its front to runs/NAME/teams/") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: this is not a team file (JSON was expected): {error}") from error
+    if isinstance(data, dict) and isinstance(version := data.get("schema_version"), int) and version > SCHEMA:
+        raise InputError(
+            f"{path}: written by a newer Orkester (schema {version}, this one reads up to {SCHEMA}); upgrade"
+        )
+    try:
+        file = TeamFile.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: this is not a team file: {where}: {first['msg']}") from error
+    try:
+        team = Team(file.topology, file.knobs, _engine(file)).check()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if absent := [name for name in team.models if name not in file.models]:
+        raise InputError(f"{path}: the team wants the model {absent[0]!r}, which is not among its models")
+    return SavedTeam(team=team, file=file)
+
+
+def _engine(file: TeamFile) -> dict[str, EngineValue]:
+    """The engine options that are part of the team.
+
+    Raises:
+        InputError: one is not an option that a study searches, or is still a list to choose from.
+    """
+    if unknown := [name for name in file.engine_searched if name not in RESTARTS]:
+        raise InputError(f"engine_searched: no study searches {nearest(unknown[0], RESTARTS)}")
+    if open_ := [name for name in RESTARTS if isinstance(getattr(file.engine_options, name), list)]:
+        raise InputError(f"engine_options.{open_[0]}: a team has one value, not a list to choose from")
+    return {name: getattr(file.engine_options, name) for name in file.engine_searched}
+
+
+def _plain(model: Model) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(model)
+
+
+def _model(plain: Mapping[str, Any]) -> Model:
+    return Model(**{**plain, "stop": tuple(plain.get("stop", ()))})

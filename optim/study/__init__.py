@@ -1,0 +1,1 @@
+"""The study file: reading it, checking it, and the space of teams that it describes."""

@@ -1,0 +1,143 @@
+"""Teams that a study file names, to be measured first (``start:``), and how a team is found in a space by its names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final, TypeGuard
+
+from orkester.graphs import EngineValue, KnobValue, OneOfModels, Team, topology
+
+from .space import Space
+from .study_file import StudyFile
+from .yaml_source import Source, nearest
+
+#: Beside the topology in an entry of ``start``.
+ENGINE_OPTIONS: Final = "engine_options"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misfit:
+    """Why a team is not of a space.
+
+    Attributes:
+        place: keys that lead to it, within the entry.
+        message: what is wrong there, and the remedy.
+    """
+
+    place: tuple[str, ...]
+    message: str
+
+
+def start_teams(file: StudyFile, source: Source, space: Space) -> tuple[Sequence[Team], Sequence[str]]:
+    """The teams of ``start``, each once, and the faults as messages with file and line."""
+    teams: dict[str, Team] = {}
+    faults: list[str] = []
+    for i, entry in enumerate(file.start):
+        names = [name for name in entry if name != ENGINE_OPTIONS]
+        if len(names) != 1:
+            said = f"names {len(names)} topologies ({', '.join(names)})" if names else "names no topology"
+            faults.append(source.error(["start", i], f"{said}; a team is one, such as {{vote: {{agents: 5}}}}"))
+            continue
+        found = find(space, names[0], entry[names[0]] or {}, entry.get(ENGINE_OPTIONS) or {})
+        if isinstance(found, Team):
+            teams[found.id] = found
+        else:
+            faults += [source.error(["start", i, *misfit.place], misfit.message) for misfit in found]
+    return list(teams.values()), faults
+
+
+def as_entry(team: Team) -> dict[str, dict[str, Any]]:
+    """A team as ``start`` has it."""
+    return {team.topology: dict(team.knobs), **({ENGINE_OPTIONS: dict(team.engine)} if team.engine else {})}
+
+
+def find(space: Space, name: str, knobs: Mapping[str, object], engine: Mapping[str, object]) -> Team | Sequence[Misfit]:
+    """The team of a space with these values, or all that keeps it from being one.
+
+    Args:
+        space: the teams there are.
+        name: of the topology.
+        knobs: one that is left out has the only value of the space, or the topology's default where the space has it.
+        engine: options that the space searches; of one that is left out, the space's first value.
+    """
+    if name not in space.grids:
+        return [Misfit(place=(name,), message=f"is not searched: {nearest(name, space.grids)}. Add it to search")]
+    chosen, misfits = _knobs(space, name, knobs)
+    options, others = _options(space, engine)
+    return [*misfits, *others] or Team(name, chosen, options)
+
+
+def _knobs(space: Space, name: str, given: Mapping[str, object]) -> tuple[Mapping[str, KnobValue], Sequence[Misfit]]:
+    known = topology(name).knobs
+    misfits = [
+        Misfit(place=(name, knob), message=f"unknown knob {nearest(knob, known)}")
+        for knob in given
+        if knob not in known
+    ]
+    chosen: dict[str, KnobValue] = {}
+    for knob, grid in space.grids[name].items():
+        default = None if isinstance(known[knob].range, OneOfModels) else known[knob].default
+        wanted = given.get(knob, grid.values[0] if grid.fixed else default)
+        found = [value for value in grid.values if _same(value, wanted)]
+        if found:
+            chosen[knob] = found[0]
+        elif knob in given:
+            message = f"{_not_in(wanted, grid.values)}; take one of those, or change search.{name}.{knob}"
+            misfits.append(Misfit(place=(name, knob), message=message))
+        else:
+            why = "" if wanted is None else f": its default {wanted} is not in the space"
+            message = f"needs a value for {knob}{why}; the space has {_words(grid.values)}"
+            misfits.append(Misfit(place=(name,), message=message))
+    return chosen, misfits
+
+
+def _options(space: Space, given: Mapping[str, object]) -> tuple[Mapping[str, EngineValue], Sequence[Misfit]]:
+    misfits: list[Misfit] = []
+    for option in given:
+        if option not in space.engine:
+            why = f"is not searched: {nearest(option, space.engine)}" if space.engine else "is not searched"
+            misfits.append(Misfit(place=(ENGINE_OPTIONS, option), message=f"{why}. Leave it out"))
+    chosen: dict[str, EngineValue] = {}
+    for option, values in space.engine.items():
+        wanted = given.get(option, values[0])
+        found = [value for value in values if _same(value, None if wanted == "none" else wanted)]
+        if found:
+            chosen[option] = found[0]
+        else:
+            message = f"{_not_in(wanted, values)}; take one of those, or change engine_options.{option}"
+            misfits.append(Misfit(place=(ENGINE_OPTIONS, option), message=message))
+    return chosen, misfits
+
+
+def _same(value: KnobValue | EngineValue, wanted: object) -> bool:
+    if _is_number(value) and _is_number(wanted):
+        return abs(value - wanted) < 1e-9
+    return type(value) is type(wanted) and value == wanted
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _not_in(wanted: object, values: Sequence[KnobValue | EngineValue]) -> str:
+    """``0.72 is not in the space, which has 0.3 to 1.0 by 0.05 (nearest: 0.7)``."""
+    said = f"{wanted!r} is not in the space, which has {_words(values)}"
+    numbers = [value for value in values if _is_number(value)]
+    if numbers and _is_number(wanted):
+        said += f" (nearest: {min(numbers, key=lambda value: abs(value - wanted))})"
+    return said
+
+
+def _words(values: Sequence[KnobValue | EngineValue]) -> str:
+    """``2 to 5``, ``0.3 to 1.0 by 0.05``, ``small, large``."""
+    numbers = [value for value in values if _is_number(value)]
+    step = round(numbers[1] - numbers[0], 6) if len(numbers) > 1 else 0.0
+    if len(numbers) == len(values) > 2 and all(_same(b - a, step) for a, b in pairwise(numbers)):
+        return f"{values[0]} to {values[-1]}" + ("" if step == 1 else f" by {step:g}")
+    return ", ".join(_word(value) for value in values)
+
+
+def _word(value: KnobValue | EngineValue) -> str:
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else "none" if value is None else str(value)

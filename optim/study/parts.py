@@ -1,0 +1,143 @@
+"""Parts of the study file: what the task is, how teams are measured, what joules mean, when the search ends."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
+
+from orkester.evals.footprint import Footprint, footprint, grids
+from orkester.evals.task import FieldName
+
+from .yaml_source import near, nearest, short
+
+MeterName = Literal["auto", "nvml", "rapl", "zeus", "estimate"]
+
+
+class Part(BaseModel):
+    """A mapping in a study file. Strict, since YAML has types of its own: '12' in quotes is text, true is no number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _scorer_form(value: object) -> object:
+    if isinstance(value, str) or (isinstance(value, dict) and len(value) == 1):
+        return value
+    raise ValueError(f"takes a scorer's name, {{NAME: {{OPTION: …}}}} or module:function, but got {short(value)}")
+
+
+class TaskPart(Part):
+    """``task:`` the data, how it is scored, and what every agent is told."""
+
+    data: str = Field(description="JSON lines or CSV, relative to the study file")
+    scorer: Annotated[str | dict[str, Any], BeforeValidator(_scorer_form)] = Field(
+        "exact", description="a scorer's name, {name: {option: …}}, or module:function"
+    )
+    fields: dict[FieldName, str] = Field({}, description="names of the data's own fields")
+    confirm: float = Field(0.3, gt=0, lt=1, description="share of the examples held out for confirmation")
+    shots: int = Field(0, ge=0, description="first examples, shown to base models as worked answers and never scored")
+    completion: list[str] = Field(
+        [], description="models asked to go on with the shots instead of being chatted with; base models always are"
+    )
+    instruction: str = Field("", description="system message for every agent")
+    max_tokens: int = Field(64, ge=1, description="most tokens of one answer")
+    extract: str | None = Field(None, description="regular expression with one group: the answer within the text")
+
+    @field_validator("extract")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"is not a regular expression: {error}") from error
+            if groups != 1:
+                raise ValueError(f"needs exactly one group around the answer, but has {groups}")
+        return pattern
+
+
+class MeasurePart(Part):
+    """``measure:`` how every team is measured."""
+
+    examples: int | None = Field(
+        None, ge=1, description="examples a team in the search; all that are not held out if absent"
+    )
+    block: int = Field(8, ge=1, description="examples a block")
+    concurrency: int = Field(4, ge=1, description="examples under way at once")
+    deadline_s: float = Field(60, gt=0, description="an example that takes longer has failed")
+    stop_error: float = Field(
+        0.05, ge=0, lt=0.5, description="chance that a team of the true front is stopped early; 0: none is stopped"
+    )
+    reuse: bool = Field(True, description="whether the search answers a call from what an equal one was answered")
+
+    @field_validator("block")
+    @classmethod
+    def _fits(cls, block: int, info: ValidationInfo) -> int:
+        examples = info.data.get("examples")
+        if examples is not None and block > examples:
+            raise ValueError(f"must not be more than measure.examples ({examples}), but got {block}")
+        return block
+
+
+class BudgetPart(Part):
+    """``budget:`` when the search ends, whichever comes first. Confirmation comes on top, with its own."""
+
+    trials: int = Field(40, ge=1, description="different teams measured; no limit where only others are given")
+    minutes: float | None = Field(None, gt=0, description="time spent measuring, over all resumes")
+    llm_calls: int | None = Field(None, ge=1, description="requests sent, retries and failed ones too")
+    tokens: int | None = Field(None, ge=1, description="in and out")
+    joules: float | None = Field(None, gt=0, description="by the study's meter, while measuring")
+    confirm_calls: int | None = Field(None, ge=1, description="requests sent in confirmation, over all resumes")
+
+
+class ReplayPart(Part):
+    """``meter: {replay: …}``: joules that were recorded before."""
+
+    replay: str = Field(min_length=1, description="CSV of a meter, relative to the study file")
+
+
+def _meter_form(value: object) -> object:
+    names = get_args(MeterName)
+    if isinstance(value, str) and value not in names:
+        raise ValueError(f"unknown meter {nearest(value, names)}, {{replay: PATH}}")
+    if isinstance(value, (str, dict, ReplayPart)):
+        return value
+    raise ValueError(f"takes {', '.join(names)} or {{replay: PATH}}, but got {short(value)}")
+
+
+def _known_region(code: str) -> str:
+    if code not in grids():
+        known = list(grids())
+        raise ValueError(f"unknown region {code!r}{near(code.upper(), known)}. Known: {', '.join(known)}")
+    return code
+
+
+class EnergyPart(Part):
+    """``energy:`` who measures joules, and what a joule means there."""
+
+    meter: Annotated[
+        Annotated[MeterName, Tag("str")] | Annotated[ReplayPart, Tag("ReplayPart")],
+        Discriminator(lambda value: "str" if isinstance(value, str) else "ReplayPart"),
+        BeforeValidator(_meter_form),
+    ] = "auto"
+    region: Annotated[str, AfterValidator(_known_region)] = Field("SE", description="ISO 3166-1 alpha-2 code")
+    pue: float = Field(1.0, ge=1, description="what the site draws for each joule that its devices do")
+    price_eur_per_kwh: float | None = Field(None, ge=0)
+    carbon_g_per_kwh: float | None = Field(None, ge=0, description="instead of the region's in the table")
+    gpu_hour_eur: float | None = Field(None, ge=0, description="all devices for an hour, rented or written off")
+
+    @property
+    def footprint(self) -> Footprint:
+        """What a joule means."""
+        return footprint(**self.model_dump(exclude={"meter"}))

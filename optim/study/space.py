@@ -1,0 +1,215 @@
+"""The search space: which teams a study may try, as Optuna parameters that depend on the topology."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, Team, topologies, topology
+
+from .engine_parts import RESTARTS, Restart
+from .study_file import KnobSpec, StudyFile
+from .yaml_source import Source, nearest
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+#: Reports a fault at a place of the study file.
+Complain: TypeAlias = Callable[[list[str | int], str], None]
+
+DEFAULT_STEP = 0.05
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The values a knob may take, in order.
+
+    ``values`` are names for models and choices, numbers otherwise; numbers are evenly spaced.
+    """
+
+    values: tuple[KnobValue, ...]
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is nothing to search."""
+        return len(self.values) == 1
+
+
+@dataclass(frozen=True)
+class Space:
+    """The teams of a study. Finite: a team differs from another by a grid step or more.
+
+    Attributes:
+        grids: by topology and knob.
+        engine: values of the engine options that are searched; every team has one of each, whatever its topology.
+    """
+
+    grids: Mapping[str, Mapping[str, Grid]]
+    engine: Mapping[str, tuple[EngineValue, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        engines = math.prod(len(values) for values in self.engine.values())
+        return engines * sum(math.prod(len(g.values) for g in knobs.values()) for knobs in self.grids.values())
+
+    def __contains__(self, team: object) -> bool:
+        if not isinstance(team, Team) or team.topology not in self.grids:
+            return False
+        grids = self.grids[team.topology]
+        return (
+            set(grids) == set(team.knobs)
+            and all(team.knobs[name] in grid.values for name, grid in grids.items())
+            and set(self.engine) == set(team.engine)
+            and all(team.engine[name] in values for name, values in self.engine.items())
+        )
+
+    @property
+    def restarts(self) -> Mapping[str, Restart]:
+        """What another value of each searched engine option costs."""
+        return {name: RESTARTS[name] for name in self.engine}
+
+    def engines(self) -> Iterator[Mapping[str, EngineValue]]:
+        """Every combination of the searched engine options; an empty one when there are none."""
+        for values in itertools.product(*self.engine.values()):
+            yield dict(zip(self.engine, values, strict=True))
+
+    def configurations(self) -> Sequence[tuple[tuple[str, ...], Mapping[str, EngineValue]]]:
+        """All engines that some team needs: models, with engine options they are to be served with."""
+        models: dict[str, None] = {}
+        for name, grids in self.grids.items():
+            for knob in topology(name).knobs.values():
+                if isinstance(knob.range, OneOfModels):
+                    models.update(dict.fromkeys(str(value) for value in grids[knob.name].values))
+        return [(tuple(models), engine) for engine in self.engines()]
+
+    def teams(self) -> Iterator[Team]:
+        """Every team of the space."""
+        for name, grids in self.grids.items():
+            for values in itertools.product(*(grid.values for grid in grids.values())):
+                for engine in self.engines():
+                    yield Team(name, dict(zip(grids, values, strict=True)), engine)
+
+    def draw(self, rng: random.Random) -> Team:
+        """A team, topologies and values equally likely."""
+        name = rng.choice(list(self.grids))
+        knobs = {knob: rng.choice(grid.values) for knob, grid in self.grids[name].items()}
+        return Team(name, knobs, {option: rng.choice(values) for option, values in self.engine.items()})
+
+    def suggest(self, trial: BaseTrial, *, flat: bool = False) -> Team:
+        """The team that Optuna asks for.
+
+        Parameters are ``topology``, ``TOPOLOGY.KNOB`` and ``engine.OPTION``; fixed knobs are none.
+
+        Args:
+            trial: Optuna's.
+            flat: whether the knobs of all topologies are asked for, those of the others to no effect: for samplers that
+                learn nothing of a parameter that some trial lacks.
+        """
+        name = str(trial.suggest_categorical("topology", list(self.grids)))
+        knobs = {
+            of: {k: g.values[0] if g.fixed else _suggest(trial, f"{of}.{k}", g) for k, g in self.grids[of].items()}
+            for of in (self.grids if flat else (name,))
+        }
+        engine = {
+            option: trial.suggest_categorical(f"engine.{option}", list(values))
+            for option, values in self.engine.items()
+        }
+        return Team(name, knobs[name], engine)
+
+    def params(self, team: Team) -> dict[str, KnobValue | EngineValue]:
+        """The Optuna parameters that lead to this team."""
+        searched = {k: g for k, g in self.grids[team.topology].items() if not g.fixed}
+        return {
+            "topology": team.topology,
+            **{f"{team.topology}.{k}": team.knobs[k] for k in searched},
+            **{f"engine.{option}": team.engine[option] for option in self.engine},
+        }
+
+
+def _suggest(trial: BaseTrial, name: str, grid: Grid) -> KnobValue:
+    first, last = grid.values[0], grid.values[-1]
+    if isinstance(first, str):
+        return str(trial.suggest_categorical(name, list(grid.values)))
+    if isinstance(first, int) and isinstance(last, int):
+        return trial.suggest_int(name, first, last, step=int(grid.values[1]) - first)
+    step = round(float(grid.values[1]) - float(first), 10)
+    drawn = trial.suggest_float(name, float(first), float(last), step=step)
+    return min(grid.values, key=lambda value: abs(float(value) - drawn))  # exactly on the grid, whatever rounding did
+
+
+def build_space(study: StudyFile, complain: Complain) -> Space:
+    """The space a study file asks for.
+
+    Faults go to ``complain``, so that a user sees all of them at once; what is returned is only good without any.
+    """
+    grids: dict[str, dict[str, Grid]] = {}
+    for name, specs in study.search.items():
+        if name not in topologies():
+            complain(["search", name], f"unknown topology {nearest(name, topologies())}")
+            continue
+        knobs = topology(name).knobs
+        for unknown in [key for key in specs or {} if key not in knobs]:
+            complain(["search", name, unknown], f"unknown knob {nearest(unknown, knobs)}")
+        grids[name] = {}
+        for knob in knobs.values():
+            try:
+                spec = (specs or {}).get(knob.name)
+                grids[name][knob.name] = _grid(knob, spec, study.models)
+            except ValueError as error:
+                complain(["search", name, knob.name], str(error))
+    return Space(grids, study.engine_options.choices)
+
+
+def _grid(knob: Knob, spec: KnobSpec | None, models: list[str]) -> Grid:
+    match knob.range:
+        case OneOfModels():
+            return _names(spec, tuple(models), default="any", what="models of the study")
+        case OneOf(choices):
+            return _names(spec, choices, default=knob.default, what="choices")
+        case Between():
+            return _numbers(knob, knob.range, spec)
+
+
+def _names(spec: KnobSpec | None, known: tuple[str, ...], *, default: KnobValue, what: str) -> Grid:
+    asked = default if spec is None else spec
+    if asked == "any":
+        return Grid(known)
+    names = asked if isinstance(asked, list) else [asked]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"is not one of the {what}: {nearest(str(name), known)}, or 'any'")
+    if not names:
+        raise ValueError(f"needs at least one of {', '.join(known)}")
+    return Grid(tuple(dict.fromkeys(str(name) for name in names)))
+
+
+def _numbers(knob: Knob, allowed: Between, spec: KnobSpec | None) -> Grid:
+    whole = knob.kind is int
+    what = "a whole number" if whole else "a number"
+    asked = knob.default if spec is None else spec
+    ends = asked if isinstance(asked, list) else [asked, asked]
+    if len(ends) != 2:
+        raise ValueError(f"takes {what} or [LOW, HIGH], but got {asked!r}")
+    for end in ends:
+        if isinstance(end, str) or (whole and not isinstance(end, int)):
+            raise ValueError(f"takes {what} or [LOW, HIGH], but got {asked!r}")
+        if not allowed.low <= end <= allowed.high:
+            raise ValueError(f"takes {allowed.low:g} to {allowed.high:g}, but got {end!r}")
+    low, high = (float(end) for end in ends)
+    if low > high:
+        raise ValueError(f"the range is upside down: LOW <= HIGH must hold, but got {asked!r}")
+    step = allowed.step or (1 if whole else DEFAULT_STEP)
+    count = math.floor((high - low) / step + 1e-9) + 1
+    if whole:
+        return Grid(tuple(int(low + i * step) for i in range(count)))
+    return Grid(tuple(round(low + i * step, 6) for i in range(count)))
+
+
+def space_of(study: StudyFile, source: Source) -> tuple[Space, list[str]]:
+    """The space, and the faults as messages with file and line."""
+    faults: list[str] = []
+    space = build_space(study, lambda place, message: faults.append(source.error(place, message)))
+    return space, faults

@@ -1,0 +1,100 @@
+"""A study: a checked study file with its data, models and space."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orkester.evals.block import Phase
+from orkester.evals.task import Example, Task
+from orkester.graphs import Team
+from orkester.serving.catalogue import Model
+
+from .engine_parts import EngineOptionsPart
+from .named_teams import as_entry
+from .parts import MeasurePart, Part
+from .space import Space
+from .study_file import AUTO_SAMPLER, StudyFile
+
+#: Options that only vLLM has.
+VLLM_OPTIONS = ("prefix_cache", "max_num_active_seqs", "kv_cache_dtype", "quantization", "tensor_parallel")
+#: Options that study files could not have when records had schema 1.
+_NEW_OPTIONS = VLLM_OPTIONS
+_NEW_MEASURES = ("stop_error", "reuse")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is searched, ready to run. Made by ``load_study``.
+
+    Attributes:
+        file: what was asked.
+        path: the study file; other paths in it are relative to its folder.
+        task: examples, split, and scorer.
+        models: by name, in the file's order.
+        space: the teams to choose from.
+        start: teams to be measured first: the file's own, then those of earlier runs.
+        notes: what became of the earlier runs' teams, a line for each run.
+    """
+
+    file: StudyFile
+    path: Path
+    task: Task
+    models: Mapping[str, Model]
+    space: Space
+    start: Sequence[Team] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """Also the name of the run directory."""
+        return self.file.name
+
+    @property
+    def search_examples(self) -> Sequence[Example]:
+        """The examples every team sees in the search, in order."""
+        return self.task.search[: self.file.measure.examples]
+
+    @property
+    def sizes(self) -> dict[Phase, int]:
+        """How many examples a team is measured on, by phase."""
+        return {"search": len(self.search_examples), "confirm": len(self.task.confirm)}
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same study: everything asked but the budget, with the data and the weights.
+
+        Of ``start`` and ``warm_start`` it is the teams that they come to.
+        """
+        asked = self.file.model_dump(mode="json", exclude={"budget", "start", "warm_start"})
+        if self.start:
+            asked["start"] = [as_entry(team) for team in self.start]
+        # A run that was made before something could be asked is still the same study.
+        if asked["sampler"] == AUTO_SAMPLER:
+            del asked["sampler"]
+        newer: Mapping[str, tuple[type[Part], Sequence[str]]] = {
+            "engine_options": (EngineOptionsPart, _NEW_OPTIONS),
+            "measure": (MeasurePart, _NEW_MEASURES),
+        }
+        for part, (model, names) in newer.items():
+            for name in names:
+                if asked[part][name] == model.model_fields[name].default:
+                    del asked[part][name]
+        if energy := self.file.energy.model_dump(mode="json", exclude_defaults=True):
+            asked["energy"] = energy
+        else:
+            del asked["energy"]
+        asked["task"]["data_sha256"] = self.task.data_sha256
+        asked["models"] = {
+            name: {"source": model.source, "sha256": model.sha256} for name, model in self.models.items()
+        }
+        return asked
+
+    @property
+    def id(self) -> str:
+        """Short and stable: the first digits of a hash of the identity."""
+        import json
+
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,121 @@
+"""The study file: what a user asks for, checked at the edge.
+
+Every error names file, line, key, what was given and what is allowed. All faults of the form are shown at once; where
+there are none, all faults of what is meant (topologies, models, data, what does not go together).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
+
+from orkester.errors import InputError
+from orkester.evals.objectives import OBJECTIVES
+from orkester.optim.goals.goal import Direction, is_limit
+
+from .engine_parts import EngineOptionsPart, EngineSpec
+from .parts import BudgetPart, EnergyPart, MeasurePart, Part, TaskPart
+from .validation_messages import explain
+from .yaml_source import Source, listed, nearest, short
+
+#: The value of ``sampler`` that leaves the choice to Orkester.
+AUTO_SAMPLER: Final = "auto"
+KnobSpec = int | float | str | list[int | float | str]
+
+
+def _known_quantity(name: str) -> str:
+    if name not in OBJECTIVES:
+        raise ValueError(f"unknown quantity {nearest(name, OBJECTIVES)}")
+    return name
+
+
+def _limit_form(value: object) -> object:
+    if isinstance(value, str) and is_limit(value):
+        return value
+    raise ValueError(f"takes '<= NUMBER' or '>= NUMBER', but got {short(value)}")
+
+
+def _knob_form(value: object) -> object:
+    if all(isinstance(entry, str) or _is_number(entry) for entry in (value if isinstance(value, list) else [value])):
+        return value
+    raise ValueError(f"takes a number, a name, [LOW, HIGH] or a list of names, but got {short(value)}")
+
+
+def _start_form(value: object) -> object:
+    if isinstance(value, dict) and all(isinstance(part, dict | None) for part in value.values()):
+        return value
+    raise ValueError(f"takes a topology with its knobs, such as {{vote: {{agents: 5}}}}, but got {short(value)}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+#: A topology with its knobs, and ``engine_options`` where they are searched.
+StartEntry = dict[str, dict[str, bool | int | float | str | None] | None]
+Quantity = Annotated[str, AfterValidator(_known_quantity)]
+
+
+class StudyFile(Part):
+    """A study file."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="also the run directory's name")]
+    task: TaskPart
+    models: list[str] = Field(min_length=1)
+    engine: EngineSpec = "auto"
+    engine_options: EngineOptionsPart = EngineOptionsPart()
+    search: dict[str, dict[str, Annotated[KnobSpec, BeforeValidator(_knob_form)]] | None] = Field(min_length=1)
+    objectives: dict[Quantity, Direction] = Field(
+        {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}, min_length=1
+    )
+    constraints: dict[Quantity, Annotated[str, BeforeValidator(_limit_form)]] = Field({})
+    energy: EnergyPart = EnergyPart()
+    measure: MeasurePart = MeasurePart()
+    budget: BudgetPart = BudgetPart()
+    sampler: str = AUTO_SAMPLER
+    start: list[Annotated[StartEntry, BeforeValidator(_start_form)]] = Field([])
+    warm_start: list[Annotated[str, Field(min_length=1)]] = Field([])
+    seed: int = Field(0, ge=0, lt=2**32)
+
+    @field_validator("models")
+    @classmethod
+    def _different(cls, names: list[str]) -> list[str]:
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"names {twice[0]!r} twice")
+        return names
+
+
+def read_study_file(path: Path) -> tuple[StudyFile, Source]:
+    """Read and check a study file by itself; its data, models and search space are checked by ``Study``.
+
+    Raises:
+        InputError: with one line for every fault found.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such study file") from error
+    except IsADirectoryError as error:
+        raise InputError(
+            f"{path} is a folder; a study file was expected (to go on with a run, name its study file)"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        source = Source(path, data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}: this is not UTF-8 text; save the file as UTF-8") from error
+    if not isinstance(source.data, dict):
+        raise InputError(
+            f"{path}:1: a study file is a mapping with the keys {', '.join(StudyFile.model_fields)}, "
+            f"but got {short(source.data)}"
+        )
+    asked = {"name": path.stem, **source.data}
+    try:
+        return StudyFile.model_validate(asked), source
+    except ValidationError as error:
+        raise InputError(listed(explain(source, asked, error, StudyFile))) from error

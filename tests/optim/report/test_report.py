@@ -1,0 +1,483 @@
+"""The report of a run on the fake engine: all its numbers, nothing from outside, readable on a phone."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from html import escape, unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import write_study
+
+import orkester
+from orkester.evals.block import Block
+from orkester.evals.measurement import Estimate
+from orkester.evals.records import Records, TeamFailure
+from orkester.graphs import Team
+from orkester.optim.insight.importance import Importance, Interaction, Share
+from orkester.optim.insight.outlook import Outlook, space_of_run
+from orkester.optim.insight.suggestions import Suggestion
+from orkester.optim.report import write_report
+from orkester.optim.run.results import Results, results
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+THREE = {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}
+
+
+class Page(HTMLParser):
+    """What a reader finds: texts by section, tables as rows of cells, tags with attributes, scripts."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.texts: dict[str, str] = {}
+        self.rows: dict[str, list[list[str]]] = {}
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self._section, self._inside, self._in_cell = "", "", False
+        self.feed(path.read_text(encoding="utf-8"))
+        self.texts = {section: " ".join(text.split()) for section, text in self.texts.items()}
+        for rows in self.rows.values():
+            rows[:] = [[" ".join(cell.split()) for cell in row] for row in rows]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "wbr":
+            return
+        self._inside = tag
+        self._say(" ")
+        if tag in {"section", "article"}:
+            self._section = dict(attrs).get("id") or ""
+        elif tag == "tr":
+            self.rows.setdefault(self._section, []).append([])
+        elif tag in {"td", "th"}:
+            self.rows[self._section][-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+        self._say(" ")
+        if tag in {"td", "th"}:
+            self._in_cell = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts.append(data)
+        elif self._inside != "style":
+            self._say(data)
+
+    def _say(self, data: str) -> None:
+        self.texts[self._section] = self.texts.get(self._section, "") + data
+        if self._in_cell:
+            self.rows[self._section][-1][-1] += data
+
+    @property
+    def charts(self) -> dict[str, Any]:
+        """What Plotly is given, by the element's id."""
+        found: dict[str, Any] = json.loads(self.scripts[-1].split("const charts = ")[1].split(";\n")[0])
+        return found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> orkester.Run:
+    """Nine teams of two topologies on three models, one of which always answers with HTTP 400."""
+    folder = tmp_path_factory.mktemp("reported")
+    study = write_study(
+        folder,
+        models=["small", "large", "broken"],
+        engine={
+            "fake": {
+                "data": "data.jsonl",
+                "accuracy": {"small": 0.55, "large": 0.9},
+                "faults": [{"kind": "400", "models": ["broken"]}],
+            }
+        },
+        search={"single": {"model": "any"}, "vote": {"agents": [2, 3], "model": "any", "temperature": 0.5}},
+        objectives={"calls": None, **THREE},
+        budget={"trials": 9},
+    )
+    return orkester.tune(study, folder / "run")
+
+
+@pytest.fixture(scope="module")
+def page(run: orkester.Run) -> Page:
+    return Page(run.report)
+
+
+def reported(run: orkester.Run, path: Path, found: Results, **changes: Any) -> Page:
+    """The run's report, written again with other results or texts."""
+    given: dict[str, Any] = {
+        "name": run.name,
+        "manifest": run.manifest,
+        "outlook": Outlook(),
+        "blocks": run.blocks,
+        "now": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+    }
+    write_report(path / "report.html", results=found, **{**given, **changes})
+    return Page(path / "report.html")
+
+
+def found_in(
+    run: orkester.Run,
+    objectives: Mapping[str, Any] = THREE,
+    *,
+    blocks: Sequence[Block] | None = None,
+    failures: Sequence[TeamFailure] = (),
+) -> Results:
+    records = Records(blocks=run.blocks if blocks is None else blocks, failures=failures)
+    return results(records, objectives, {}, run.manifest["sizes"])
+
+
+def shown(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        only = "no interval" if estimate.low is estimate.high else f"≥ {estimate.low:.3g}"
+        return f"{estimate.value:.3g} {only}"
+    return f"{estimate.value:.3g} {estimate.low:.3g}–{estimate.high:.3g}"
+
+
+def test_every_front_member_has_its_numbers_and_confirmed_numbers_with_intervals(run: orkester.Run, page: Page) -> None:
+    rows = iter(page.rows["front"][1:])
+    for number, member in enumerate(run.results.front, start=1):
+        assert next(rows) == [f"{number} {member.team}"]
+        for label, measurement in (("search", member.search), ("confirmed", member.confirmed)):
+            assert measurement is not None
+            cells = next(rows)
+            assert cells[0] == f"{label} n = {measurement.examples}"
+            for cell, name in zip(cells[1:], THREE, strict=True):
+                assert cell.startswith(shown(measurement.estimates[name])), name
+    assert next(rows, None) is None
+
+
+def test_joules_are_an_estimate_with_the_range_of_the_power_model(run: orkester.Run, page: Page) -> None:
+    assert page.rows["front"][0][-1] == "energy_j [J, estimate]"
+    best = run.results.front[0].search
+    assert best is not None
+    joules = best.estimates["energy_j"].value
+    assert page.rows["front"][2][-1].endswith(f"3–15 W: {joules * 3 / 8:.3g}–{joules * 15 / 8:.3g}")
+    for chart in page.charts.values():
+        for axis in ("xaxis", "yaxis"):
+            title = chart["layout"][axis].get("title", {}).get("text", "")
+            assert "energy" not in title or "[J, estimate]" in title
+    for member in run.results.front:
+        assert any(row[0] == "energy [J, estimate]" for row in page.rows[member.team.id])
+
+
+def test_the_plots_show_all_teams_for_every_pair_of_three_objectives(run: orkester.Run, page: Page) -> None:
+    pairs = {"front-latency_p50_s-quality", "front-energy_j-quality", "front-energy_j-latency_p50_s"}
+    assert {name for name in page.charts if name.startswith("front-")} == pairs
+    for name in pairs:
+        _, x, y = name.split("-")
+        traces = {trace["name"]: trace for trace in page.charts[name]["data"]}
+        assert sum(len(trace["x"]) for trace in traces.values()) == len(run.results.teams)
+        front = [member.search.estimates for member in run.results.front if member.search is not None]
+        assert traces["front"]["x"] == [estimates[x].value for estimates in front]
+        assert traces["front"]["y"] == [estimates[y].value for estimates in front]
+        above = [e[y].high - e[y].value if e[y].high is not None else 0 for e in front]  # type: ignore[operator]
+        assert traces["front"]["error_y"]["array"] == pytest.approx(above)
+
+
+def test_a_team_that_failed_does_not_make_the_plot_of_the_others_small(run: orkester.Run, page: Page) -> None:
+    feasible = [r.search.estimates["quality"] for r in run.results.teams if r.search is not None and not r.infeasible]
+    traces = {trace["name"]: trace for trace in page.charts["front-energy_j-quality"]["data"]}
+    assert len(traces["infeasible"]["y"]) == sum(bool(result.infeasible) for result in run.results.teams) > 0
+    assert min(traces["infeasible"]["y"]) == min(e.low for e in feasible if e.low is not None) > 0
+    assert "0<br>" in re.sub(r".*quality ", "", traces["infeasible"]["hovertext"][0] + "<br>")
+
+
+def test_search_and_confirmation_are_plotted_side_by_side(run: orkester.Run, page: Page) -> None:
+    for objective in THREE:
+        searched, confirmed = page.charts[f"confirmed-{objective}"]["data"]
+        members = [member for member in run.results.front if member.confirmed is not None]
+        assert searched["x"] == [m.search.estimates[objective].value for m in members if m.search is not None]
+        assert confirmed["x"] == [m.confirmed.estimates[objective].value for m in members if m.confirmed is not None]
+
+
+def test_every_agent_of_the_front_has_tokens_latency_and_energy(run: orkester.Run, page: Page) -> None:
+    for member in run.results.front:
+        rows = {row[0]: row[1:] for row in page.rows[member.team.id]}
+        assert rows[""] == [*(agent.agent for agent in member.agents), "team"]
+        assert rows["model"][:-1] == [agent.model for agent in member.agents]
+        for i, agent in enumerate(member.agents):
+            assert rows["calls"][i] == f"{agent.calls:.3g}"
+            assert rows["input tokens"][i] == f"{agent.input_tokens:.3g}"
+            assert rows["output tokens"][i] == f"{agent.output_tokens:.3g}"
+            assert rows["p50 of a call [s]"][i] == f"{agent.latency_p50_s:.3g}"
+            assert float(rows["energy [J, estimate]"][i]) == pytest.approx(agent.energy_j, rel=0.01)
+
+
+def test_every_front_member_is_drawn_with_its_models_and_a_typical_example(run: orkester.Run, page: Page) -> None:
+    svgs = [attributes.get("aria-label") or "" for tag, attributes in page.tags if tag == "svg"]
+    for member in run.results.front:
+        assert f"Graph of {member.team}" in svgs
+        for agent in member.agents:
+            assert f"{agent.calls:.3g} × {agent.model}" in page.texts[member.team.id]
+    assert sum("model calls of example" in label for label in svgs) == len(run.results.front)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_all_teams_are_listed_with_their_state(run: orkester.Run, page: Page) -> None:
+    listed = {row[1].partition(" n = ")[0]: row for row in page.rows["teams"][1:]}
+    for result in run.results.teams:
+        assert result.search is not None
+        row = listed[str(result.team)]
+        assert row[2] == shown(result.search.estimates["quality"])
+        state = ", front" if result.on_front else ", infeasible" if result.infeasible else ""
+        reused = f", {result.search.reused_calls} of {result.search.calls} calls reused"
+        state += reused if result.search.reused_calls else ""
+        assert row[1].endswith(f" n = {result.search.examples}{state}")
+
+
+def test_failures_are_listed_with_their_reasons(run: orkester.Run, page: Page) -> None:
+    broken = [result for result in run.results.teams if result.infeasible]
+    assert broken
+    for result in broken:
+        assert f"{result.team} {result.infeasible}" in page.texts["failures"]
+    assert "http 400" in page.texts["failures"]
+
+
+def test_methods_assumptions_and_versions_are_there(run: orkester.Run, page: Page) -> None:
+    text = page.texts["methods"]
+    assert run.manifest["study"]["task"]["data_sha256"][:12] in text
+    assert "4 a block, 4 at once" in text
+    assert "active: 8 W per core" in text
+    assert "not included: idle power" in text
+    assert "Wilson" in text
+    for package, version in run.manifest["versions"].items():
+        assert f"{package} {version}" in text
+    assert "Engine of large" in text
+
+
+def test_engines_are_listed_with_how_often_they_were_started(run: orkester.Run, page: Page, tmp_path: Path) -> None:
+    head, *rows = page.rows["engines"][:4]
+    assert head[:2] == ["engine", "started"]
+    assert sorted(row[0] for row in rows) == ["broken", "large", "small"]
+    assert all(re.fullmatch(r"1 [\d.]+ s", row[1]) for row in rows)
+    bare = [replace(block, engine_metrics={}) for block in run.blocks]
+    silent = reported(run, tmp_path, run.results, blocks=bare)
+    assert "engines" not in silent.texts
+    assert "#engines" not in [attributes.get("href") for _, attributes in silent.tags]
+
+
+def learnt(knob: str = "vote.agents", **changes: Any) -> Outlook:
+    """What may be said of a run whose first objective is quality."""
+    first = Share(value=0.75, low=0.504, high=0.9, teams=12)
+    second = Share(value=0.125, low=0.0, high=0.25, teams=30)
+    none = Share(value=0.0, low=0.0, high=0.0, teams=30)
+    pair = Interaction(first=knob, second="vote.model", share=replace(first, value=0.1, low=0.05, high=0.2))
+    given: dict[str, Any] = {
+        "objective": "quality",
+        "logarithmic": False,
+        "knobs": {knob: first, "topology": second},
+        "interactions": [pair, replace(pair, second="vote.temperature", share=none)],
+        "together": pair.share,
+        "rest": none,
+        "teams": 30,
+    }
+    quality = Importance(**{**given, **changes})
+    energy = replace(quality, objective="energy_j", logarithmic=True, knobs={"topology": second}, interactions=[])
+    return Outlook(importances={"quality": quality, "energy_j": replace(energy, together=None)})
+
+
+def test_knobs_are_listed_by_their_importance_with_intervals(run: orkester.Run, tmp_path: Path) -> None:
+    page = reported(run, tmp_path, run.results, outlook=learnt())
+    rows = page.rows["importance"]
+    pairs, shares = rows[:2], rows[2:]
+    assert pairs[1] == ["quality", "vote.agents × vote.model", "0.10 0.05–0.20", "12"]
+    assert shares[0] == ["knob", "quality", "energy_j", "teams"]
+    assert shares[1:] == [
+        ["vote.agents", "0.75 0.50–0.90", "–", "12"],
+        ["topology", "0.12 0.00–0.25", "0.12 0.00–0.25", "30"],
+        ["pairs of knobs", "0.10 0.05–0.20", "–", ""],
+        ["the rest", "0.00 0.00–0.00", "0.00 0.00–0.00", ""],
+    ]
+    assert "of energy_j it is the logarithm's variance" in page.texts["importance"]
+    bars = page.charts["importance-quality"]["data"][0]
+    assert bars["x"] == [0.75, 0.125, 0.1, 0.0]
+    assert bars["error_x"]["array"][:2] == pytest.approx([0.15, 0.125])
+    assert bars["error_x"]["arrayminus"][:2] == pytest.approx([0.246, 0.125])
+    ticks = page.charts["importance-energy_j"]["layout"]["yaxis"]["ticktext"]
+    assert ticks == ["topology", "the rest"]
+    alone = learnt(interactions=[], together=None)
+    assert "Too few teams to say" in reported(run, tmp_path, run.results, outlook=alone).texts["importance"]
+
+
+def test_what_would_be_worth_trying_is_said_to_be_predicted(run: orkester.Run, tmp_path: Path) -> None:
+    team = Team("vote", {"agents": 9, "model": "large", "temperature": 0.5})
+    predicted = {"quality": Estimate(value=0.93, low=0.88, high=0.97, n=15)}
+    tip = Suggestion(team=team, predicted=predicted, chance=0.4, claim="it would beat the front's highest quality, 0.9")
+    outlook = Outlook(suggestions=[tip], hints=["2 of 3 front members are at the end"])
+    page = reported(run, tmp_path, run.results, outlook=outlook)
+    assert "Predicted, not measured" in page.texts["next"]
+    heading, row = page.rows["next"][1:]
+    assert heading == [f"{team} {tip.claim}"]
+    assert row[0] == "predicted from 15 teams; chance 40%"
+    assert row[1 + list(run.results.objectives).index("quality")] == "0.93 0.88–0.97"
+    assert "2 of 3 front members are at the end" in page.texts["next"]
+    silent = reported(run, tmp_path, run.results)
+    assert not {"importance", "next"} & set(silent.texts)
+    only = reported(run, tmp_path, run.results, outlook=replace(outlook, suggestions=[]))
+    assert "Predicted" not in only.texts["next"]
+
+
+def test_a_report_learns_from_its_run(run: orkester.Run, tmp_path: Path) -> None:
+    """Nine teams, six without failures: too few to say which knobs matter."""
+    assert space_of_run(run.manifest) is not None
+    page = reported(run, tmp_path, run.results, outlook=None)
+    assert "importance" not in page.texts
+
+
+def test_nothing_is_loaded_from_outside(run: orkester.Run, page: Page) -> None:
+    policy = {a.get("http-equiv"): a.get("content") for tag, a in page.tags if tag == "meta"}
+    assert (policy["Content-Security-Policy"] or "").startswith("default-src 'none'")
+    for _, attributes in page.tags:
+        assert not {"src", "srcset", "action", "data", "poster"} & set(attributes)
+        assert (attributes.get("href") or "#").startswith(("#", "data:"))
+    css = re.findall(r"<style>(.*?)</style>", run.report.read_text(encoding="utf-8"), re.DOTALL)
+    assert css
+    assert not re.search(r"url\(|@import", " ".join(css))
+
+
+@pytest.mark.parametrize(
+    "evil",
+    ["</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;", '"><i onerror=x>'],
+    ids=["long", "quoted and short enough not to be cut"],
+)
+def test_what_users_and_engines_say_is_text_and_nothing_else(run: orkester.Run, tmp_path: Path, evil: str) -> None:
+    def poisoned(block: Block) -> Block:
+        knobs = {**block.knobs, "model": evil}
+        examples = []
+        for example in block.examples:
+            calls = [replace(call, model=evil) for call in example.calls]
+            examples.append(replace(example, id=evil + example.id, calls=(*calls, replace(calls[0], agent=evil))))
+        return replace(
+            block,
+            team=Team(block.topology, knobs).id,
+            knobs=knobs,
+            examples=tuple(examples),
+            engines={evil: {evil: evil}},
+            energy_assumptions={evil: 1},
+        )
+
+    blocks = [poisoned(block) for block in run.blocks if block.knobs["model"] == "large"]
+    lost = TeamFailure(team="lost", topology="single", knobs={"model": evil, "temperature": 0.1}, trial=90, reason=evil)
+    manifest = {**run.manifest, "study": {"task": {"data": evil, "scorer": evil}, "measure": {"deadline_s": 1.0}}}
+    manifest |= {"versions": {evil: evil}, "machine": {"cpu": evil, "gpus": [evil]}}
+    found = found_in(run, blocks=blocks, failures=[lost])
+    assert found.front
+    page = reported(
+        run, tmp_path, found, name=evil, manifest=manifest, blocks=blocks, outlook=replace(learnt(evil), hints=[evil])
+    )
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert not [tag for tag, attributes in page.tags if tag in {"img", "i"} or "onerror" in attributes]
+    for section in ("front", "importance", "next", "teams", "failures", "methods", found.front[0].team.id):
+        assert evil in page.texts[section]
+    hover = page.charts["front-energy_j-quality"]["data"][-1]["hovertext"][0]
+    assert escape(evil) in hover
+    assert "<" not in hover.replace("<br>", "")
+
+
+def test_an_empty_front_is_said(run: orkester.Run, tmp_path: Path) -> None:
+    blocks = [block for block in run.blocks if block.knobs["model"] == "broken"]
+    page = reported(run, tmp_path, found_in(run, blocks=blocks), blocks=blocks, outlook=learnt())
+    assert "No team is on the front" in page.texts["front"]
+    assert page.charts == {}
+    assert not {"confirmation", "members", "importance"} & set(page.texts)
+    assert "http 400" in page.texts["failures"]
+
+
+@pytest.mark.parametrize(
+    ("objectives", "plots"),
+    [
+        ({"quality": "maximize"}, ["front-calls-quality"]),
+        ({"calls": "minimize"}, ["front-quality-calls"]),
+        ({"quality": "maximize", "calls": "minimize"}, ["front-calls-quality"]),
+        (
+            {**THREE, "calls": "minimize"},
+            ["front-latency_p50_s-quality", "front-energy_j-quality", "front-calls-quality"],
+        ),
+    ],
+)
+def test_other_numbers_of_objectives_have_their_plots(
+    run: orkester.Run, tmp_path: Path, objectives: Mapping[str, Any], plots: list[str]
+) -> None:
+    found = found_in(run, objectives)
+    page = reported(run, tmp_path, found)
+    drawn = [attributes["id"] or "" for _, attributes in page.tags if attributes.get("class") == "chart"]
+    assert [name for name in drawn if name.startswith("front-")] == plots
+    assert set(drawn) == set(page.charts)
+    assert all(len(row) == len(objectives) + 1 for row in page.rows["front"] if row[0].startswith("search"))
+    assert ("The other axis is no objective" in page.texts["front"]) == (len(objectives) == 1)
+
+
+def test_energy_that_is_unavailable_is_no_number(run: orkester.Run, tmp_path: Path) -> None:
+    blind = partial(
+        replace, energy_j=None, energy_method="unavailable", energy_assumptions={"reason": "it runs elsewhere"}
+    )
+    blocks = [blind(block) for block in run.blocks]
+    found = found_in(run, {"quality": "maximize", "calls": "minimize"}, blocks=blocks)
+    page = reported(run, tmp_path, found, blocks=blocks)
+    rows = {row[0]: row[1:] for row in page.rows[found.front[0].team.id]}
+    assert set(rows["energy [J, unavailable]"]) == {"–"}
+    assert "it runs elsewhere" in page.texts["methods"]
+    assert "W per busy core" not in " ".join(page.texts.values())
+
+
+def test_what_a_stopped_run_lacks_is_said(run: orkester.Run, tmp_path: Path) -> None:
+    whole, part, *_ = [member.team for member in run.results.front]
+    cut_off = next(r.team for r in run.results.teams if r.team.id not in {whole.id, part.id} and not r.infeasible)
+    blocks = [b for b in run.blocks if b.index == 0 or b.team != cut_off.id]
+    blocks = [b for b in blocks if b.phase == "search" or b.team == whole.id or (b.team == part.id and b.index == 0)]
+    page = reported(run, tmp_path, found_in(run, blocks=blocks), blocks=blocks)
+    rows = page.rows["front"]
+    at = {row[0].partition(" ")[2]: i for i, row in enumerate(rows)}
+    assert rows[at[str(whole)] + 2][0] == "confirmed n = 5"
+    assert rows[at[str(part)] + 2][0] == "confirmed in part n = 4"
+    assert f"{cut_off} n = 4, unfinished" in [row[1] for row in page.rows["teams"]]
+    unconfirmed = found_in(run, blocks=[b for b in run.blocks if b.phase == "search"])
+    page = reported(run, tmp_path, unconfirmed)
+    assert page.rows["front"].count(["not confirmed yet"]) == len(unconfirmed.front)
+    assert "confirmation" not in page.texts
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_browser_draws_it_at_400_and_1400_pixels_without_scrolling_sideways(
+    run: orkester.Run, tmp_path: Path
+) -> None:
+    # A window cannot be 400 pixels wide, but a frame can.
+    frames = "".join(
+        f'<iframe width="{width}" height="900" src="{run.report.as_uri()}"></iframe>' for width in (400, 1400)
+    )
+    look = """addEventListener("load", () => setTimeout(() => {
+        document.body.textContent = JSON.stringify([...document.querySelectorAll("iframe")].map((frame) => {
+            const page = frame.contentDocument.documentElement, width = frame.contentWindow.innerWidth;
+            const all = (what) => [...page.querySelectorAll(what)];
+            return {width, needed: page.scrollWidth, plots: all(".chart").length,
+                drawn: all(".chart").filter((chart) => chart.querySelector("svg.main-svg .point")).length,
+                outside: all("body *").filter((part) => !part.closest(".scroll")
+                    && part.getBoundingClientRect().right > width + 1).map((part) => part.outerHTML.slice(0, 80)),
+                loaded: frame.contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name)};
+        }))}, 300))"""
+    (tmp_path / "look.html").write_text(f"<!doctype html><script>{look}</script><body>{frames}", encoding="utf-8")
+    assert CHROMIUM is not None
+    flags = [
+        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files", "--virtual-time-budget=10000",
+        f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1500,1000", "--dump-dom",
+    ]  # fmt: skip
+    command = [CHROMIUM, *flags, (tmp_path / "look.html").as_uri()]
+    seen = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    looks = json.loads(unescape(seen.split("<body>")[1].split("</body>")[0]))
+    assert [look["width"] for look in looks] == [400, 1400]
+    for look in looks:
+        assert look["needed"] <= look["width"], look
+        assert look["outside"] == []
+        assert look["plots"] == look["drawn"] == 7
+        assert look["loaded"] == []
