@@ -104,6 +104,13 @@ def plain_lines(
     return observe
 
 
+#: What is said when a study is asked to stop, by whether it stops at once.
+_STOPPING = {
+    True: "stopping the engines",
+    False: "stopping: the block under way is finished first; Ctrl-C again stops at once",
+}
+
+
 def sentence(event: Event) -> str:
     """What an event is in words; empty for those that are only worth showing live."""
     said = ""
@@ -127,10 +134,8 @@ def sentence(event: Event) -> str:
             said = f"{reason}; {team.id} runs the block again"
         case SearchEnded(reason=reason, teams=teams):
             said = f"search ended: {reason} ({teams} in all)"
-        case Stopping(at_once=True):
-            said = "stopping the engines"
-        case Stopping():
-            said = "stopping: the block under way is finished first; Ctrl-C again stops at once"
+        case Stopping(at_once=at_once):
+            said = _STOPPING[at_once]
         case TeamMeasured():
             said = _measured(event)
     return said
