@@ -64,17 +64,20 @@ class Keys:
         max_tokens: int,
         sample: int,
         seed: int | None = None,
+        response_format: Mapping[str, Any] | None = None,
     ) -> str | None:
         """The key of the call that is about to be made, 32 hexadecimal digits.
 
         Args:
             model, messages, temperature, max_tokens, sample: see ``ChatModel.chat``.
             seed: where a graph gives one of its own.
+            response_format: where the answer is not any text.
         """
         engine = self._engines.get(model)
         if engine is None:
             return None
-        found = _digest([engine, model, messages, float(temperature), max_tokens, sample, seed, *self._base])
+        parts = [engine, model, messages, float(temperature), max_tokens, sample, seed, *self._base]
+        found = _digest(parts if response_format is None else [*parts, response_format])
         before = self._made[found]
         self._made[found] += 1
         return _digest([found, before]) if before else found
@@ -138,6 +141,7 @@ class Metered:
         max_tokens: int,
         sample: int = 0,
         seed: int | None = None,
+        response_format: Mapping[str, Any] | None = None,
     ) -> Reply:
         """See ``ChatModel.chat``."""
         start = self.clock()
@@ -145,7 +149,13 @@ class Metered:
         key = None
         if keys is not None:
             key = keys.key(
-                self.name, messages, temperature=temperature, max_tokens=max_tokens, sample=sample, seed=seed
+                self.name,
+                messages,
+                temperature=temperature,
+                max_tokens=max_tokens,
+                sample=sample,
+                seed=seed,
+                response_format=response_format,
             )
         if key is not None and self.recall is not None and (known := self.recall(key)) is not None:
             self.notebook.calls.append(_again(known, agent, sample, start - self.origin))
@@ -174,6 +184,7 @@ class Metered:
                     max_tokens=max_tokens,
                     sample=sample,
                     seed=derive_seed(*self.base, sample) if seed is None else seed,
+                    response_format=response_format,
                 )
         except CallFailed as error:
             note(self.clock() - start, attempts=error.attempts, failure=error.kind)
@@ -225,6 +236,7 @@ class Recorded:
         max_tokens: int,
         sample: int = 0,
         seed: int | None = None,
+        response_format: Mapping[str, Any] | None = None,
     ) -> Reply:
         """See ``ChatModel.chat``.
 
@@ -236,7 +248,15 @@ class Recorded:
         start = clock()
         keys = self.notebook.keys
         assert keys is not None
-        key = keys.key(self.name, messages, temperature=temperature, max_tokens=max_tokens, sample=sample, seed=seed)
+        key = keys.key(
+            self.name,
+            messages,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            sample=sample,
+            seed=seed,
+            response_format=response_format,
+        )
         known = self.recall(key) if key is not None else None
         if known is None:
             self.notebook.missed = True

@@ -205,11 +205,20 @@ class _Quick:
         max_tokens: int,
         sample: int = 0,
         seed: int | None = None,
+        response_format: Mapping[str, Any] | None = None,
     ) -> Reply:
         tally = self.tally
         if len(tally.made) >= _MOST_CALLS:
             raise RuntimeError(f"more than {_MOST_CALLS} calls")
-        key = tally.key(self.name, messages, temperature=temperature, max_tokens=max_tokens, sample=sample, seed=seed)
+        key = tally.key(
+            self.name,
+            messages,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            sample=sample,
+            seed=seed,
+            response_format=response_format,
+        )
         call = PlannedCall(agent=agent, model=self.name, temperature=float(temperature), sample=sample, key=key)
         tally.made.append((_now(), call))
         await asyncio.sleep(1.0)

@@ -56,6 +56,7 @@ class ChatModel(Protocol):
         max_tokens: int,
         sample: int = 0,
         seed: int | None = None,
+        response_format: Mapping[str, Any] | None = None,
     ) -> Reply:
         """Ask once.
 
@@ -66,6 +67,7 @@ class ChatModel(Protocol):
             max_tokens: most tokens of the answer.
             sample: tells apart draws that share all else (the voters of a vote), so that seeds can differ.
             seed: for the sampler, where the engine takes one.
+            response_format: form of the answer, in OpenAI's format; None for any text.
 
         Raises:
             CallFailed: the call failed after its retries.

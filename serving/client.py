@@ -141,6 +141,7 @@ class ChatClient:
         max_tokens: int,
         sample: int = 0,
         seed: int | None = None,
+        response_format: Mapping[str, Any] | None = None,
     ) -> Reply:
         """Ask once; see ``ChatModel.chat``.
 
@@ -156,6 +157,8 @@ class ChatClient:
             request["stop"] = self._stop
         if seed is not None and self._endpoint.takes_seed:
             request["seed"] = seed
+        if response_format is not None:
+            request["response_format"] = response_format
         attributes = {
             **self._attributes,
             names.AGENT_NAME: agent,

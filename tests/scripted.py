@@ -20,6 +20,7 @@ class Asked:
     max_tokens: int
     sample: int
     seed: int | None
+    response_format: Mapping[str, Any] | None = None
 
     @property
     def content(self) -> Any:
@@ -48,6 +49,7 @@ class Scripted:
         max_tokens: int,
         sample: int = 0,
         seed: int | None = None,
+        response_format: Mapping[str, Any] | None = None,
     ) -> Reply:
         call = Asked(
             model=self.name,
@@ -57,6 +59,7 @@ class Scripted:
             max_tokens=max_tokens,
             sample=sample,
             seed=seed,
+            response_format=response_format,
         )
         self.asked.append(call)
         said = self.answer(call)

@@ -82,8 +82,10 @@ class Replayed:
         max_tokens: int,
         sample: int = 0,
         seed: int | None = None,
+        response_format: object = None,
     ) -> Reply:
         assert len(messages) == 1
+        assert response_format is None
         call = self.known[self.name, temperature, messages[0]["content"], sample]
         self.made.append(call)
         await asyncio.sleep(float(self.latency_s[call]))

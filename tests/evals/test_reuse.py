@@ -143,12 +143,17 @@ def key(**changes: Any) -> str | None:
         {"max_tokens": 9},
         {"sample": 1},
         {"seed": 3},
+        {"response_format": {"type": "json_object"}},
     ],
 )
 def test_a_key_stands_for_all_that_an_answer_depends_on(change: dict[str, Any]) -> None:
     assert key() == key(temperature=0)
     assert len(key() or "") == 32
     assert key(**change) != key()
+
+
+def test_keys_of_runs_that_exist_never_change() -> None:
+    assert key() == key(response_format=None) == "abac229b5ac796b850c5f0419e42e03f"
 
 
 def test_a_model_whose_engine_nobody_knows_has_no_keys() -> None:

@@ -289,6 +289,11 @@ class TestRequest:
         body, _ = await self.sent(endpoint={"takes_seed": False}, chat={"seed": 11})
         assert "seed" not in body
 
+    async def test_the_form_of_the_answer_is_sent(self) -> None:
+        form = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "integer"}}}
+        body, _ = await self.sent(chat={"response_format": form})
+        assert body["response_format"] == form
+
     async def test_stops_are_sent(self) -> None:
         body, _ = await self.sent(stop=("\n", "Q:"))
         assert body["stop"] == ["\n", "Q:"]
