@@ -15,8 +15,6 @@ from typing import Any
 
 from aiohttp import web
 
-DRAFTS = "\nDrafts from other agents:"
-
 
 def share_of(*parts: object) -> float:
     """A number from 0 to 1 that the parts decide."""
@@ -57,7 +55,7 @@ class FakeServer:
         body = await request.json()
         if self.asleep:
             return web.json_response({"error": {"message": "asleep"}}, status=503)
-        question = str(body["messages"][-1]["content"]).partition(DRAFTS)[0]
+        question = self.question_in(str(body["messages"][-1]["content"]))
         # Greedy answers do not depend on the seed.
         draw = [self.model, body["messages"], body["temperature"], body.get("seed") if body["temperature"] else None]
         fault = self.fault(draw)
@@ -97,6 +95,12 @@ class FakeServer:
                 self.used[i] += 1
                 return str(fault["kind"])
         return ""
+
+    def question_in(self, prompt: str) -> str:
+        """The question of the data that a prompt begins with; what agents are shown stands in lines below it."""
+        lines = prompt.split("\n")
+        beginnings = ("\n".join(lines[:count]) for count in range(len(lines), 0, -1))
+        return next((beginning for beginning in beginnings if beginning in self.answers), prompt)
 
     def answer(self, question: str, draw: list[Any]) -> str:
         right = self.answers.get(question, "42")
