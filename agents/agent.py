@@ -4,53 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from orkester.serving.chat import ChatModel, Message, Reply
+from orkester.serving.chat import ChatModel, Reply
 from orkester.telemetry import agent_span
+
+from .role import Role
 
 
 @dataclass(frozen=True, kw_only=True)
-class Role:
-    """A prompt with sampling settings.
+class Agent:
+    """A role on a model. Calling it asks the model once, inside an ``invoke_agent`` span.
 
     Attributes:
-        name: the agent's name in records, spans and drawings.
-        instruction: system message; none when empty, for models that know no such thing.
-        temperature: 0 is greedy.
-        max_tokens: most tokens of one answer.
+        role: how it works.
+        model: is asked.
+        task: the task's instruction; see ``Role.answers``.
+        temperature: where the role has none of its own.
+        max_tokens: where the role has none of its own.
     """
-
-    name: str
-    instruction: str = ""
-    temperature: float = 0.0
-    max_tokens: int = 64
-
-
-@dataclass(frozen=True)
-class Agent:
-    """A role on a model. Calling it asks the model once, inside an ``invoke_agent`` span."""
 
     role: Role
     model: ChatModel
+    task: str = ""
+    temperature: float = 0.0
+    max_tokens: int = 64
 
-    async def __call__(self, content: str | Sequence[object], *, sample: int = 0) -> Reply:
+    async def __call__(self, question: Any, *, drafts: Sequence[str] = (), sample: int = 0) -> Reply:
         """Ask.
 
         Args:
-            content: text, or OpenAI content parts (images pass to vision models).
+            question: text, or OpenAI content parts (images pass to vision models).
+            drafts: what was drafted so far, the last one last; the role shows those that it sees.
             sample: tells apart draws that share all else.
 
         Raises:
             CallFailed: the call failed after its retries.
         """
-        messages: list[Message] = [{"role": "user", "content": content}]
-        if self.role.instruction:
-            messages.insert(0, {"role": "system", "content": self.role.instruction})
-        with agent_span(self.role.name, model=self.model.name):
+        role = self.role
+        with agent_span(role.name, model=self.model.name):
             return await self.model.chat(
-                messages,
-                agent=self.role.name,
-                temperature=self.role.temperature,
-                max_tokens=self.role.max_tokens,
+                role.messages(question, drafts=drafts, task=self.task),
+                agent=role.name,
+                temperature=self.temperature if role.temperature is None else role.temperature,
+                max_tokens=self.max_tokens if role.max_tokens is None else role.max_tokens,
                 sample=sample,
+                response_format=role.response_format,
             )

@@ -18,7 +18,13 @@ from .task import Example, Task
 
 def settings_of(task: Task) -> TeamSettings:
     """What a task tells every team."""
-    return TeamSettings(instruction=task.instruction, max_tokens=task.max_tokens, read=task.read, key=task.scorer.key)
+    return TeamSettings(
+        instruction=task.instruction,
+        max_tokens=task.max_tokens,
+        read=task.read,
+        key=task.scorer.key,
+        roles=task.roles,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,11 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from orkester.agents import Role
 from orkester.errors import InputError
 
 from .scorers import Scorer
@@ -48,10 +49,11 @@ class Task:
         search: examples that choose teams, in the data's order.
         confirm: held out for confirmation, in the data's order.
         scorer: says how good an answer is.
-        instruction: system message for every agent; empty for none.
-        max_tokens: most tokens of one answer.
+        instruction: for every agent whose role answers; empty for none.
+        max_tokens: most tokens of one answer, where a role does not say.
         extract: regular expression with one group that finds the answer within a text; None for the whole text.
         data_sha256: of the data file.
+        roles: those that work otherwise than the packs say, by name.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Task:
     max_tokens: int
     extract: str | None
     data_sha256: str
+    roles: Mapping[str, Role] = field(default_factory=dict)
 
     @property
     def read(self) -> Callable[[str], str]:

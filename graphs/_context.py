@@ -26,10 +26,11 @@ class TeamContext:
 
     Attributes:
         models: by the names that the knobs use.
-        instruction: system message for every agent; none when empty.
-        max_tokens: most tokens of one answer.
+        instruction: the task's, for every agent whose role answers; none when empty.
+        max_tokens: most tokens of one answer, where the role does not say.
         read: takes the answer out of a model's text.
         key: answers with the same key are the same vote.
+        roles: those that are not as the packs have them, by name.
     """
 
     models: Mapping[str, ChatModel] = field(default_factory=dict)
@@ -37,15 +38,32 @@ class TeamContext:
     max_tokens: int = 64
     read: Callable[[str], str] = as_given
     key: Callable[[str], str] = plain_key
+    roles: Mapping[str, Role] = field(default_factory=dict)
 
-    def agent(self, name: str, model: str, *, temperature: float) -> Agent:
-        """The agent of that name on one of the models.
+    def agent(self, name: str, model: str, *, temperature: float = 0.0) -> Agent:
+        """The role of that name on one of the models.
+
+        Args:
+            name: the role's, from ``roles`` or else from the packs.
+            model: by the name that the knob has.
+            temperature: where the role has none of its own.
 
         Raises:
-            InputError: there is no such model.
+            InputError: there is no such role or no such model.
         """
+        from orkester.agents.packs import known_roles  # late: pydantic takes long to import
+
+        role = self.roles.get(name) or known_roles().get(name)
+        if role is None:
+            known = ", ".join(sorted({*self.roles, *known_roles()}))
+            raise InputError(f"unknown role {name!r}. Known: {known}; give the context roles={{name: Role(…)}}")
         if model not in self.models:
             known = ", ".join(sorted(self.models)) or "none: give the context models={name: ChatClient(…)}"
             raise InputError(f"agent {name!r} wants the model {model!r}, but the context has {known}")
-        role = Role(name=name, instruction=self.instruction, temperature=temperature, max_tokens=self.max_tokens)
-        return Agent(role, self.models[model])
+        return Agent(
+            role=role,
+            model=self.models[model],
+            task=self.instruction,
+            temperature=temperature,
+            max_tokens=self.max_tokens,
+        )

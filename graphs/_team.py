@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from orkester.agents import Role
 from orkester.errors import InputError
 from orkester.serving.chat import ChatModel
 from orkester.telemetry import workflow_span
@@ -29,6 +30,7 @@ class TeamSettings:
     max_tokens: int = 64
     read: Callable[[str], str] = as_given
     key: Callable[[str], str] = plain_key
+    roles: Mapping[str, Role] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class Team:
             max_tokens=settings.max_tokens,
             read=settings.read,
             key=settings.key,
+            roles=settings.roles,
         )
         with workflow_span(self.topology, team=self.id):
             result = await plan.graph.ainvoke({"question": question}, context=context)

@@ -27,11 +27,13 @@ class Topology:
         name: what study files call it.
         graph: takes ``question``, gives ``answer``; its context schema is ``context``.
         context: a subclass of ``TeamContext``; its annotated fields are the knobs.
+        roles: names of the roles that its agents play; a node that asks a model has its role's name.
     """
 
     name: str
     graph: CompiledStateGraph[Any, Any, Any, Any]
     context: type[TeamContext]
+    roles: tuple[str, ...]
 
     @property
     def knobs(self) -> Mapping[str, Knob]:

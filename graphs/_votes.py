@@ -1,4 +1,4 @@
-"""Counting drafts, and showing them to other agents."""
+"""Counting drafts."""
 
 from __future__ import annotations
 
@@ -67,15 +67,3 @@ def majority(drafts: Sequence[Draft], key: Callable[[str], str]) -> tuple[str, f
     elected, votes = Counter(key(draft.answer) for draft in ordered).most_common(1)[0]
     wording = next(draft.answer for draft in ordered if key(draft.answer) == elected)
     return wording, votes / len(ordered)
-
-
-def with_drafts(question: Any, drafts: Sequence[str]) -> Any:
-    """The question with other agents' drafts below it, a line each.
-
-    The words are part of the arithmetic models' training data (examples/models/train.py).
-    """
-    listed = "\n".join(f"- {' '.join(draft.split())}" for draft in drafts)
-    below = f"\nDrafts from other agents:\n{listed}\nYour answer:"
-    if isinstance(question, str):
-        return question + below
-    return [*question, {"type": "text", "text": below}]

@@ -67,7 +67,7 @@ async def escalate(state: VoteState, runtime: Runtime[CascadeContext]) -> str:
 async def then(state: VoteState, runtime: Runtime[CascadeContext]) -> Answer:
     """Answer on the larger model."""
     context = runtime.context
-    reply = await context.agent("then", context.then, temperature=0.0)(state["question"])
+    reply = await context.agent("then", context.then)(state["question"])
     return {"answer": context.read(reply.text)}
 
 
@@ -82,4 +82,4 @@ graph = (
     .add_edge("then", END)
     .compile(name="cascade")
 )
-topology = Topology(name="cascade", graph=graph, context=CascadeContext)
+topology = Topology(name="cascade", graph=graph, context=CascadeContext, roles=("first", "then"))

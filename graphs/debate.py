@@ -25,7 +25,7 @@ from langgraph.types import Send
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
 from ._topology import Topology
-from ._votes import Answer, Draft, Question, Turn, VoteState, majority, with_drafts
+from ._votes import Answer, Draft, Question, Turn, VoteState, majority
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,9 @@ async def debater(state: Turn, runtime: Runtime[DebateContext]) -> VoteState:
     """Draft an answer, with the others' last drafts in view after the first round."""
     context = runtime.context
     agent = context.agent("debater", context.model, temperature=context.temperature)
-    question = with_drafts(state["question"], state["others"]) if state["others"] else state["question"]
     # A round of its own numbers, so that no two draws of one debater share a seed.
-    reply = await agent(question, sample=state["round"] * context.agents + state["sample"])
+    sample = state["round"] * context.agents + state["sample"]
+    reply = await agent(state["question"], drafts=state["others"], sample=sample)
     return {"drafts": [Draft(state["sample"], context.read(reply.text), state["round"])]}
 
 
@@ -94,4 +94,4 @@ graph = (
     .add_conditional_edges("count", again, ["debater", END])
     .compile(name="debate")
 )
-topology = Topology(name="debate", graph=graph, context=DebateContext)
+topology = Topology(name="debate", graph=graph, context=DebateContext, roles=("debater",))

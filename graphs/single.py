@@ -47,4 +47,4 @@ graph = (
     .add_edge("solo", END)
     .compile(name="single")
 )
-topology = Topology(name="single", graph=graph, context=SingleContext)
+topology = Topology(name="single", graph=graph, context=SingleContext, roles=("solo",))

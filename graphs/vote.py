@@ -64,4 +64,4 @@ graph = (
     .add_edge("count", END)
     .compile(name="vote")
 )
-topology = Topology(name="vote", graph=graph, context=VoteContext)
+topology = Topology(name="vote", graph=graph, context=VoteContext, roles=("voter",))

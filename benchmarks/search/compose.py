@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from orkester.agents.packs import known_roles
 from orkester.graphs import KnobValue
-from orkester.graphs._votes import with_drafts
 from orkester.optim.study.space import Grid, Space
 
 from .table import Floats, Ids, Table
@@ -141,13 +141,15 @@ def asked(calls: Calls, texts: Sequence[str], example: int, question: str) -> di
         question: its text.
     """
     found: dict[tuple[str, float, str, int], int] = {}
+    debater = known_roles()["debater"]
     for m, t, sample in zip(*np.nonzero(calls.base[..., example] != NONE), strict=True):
         key = calls.models[m], calls.temperatures[t], question, int(sample)
         found[key] = int(calls.base[m, t, sample, example])
     for m, t, agents, round_, seat in zip(*np.nonzero(calls.later[..., example] != NONE), strict=True):
         before = calls.later[m, t, agents, round_ - 1, :, example] if round_ > 1 else calls.base[m, t, :, example]
         drafts = [texts[before[other]] for other in range(agents) if other != seat]
-        key = calls.models[m], calls.temperatures[t], with_drafts(question, drafts), int(round_ * agents + seat)
+        content = debater.content(question, drafts=drafts)
+        key = calls.models[m], calls.temperatures[t], content, int(round_ * agents + seat)
         found[key] = int(calls.later[m, t, agents, round_, seat, example])
     return found
 

@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from orkester.agents.packs import known_roles
 from orkester.errors import CallFailed, EngineError
 from orkester.evals.block import Call, ExampleResult
 from orkester.evals.energy import Timed, shared
 from orkester.evals.runner import derive_seed
 from orkester.evals.task import Example
-from orkester.graphs._votes import with_drafts
 from orkester.optim.run.directory import versions
 from orkester.optim.session.back_end import back_end, open_pool, shots_as_messages
 from orkester.serving import machine
@@ -68,13 +68,9 @@ class Drafts:
 
 def _messages(plan: Plan, block: Block, example: Example, seat: Seat, drafts: Drafts) -> list[Message]:
     """What is asked: the question, with the others' drafts of the round before in a debate."""
-    content = example.question
-    if block.stage:
-        others = [other for other in range(seat.agents) if other != seat.number]
-        content = with_drafts(content, [drafts.of(block, seat, example.id, other) for other in others])
-    instruction = plan.study.task.instruction
-    head: list[Message] = [{"role": "system", "content": instruction}] if instruction else []
-    return [*head, {"role": "user", "content": content}]
+    others = [other for other in range(seat.agents) if other != seat.number] if block.stage else []
+    shown = [drafts.of(block, seat, example.id, other) for other in others]
+    return known_roles()["debater"].messages(example.question, drafts=shown, task=plan.study.task.instruction)
 
 
 def _order(plan: Plan, block: Block) -> list[tuple[Example, Seat]]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from orkester.evals.attempt import settings_of
 from orkester.evals.stats.intervals import CONFIDENCE, student_t
 from orkester.evals.task import Example, Task
 from orkester.graphs import Between, KnobValue, OneOfModels, Team, TeamSettings, topology
@@ -54,9 +55,7 @@ async def calls_per_example(
     Returns:
         None where some topology's calls cannot be counted: its graph always failed, or did not end.
     """
-    settings = TeamSettings(
-        instruction=task.instruction, max_tokens=task.max_tokens, read=task.read, key=task.scorer.key
-    )
+    settings = settings_of(task)
     question = examples[0].question
     different = _different(examples)
     found: list[int] = []

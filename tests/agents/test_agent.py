@@ -10,20 +10,50 @@ from orkester.errors import CallFailed
 async def test_it_asks_with_its_roles_settings() -> None:
     models, asked = orchestra(lambda call: "Oslo")
     role = Role(name="guide", instruction="Be brief.", temperature=0.4, max_tokens=3)
-    reply = await Agent(role, models["small"])("Capital of Norway?", sample=2)
+    agent = Agent(role=role, model=models["small"], temperature=0.9, max_tokens=50)
+    reply = await agent("Capital of Norway?", sample=2)
     assert reply.text == "Oslo"
     (call,) = asked
     assert (call.agent, call.temperature, call.max_tokens, call.sample) == ("guide", 0.4, 3, 2)
+    assert call.response_format is None
     assert call.messages == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Capital of Norway?"},
     ]
 
 
+async def test_where_the_role_says_nothing_the_topology_and_the_task_do() -> None:
+    models, asked = orchestra(lambda call: "Oslo")
+    agent = Agent(role=Role(name="guide"), model=models["small"], task="One word.", temperature=0.9, max_tokens=5)
+    await agent("Capital of Norway?")
+    (call,) = asked
+    assert (call.temperature, call.max_tokens) == (0.9, 5)
+    assert call.messages[0] == {"role": "system", "content": "One word."}
+
+
+async def test_a_temperature_of_none_at_all_is_not_none() -> None:
+    models, asked = orchestra(lambda call: "Oslo")
+    await Agent(role=Role(name="guide", temperature=0.0), model=models["small"], temperature=0.9)("?")
+    assert asked[0].temperature == 0.0
+
+
 async def test_without_an_instruction_there_is_no_system_message() -> None:
     models, asked = orchestra(lambda call: "Oslo")
-    await Agent(Role(name="guide"), models["small"])([{"type": "text", "text": "?"}])
+    await Agent(role=Role(name="guide"), model=models["small"])([{"type": "text", "text": "?"}])
     assert asked[0].messages == [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+
+
+async def test_drafts_are_shown_and_the_output_form_is_asked_for() -> None:
+    models, asked = orchestra(lambda call: "{}")
+    schema = {"type": "object"}
+    role = Role(name="judge", sees="last_draft", drafts="\nDraft: {drafts}", output=schema)
+    await Agent(role=role, model=models["small"])("Which?", drafts=["Rome", "Oslo"])
+    (call,) = asked
+    assert call.content == "Which?\nDraft: Oslo"
+    assert call.response_format == {
+        "type": "json_schema",
+        "json_schema": {"name": "judge", "schema": schema, "strict": True},
+    }
 
 
 async def test_a_failed_call_is_passed_on() -> None:
@@ -32,4 +62,4 @@ async def test_a_failed_call_is_passed_on() -> None:
 
     models, _ = orchestra(fail)
     with pytest.raises(CallFailed, match="http 400"):
-        await Agent(Role(name="guide"), models["small"])("?")
+        await Agent(role=Role(name="guide"), model=models["small"])("?")

@@ -6,13 +6,15 @@ import importlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from langgraph.graph.state import CompiledStateGraph
 from scripted import Asked, Scripted, orchestra, turns
 
+from orkester.agents import Role
+from orkester.agents.packs import known_roles
 from orkester.errors import CallFailed, InputError
 from orkester.graphs import Between, KnobValue, OneOf, OneOfModels, Team, TeamContext, Topology, check_value, topology
 
@@ -31,6 +33,17 @@ def alike(asked: Asked) -> str:
 def apart(asked: Asked) -> str:
     """No two calls say the same."""
     return f"{asked.model} {asked.agent} {asked.sample}"
+
+
+def texts(asked: Asked) -> str:
+    """All that a call says, whoever says it."""
+    parts = [part for message in asked.messages for part in content_of(message)]
+    return "\n".join(part["text"] for part in parts if part["type"] == "text")
+
+
+def content_of(message: Mapping[str, Any]) -> Sequence[Any]:
+    content = message["content"]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,11 @@ class TopologyContract:
     @property
     def topology(self) -> Topology:
         return topology(self.name)
+
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        """Its roles as the packs have them."""
+        return {name: known_roles()[name] for name in self.topology.roles}
 
     async def run(self, case: Case, models: Mapping[str, Scripted], question: Any = "?", **settings: Any) -> str:
         """What the graph answers, asked as a user of LangGraph would."""
@@ -130,26 +148,56 @@ class TopologyContract:
         draws = Counter((call.agent, call.model, call.sample) for call in asked)
         assert set(draws.values()) == {1}
 
-    async def test_agents_are_nodes_of_the_graph(self, case: Case) -> None:
-        models, asked = orchestra(case.answer)
-        await self.run(case, models)
-        assert {call.agent for call in asked} <= set(self.topology.graph.nodes)
+    async def test_agents_are_its_roles_and_nodes_of_the_graph(self) -> None:
+        agents: set[str] = set()
+        for case in self.cases:
+            models, asked = orchestra(case.answer)
+            await self.run(case, models)
+            agents |= {call.agent for call in asked}
+        assert agents == set(self.topology.roles), "the topology has other roles than those that ask"
+        assert agents <= set(self.topology.graph.nodes)
+        assert len(set(self.topology.roles)) == len(self.topology.roles)
 
-    async def test_every_call_carries_what_the_task_says(self, case: Case) -> None:
+    def test_its_roles_are_known_and_one_of_them_answers(self) -> None:
+        assert set(self.topology.roles) <= set(known_roles())
+        assert any(known_roles()[name].answers for name in self.topology.roles)
+
+    async def test_what_the_answer_must_look_like_reaches_whoever_answers(self, case: Case) -> None:
         models, asked = orchestra(case.answer)
-        await self.run(case, models, instruction="Be brief.", max_tokens=5)
+        await self.run(case, models, instruction="Be {brief}.", max_tokens=5)
         for call in asked:
-            assert [message["role"] for message in call.messages] == ["system", "user"]
-            assert call.messages[0]["content"] == "Be brief."
-            assert call.max_tokens == 5
-        asked.clear()
-        await self.run(case, models)
-        assert all([message["role"] for message in call.messages] == ["user"] for call in asked)
+            role = self.roles[call.agent]
+            assert call.max_tokens == (role.max_tokens or 5)
+            assert role.answers <= ("Be {brief}." in texts(call))
+        assert any(self.roles[call.agent].answers for call in asked)
 
-    async def test_a_temperature_is_that_of_its_knob_or_greedy(self, case: Case) -> None:
+    async def test_an_agent_with_an_instruction_of_its_own_gets_it_beside_the_tasks(self, case: Case) -> None:
+        roles = {name: replace(role, instruction=f"You are the {name}.") for name, role in self.roles.items()}
+        models, asked = orchestra(case.answer)
+        await self.run(case, models, instruction="Be brief.", roles=roles)
+        for call in asked:
+            assert f"You are the {call.agent}." in texts(call)
+            assert not any(f"You are the {name}." in texts(call) for name in roles if name != call.agent)
+            assert roles[call.agent].answers <= ("Be brief." in texts(call))
+
+    async def test_a_call_has_the_settings_of_its_role(self, case: Case) -> None:
+        roles = {
+            name: replace(role, temperature=0.01 * i, max_tokens=i, output={"title": name})
+            for i, (name, role) in enumerate(self.roles.items(), 1)
+        }
+        models, asked = orchestra(case.answer)
+        await self.run(case, models, max_tokens=999, roles=roles)
+        for call in asked:
+            role = roles[call.agent]
+            settings = call.temperature, call.max_tokens, call.response_format
+            assert settings == (role.temperature, role.max_tokens, role.response_format)
+
+    async def test_a_temperature_is_that_of_its_role_or_its_knob_or_greedy(self, case: Case) -> None:
         models, asked = orchestra(case.answer)
         await self.run(case, models)
-        assert {call.temperature for call in asked} <= {case.knobs.get("temperature", 0.0), 0.0}
+        for call in asked:
+            own = self.roles[call.agent].temperature
+            assert call.temperature in ({case.knobs.get("temperature", 0.0), 0.0} if own is None else {own})
 
     async def test_the_answer_is_read_out_of_what_models_say(self, case: Case) -> None:
         models, _ = orchestra(lambda asked: f"Well: {case.answer(asked)}")
@@ -163,8 +211,10 @@ class TopologyContract:
         await self.run(case, models, question=parts)
         assert parts == list(PARTS)
         for call in asked:
-            assert list(call.content[: len(PARTS)]) == parts
-            assert all(part["type"] == "text" for part in call.content[len(PARTS) :])
+            sent = [part for message in call.messages for part in content_of(message)]
+            (at,) = [i for i, part in enumerate(sent) if part["type"] != "text"]
+            begin = at + 1 - len(PARTS)  # the image is the last of them
+            assert sent[begin : begin + len(PARTS)] == parts
 
     async def test_any_call_that_fails_fails_the_team(self, case: Case) -> None:
         for failing in range(sum(case.calls.values())):
@@ -185,27 +235,36 @@ class TopologyContract:
             await self.run(case, orchestra(alike, "another")[0])
 
     async def test_the_answer_does_not_depend_on_who_is_quick(self, case: Case) -> None:
-        answers, orders = [], []
+        answers, orders, most = [], [], sum(case.calls.values())
+        together = False
         for slowest_first in (False, True):
-
-            async def answer(call: Asked, slowest_first: bool = slowest_first) -> str:
-                await turns(200 - 10 * call.sample if slowest_first else 10 * call.sample)
-                return case.answer(call)
-
             asked: list[Asked] = []
             answered: list[Asked] = []
+
+            async def answer(
+                call: Asked,
+                slowest_first: bool = slowest_first,
+                asked: list[Asked] = asked,
+                answered: list[Asked] = answered,
+            ) -> str:
+                nonlocal together
+                number = len(asked)
+                together |= number > len(answered) + 1
+                await turns(10 * (most - number if slowest_first else number))
+                return case.answer(call)
+
             models = {name: Scripted(name, answer, asked, answered) for name in ("small", "large")}
             answers.append(await self.run(case, models))
-            orders.append([(call.agent, call.sample) for call in answered])
+            orders.append([(call.agent, call.model, call.sample) for call in answered])
         assert answers[0] == answers[1]
-        if sum(case.calls.values()) > 2:
+        if together:
             assert orders[0] != orders[1], "the replies came in the same order both times: nothing was tested"
 
     async def test_runs_at_the_same_time_do_not_meet(self, case: Case) -> None:
         async def echo(call: Asked) -> str:
             await turns(3)
-            question = call.content if isinstance(call.content, str) else ""
-            return question.partition("\n")[0]
+            (question,) = set(re.findall(r"question \d", texts(call)))
+            return question
 
         models, _ = orchestra(echo)
         questions = [f"question {i}" for i in range(5)]

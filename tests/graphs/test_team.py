@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scripted import orchestra
 
 import orkester.graphs
+from orkester.agents import Role
 from orkester.errors import InputError
-from orkester.graphs import Between, Team, check_value, topologies, topology
+from orkester.graphs import Between, Team, TeamContext, TeamSettings, check_value, topologies, topology
 from orkester.graphs._knobs import knobs
 
 VOTE = {"agents": 5, "model": "small", "temperature": 0.7}
@@ -96,8 +97,8 @@ def test_it_names_each_of_its_models_once() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
-        ("vot", {}, "unknown topology 'vot' (did you mean 'vote'?). Known: cascade, debate, single, vote"),
-        ("zzz", {}, "unknown topology 'zzz'. Known: cascade, debate, single, vote"),
+        ("vot", {}, f"unknown topology 'vot' (did you mean 'vote'?). Known: {', '.join(topologies())}"),
+        ("zzz", {}, f"unknown topology 'zzz'. Known: {', '.join(topologies())}"),
         ("vote", {"rounds": 2}, "vote has no knob 'rounds'. Known: agents, model, temperature"),
         ("vote", {"temperature": None}, "vote needs a value for the knob 'temperature'"),
         ("vote", {"agents": 0}, "agents takes 1 to 9, but got 0"),
@@ -163,6 +164,52 @@ async def test_a_team_asks_its_models() -> None:
     models, asked = orchestra(lambda call: "Oslo")
     assert await Team("single", {"model": "large", "temperature": 0.0}).answer("Capital?", models) == "Oslo"
     assert [(call.model, call.content) for call in asked] == [("large", "Capital?")]
+
+
+@pytest.mark.parametrize(
+    "team",
+    [
+        Team("single", {"model": "small", "temperature": 0.0}),
+        Team("vote", VOTE),
+        Team("cascade", {"first": "small", "then": "large", "votes": 3, "temperature": 0.7, "agreement": 1.0}),
+        Team("debate", {"agents": 3, "rounds": 1, "model": "small", "temperature": 0.35}),
+    ],
+    ids=lambda team: team.topology,
+)
+async def test_the_messages_of_runs_that_exist_never_change(team: Team) -> None:
+    # Records of runs know a call by its messages, sampling and number.
+    models, asked = orchestra(lambda call: f"{call.agent} {call.sample}")
+    await team.answer("Which?", models, TeamSettings(instruction="Be {brief}.", max_tokens=5))
+    for call in asked:
+        system, user = call.messages
+        assert system == {"role": "system", "content": "Be {brief}."}
+        if call.agent == "debater" and call.sample >= 3:
+            drafts = "".join(f"- debater {i}\n" for i in range(3) if i != call.sample - 3)
+            shown = f"Which?\nDrafts from other agents:\n{drafts}Your answer:"
+            assert user == {"role": "user", "content": shown}
+        else:
+            assert user == {"role": "user", "content": "Which?"}
+        assert (call.max_tokens, call.response_format) == (5, None)
+    asked.clear()
+    await team.answer("Which?", models)
+    assert all([message["role"] for message in call.messages] == ["user"] for call in asked)
+    assert {call.max_tokens for call in asked} == {64}
+
+
+async def test_a_team_works_with_the_roles_it_is_given() -> None:
+    models, asked = orchestra(lambda call: "Oslo")
+    roles = {"solo": Role(name="solo", instruction="Think.", temperature=0.2, max_tokens=7)}
+    team = Team("single", {"model": "small", "temperature": 0.9})
+    await team.answer("Which?", models, TeamSettings(instruction="One word.", roles=roles))
+    (call,) = asked
+    assert call.messages[0]["content"] == "Think.\n\nOne word."
+    assert (call.temperature, call.max_tokens) == (0.2, 7)
+
+
+def test_a_role_that_nobody_knows_is_refused() -> None:
+    context = TeamContext(models=orchestra(lambda call: "")[0])
+    with pytest.raises(InputError, match=r"unknown role 'sol'\. Known: .*\bsolo\b.*roles=\{name: Role\(…\)\}"):
+        context.agent("sol", "small")
 
 
 def test_topologies_are_modules_of_the_package() -> None:

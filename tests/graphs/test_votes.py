@@ -1,4 +1,4 @@
-"""Counting drafts, and showing them to others."""
+"""Counting drafts."""
 
 import random
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orkester.graphs._context import plain_key
-from orkester.graphs._votes import Draft, majority, with_drafts
+from orkester.graphs._votes import Draft, majority
 
 
 def drafts(*answers: str) -> list[Draft]:
@@ -43,22 +43,3 @@ def test_the_order_of_arrival_does_not_matter(answers: list[str], seed: int) -> 
 def test_no_drafts_elect_nothing() -> None:
     with pytest.raises(ValueError, match="at least one draft"):
         majority([], plain_key)
-
-
-def test_drafts_stand_below_the_question_a_line_each() -> None:
-    shown = with_drafts("Capital of Norway?", ["Oslo", "It is\n\n Rome "])
-    assert shown == "Capital of Norway?\nDrafts from other agents:\n- Oslo\n- It is Rome\nYour answer:"
-
-
-def test_drafts_stand_behind_content_parts() -> None:
-    parts = [{"type": "image_url", "image_url": {"url": "data:,"}}]
-    shown = with_drafts(parts, ["Oslo"])
-    assert shown[0] is parts[0]
-    assert shown[1:] == [{"type": "text", "text": "\nDrafts from other agents:\n- Oslo\nYour answer:"}]
-    assert len(parts) == 1
-
-
-@pytest.mark.parametrize(("one", "other"), [("Oslo", " oslo. "), ('"Oslo"', "OSLO"), ("a  b", "a\nb")])
-def test_answers_with_one_plain_key_are_one_vote(one: str, other: str) -> None:
-    assert plain_key(one) == plain_key(other)
-    assert plain_key(one) != plain_key("Rome")
