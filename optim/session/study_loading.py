@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from orkester.agents import Role, RoleFault
+from orkester.agents.packs import known_roles
 from orkester.errors import InputError
 from orkester.evals.objectives import OF_JOULES
 from orkester.evals.scorers import Scorer, scorer
 from orkester.evals.task import Example, Task, load_examples, split
-from orkester.graphs import Team
+from orkester.graphs import Team, topology
 from orkester.optim.run.warm_start import warm_start
 from orkester.optim.search.samplers import require
 from orkester.optim.study.engine_parts import EngineOptionsPart, ExternalPart, FakePart, VllmPart
@@ -39,7 +41,9 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     path = Path(path)
     file, source = read_study_file(path)
     space, faults = space_of(file, source)
-    task, wrong = _task(file, source, path.parent)
+    roles, wrong = _roles(file, source, space.grids)
+    faults += wrong
+    task, wrong = _task(file, source, path.parent, roles)
     faults += wrong
     models, wrong = _models(file, source, catalogue or Catalogue.default(), path.parent)
     faults += wrong
@@ -79,6 +83,23 @@ def _first(
     earlier, unreadable = warm_start(file, source, space, folder)
     faults += [*wrong, *unreadable]
     return list({team.id: team for team in (*own, *earlier.teams)}.values()), earlier.notes
+
+
+def _roles(file: StudyFile, source: Source, searched: Iterable[str]) -> tuple[dict[str, Role], list[str]]:
+    """The roles that the file changes, by name; only those of topologies that are searched can be."""
+    used = list(dict.fromkeys(role for name in searched for role in topology(name).roles))
+    roles: dict[str, Role] = {}
+    faults: list[str] = []
+    for name, change in file.roles.items():
+        if name not in used:
+            why = f"no topology of the search has the role {nearest(name, used)}"
+            faults.append(source.error(["roles", name], why))
+            continue
+        try:
+            roles[name] = change.applied(known_roles()[name])
+        except RoleFault as fault:
+            faults.append(source.error(["roles", name, fault.field], fault.message))
+    return roles, faults
 
 
 def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path) -> tuple[dict[str, Model], list[str]]:
@@ -170,7 +191,7 @@ def _of_joules(file: StudyFile, source: Source) -> list[str]:
     return faults
 
 
-def _task(file: StudyFile, source: Source, folder: Path) -> tuple[Task | None, list[str]]:
+def _task(file: StudyFile, source: Source, folder: Path, roles: Mapping[str, Role]) -> tuple[Task | None, list[str]]:
     part = file.task
     faults: list[str] = []
     chosen: Scorer | None = None
@@ -205,6 +226,7 @@ def _task(file: StudyFile, source: Source, folder: Path) -> tuple[Task | None, l
         max_tokens=part.max_tokens,
         extract=part.extract,
         data_sha256=hashlib.sha256(data.read_bytes()).hexdigest(),
+        roles=roles,
     )
     return task, faults
 

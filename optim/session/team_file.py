@@ -13,10 +13,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from orkester.agents import Role, RoleFault
+from orkester.agents.packs import RoleEntry, known_roles
 from orkester.errors import InputError
 from orkester.evals.scorers import scorer
 from orkester.evals.task import reader
-from orkester.graphs import EngineValue, KnobValue, Team, TeamSettings
+from orkester.graphs import EngineValue, KnobValue, Team, TeamSettings, topology
 from orkester.optim.run.results import Results, TeamResult
 from orkester.optim.study.engine_parts import RESTARTS, EngineOptionsPart, EngineSpec
 from orkester.optim.study.study import Study
@@ -27,14 +29,14 @@ from orkester.serving.energy import UnavailableMeter
 
 from .back_end import back_end, open_pool, shots_as_messages
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class TeamFile(BaseModel):
     """What ``teams/<id>.json`` holds.
 
     ``engine_options`` are those the team was measured with; ``engine_searched`` names those of them that its study
-    searched, which are part of the team.
+    searched, which are part of the team. ``roles`` are all those of its topology, as they were in the study.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +54,7 @@ class TeamFile(BaseModel):
     deadline_s: float
     instruction: str
     max_tokens: int
+    roles: dict[str, RoleEntry] = {}
     extract: str | None
     scorer: str | dict[str, Any]
     folder: str
@@ -75,6 +78,10 @@ def write_team(path: Path, study: Study, result: TeamResult, results: Results) -
         deadline_s=study.file.measure.deadline_s,
         instruction=part.instruction,
         max_tokens=part.max_tokens,
+        roles={
+            name: RoleEntry.of(study.task.roles.get(name) or known_roles()[name])
+            for name in topology(result.team.topology).roles
+        },
         extract=part.extract,
         scorer=part.scorer,
         folder=str(study.path.parent.resolve()),
@@ -101,13 +108,14 @@ class SavedTeam:
 
     @property
     def settings(self) -> TeamSettings:
-        """What the task told every agent."""
+        """What the task told its teams, and the roles of this one."""
         chosen = scorer(self.file.scorer, folder=Path(self.file.folder))
         return TeamSettings(
             instruction=self.file.instruction,
             max_tokens=self.file.max_tokens,
             read=reader(self.file.extract),
             key=chosen.key,
+            roles=_roles(self.file),
         )
 
     @asynccontextmanager
@@ -169,6 +177,7 @@ def load_team(path: str | Path) -> SavedTeam:
         raise InputError(f"{path}: this is not a team file: {where}: {first['msg']}") from error
     try:
         team = Team(file.topology, file.knobs, _engine(file)).check()
+        _roles(file)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if absent := [name for name in team.models if name not in file.models]:
@@ -187,6 +196,21 @@ def _engine(file: TeamFile) -> dict[str, EngineValue]:
     if open_ := [name for name in RESTARTS if isinstance(getattr(file.engine_options, name), list)]:
         raise InputError(f"engine_options.{open_[0]}: a team has one value, not a list to choose from")
     return {name: getattr(file.engine_options, name) for name in file.engine_searched}
+
+
+def _roles(file: TeamFile) -> dict[str, Role]:
+    """The roles of the team; none where an older Orkester wrote the file: they are those of the packs.
+
+    Raises:
+        InputError: a role cannot be used.
+    """
+    roles: dict[str, Role] = {}
+    for name, entry in file.roles.items():
+        try:
+            roles[name] = entry.applied(Role(name=name))
+        except RoleFault as fault:
+            raise InputError(f"roles.{name}.{fault}") from fault
+    return roles
 
 
 def _plain(model: Model) -> dict[str, Any]:

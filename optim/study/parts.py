@@ -38,7 +38,7 @@ def _scorer_form(value: object) -> object:
 
 
 class TaskPart(Part):
-    """``task:`` the data, how it is scored, and what every agent is told."""
+    """``task:`` the data, how it is scored, and what its answers must look like."""
 
     data: str = Field(description="JSON lines or CSV, relative to the study file")
     scorer: Annotated[str | dict[str, Any], BeforeValidator(_scorer_form)] = Field(
@@ -50,8 +50,8 @@ class TaskPart(Part):
     completion: list[str] = Field(
         [], description="models asked to go on with the shots instead of being chatted with; base models always are"
     )
-    instruction: str = Field("", description="system message for every agent")
-    max_tokens: int = Field(64, ge=1, description="most tokens of one answer")
+    instruction: str = Field("", description="for every agent whose role answers")
+    max_tokens: int = Field(64, ge=1, description="most tokens of one answer, where a role does not say")
     extract: str | None = Field(None, description="regular expression with one group: the answer within the text")
 
     @field_validator("extract")

@@ -74,6 +74,12 @@ class Study:
         # A run that was made before something could be asked is still the same study.
         if asked["sampler"] == AUTO_SAMPLER:
             del asked["sampler"]
+        if self.file.roles:
+            asked["roles"] = {
+                name: role.model_dump(mode="json", exclude_unset=True) for name, role in self.file.roles.items()
+            }
+        else:
+            del asked["roles"]
         newer: Mapping[str, tuple[type[Part], Sequence[str]]] = {
             "engine_options": (EngineOptionsPart, _NEW_OPTIONS),
             "measure": (MeasurePart, _NEW_MEASURES),

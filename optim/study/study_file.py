@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 
+from orkester.agents.packs import RoleChange
 from orkester.errors import InputError
 from orkester.evals.objectives import OBJECTIVES
 from orkester.optim.goals.goal import Direction, is_limit
@@ -68,6 +69,7 @@ class StudyFile(Part):
     engine: EngineSpec = "auto"
     engine_options: EngineOptionsPart = EngineOptionsPart()
     search: dict[str, dict[str, Annotated[KnobSpec, BeforeValidator(_knob_form)]] | None] = Field(min_length=1)
+    roles: dict[str, RoleChange] = Field({})
     objectives: dict[Quantity, Direction] = Field(
         {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}, min_length=1
     )

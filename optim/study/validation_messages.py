@@ -119,9 +119,9 @@ def _keys_at(root: type[BaseModel], location: Sequence[str | int]) -> list[str]:
     for part in location:
         if branch := [kind for kind in kinds if kind.__name__ == part]:
             kinds = branch
-        elif isinstance(part, str):
-            fields = [kind.model_fields[part] for kind in kinds if part in kind.model_fields]
+        elif fields := [kind.model_fields[str(part)] for kind in kinds if part in kind.model_fields]:
             kinds = [model for field in fields for model in _models_in(field.annotation)]
+        # What is no field is a key of a mapping or a place in a list, whose entries the kinds are already.
     return [key for kind in kinds for key in kind.model_fields]
 
 

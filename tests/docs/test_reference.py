@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 from support import ROOT
 
+from orkester.agents.packs import RoleChange
 from orkester.evals.objectives import OBJECTIVES
 from orkester.evals.scorers import scorers
 from orkester.graphs import topologies, topology
@@ -20,6 +21,7 @@ MEASUREMENT = (ROOT / "docs" / "measurement.md").read_text()
 PARTS: list[type[BaseModel]] = [
     StudyFile,
     TaskPart,
+    RoleChange,
     ExternalPart,
     VllmSettings,
     EngineOptionsPart,
@@ -41,9 +43,11 @@ def test_what_another_value_of_a_searched_option_costs_is_documented(option: str
 
 
 @pytest.mark.parametrize("name", topologies())
-def test_every_knob_is_documented(name: str) -> None:
+def test_every_knob_and_role_is_documented(name: str) -> None:
     row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` |"))
-    assert [knob for knob in topology(name).knobs if f"`{knob}`" not in row] == []
+    knobs, roles = row.strip("|").split("|")[1:]
+    assert [knob for knob in topology(name).knobs if f"`{knob}`" not in knobs] == []
+    assert [role for role in topology(name).roles if f"`{role}`" not in roles] == []
 
 
 def test_every_quantity_and_scorer_is_documented() -> None:

@@ -154,3 +154,17 @@ def test_weights_that_are_none_end_a_study_with_the_engines_last_words(quick_pat
     assert "failed to load model" in message
     assert f"the whole log: {quick_path / 'run' / 'logs'}" in message
     assert len(message.splitlines()) <= 24
+
+
+def test_a_role_has_its_output_form_in_the_study_and_in_the_saved_team() -> None:
+    with quick_folder() as folder:
+        search = {"single": {"model": "any", "temperature": 0.0}}
+        solo = {"output": {"enum": [7, 9]}, "max_tokens": 32}  # llama.cpp lets a model put a fence around JSON
+        study = arithmetic(folder / "study", search=search, roles={"solo": solo})
+        run = orkester.tune(study, folder / "run")
+        results = [example for block in run.blocks for example in block.examples]
+        assert {example.failure for example in results} == {None}
+        assert {example.answer for example in results} <= {"7", "9"}
+        (path,) = (run.path / "teams").iterdir()
+        saved = orkester.load_team(path)
+        assert saved.run("What is 12 + 34?") in {"7", "9"}

@@ -1,14 +1,17 @@
 """A team on disk, and loaded again."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import orchestra
 from support import write_study
 
 import orkester
 from orkester.errors import InputError
+from orkester.graphs import topology
 from orkester.optim.session.team_file import TeamFile
 
 
@@ -71,7 +74,7 @@ async def test_a_greedy_team_answers_many_questions_as_it_did_in_the_study(finis
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema_version": 99}, "written by a newer Orkester (schema 99, this one reads up to 2); upgrade"),
+        ({"schema_version": 99}, "written by a newer Orkester (schema 99, this one reads up to 3); upgrade"),
         ({"topology": ...}, "this is not a team file: topology: "),
         ({"topology": "vot"}, "unknown topology 'vot' (did you mean 'vote'?)"),
         ({"knobs": {"colour": "red"}}, "has no knob 'colour'"),
@@ -88,6 +91,8 @@ async def test_a_greedy_team_answers_many_questions_as_it_did_in_the_study(finis
         ),
         ({"engine_options": {"tensor_parallel": 0}}, "this is not a team file: engine_options.tensor_parallel"),
         ({"engine": "vlm"}, "this is not a team file: engine: "),
+        ({"roles": {"solo": {"sees": "some"}}}, "this is not a team file: roles.solo.sees: "),
+        ({"roles": {"solo": {"instruction": "{x}"}}}, "roles.solo.instruction: unknown placeholder {x}. Known: "),
         ({"more": 1}, "this is not a team file: more: "),
     ],
 )
@@ -126,10 +131,39 @@ def test_a_team_file_says_how_its_engines_are_to_be_served(quick_path: Path) -> 
         assert saved.run(f"What is {number} + {number}?") == example.answer
 
 
+ROLES = {
+    "solo": {"instruction": "Think.", "max_tokens": 7, "temperature": 0.5, "output": {"type": "string"}},
+    "voter": {"instruction": "Never used by a single agent."},
+}
+
+
+def test_a_team_file_has_the_roles_that_the_team_was_measured_with(quick_path: Path) -> None:
+    search = {"single": {"model": "small", "temperature": 0.0}, "vote": {"model": "small", "agents": 2}}
+    path = write_study(quick_path / "study", search=search, roles=ROLES, budget={"trials": 2})
+    run = orkester.tune(path, quick_path / "run")
+    for result in run.results.front:
+        saved = orkester.load_team(quick_path / "run" / "teams" / f"{result.team.id}.json")
+        known = orkester.load_study(path).task.roles
+        assert saved.settings.roles == {name: known[name] for name in topology(result.team.topology).roles}
+        models, asked = orchestra(lambda call: "4")
+        asyncio.run(saved.team.answer("What is 2 + 2?", models, saved.settings))
+        for call in asked:
+            role = known[call.agent]
+            assert call.messages[0] == {"role": "system", "content": role.instruction}
+            assert call.max_tokens == (7 if call.agent == "solo" else 16)
+            assert call.response_format == role.response_format
+
+
+def test_a_team_file_of_the_second_version_has_the_roles_of_the_packs(team_path: Path, tmp_path: Path) -> None:
+    saved = orkester.load_team(altered(team_path, tmp_path, schema_version=2, roles=...))
+    assert saved.team == orkester.load_team(team_path).team
+    assert saved.settings.roles == {}
+
+
 def test_a_team_file_of_the_first_version_is_loaded(team_path: Path, tmp_path: Path) -> None:
     data = json.loads(team_path.read_text())
     options = {key: data["engine_options"][key] for key in ("slots", "context_tokens", "threads", "prefix_caching")}
-    path = altered(team_path, tmp_path, schema_version=1, engine_options=options, engine_searched=...)
+    path = altered(team_path, tmp_path, schema_version=1, engine_options=options, engine_searched=..., roles=...)
     saved, now = orkester.load_team(path), orkester.load_team(team_path)
     assert saved.team == now.team
     assert saved.file.engine_options == now.file.engine_options

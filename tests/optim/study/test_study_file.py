@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from support import STUDY, merged, write_study
 
 import orkester
+from orkester.agents import Role
+from orkester.agents.packs import known_roles
 from orkester.errors import InputError
 from orkester.evals.footprint import grids
 from orkester.evals.objectives import OBJECTIVES, OF_JOULES
@@ -108,6 +111,51 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
     ({"models": []}, "models", "models:", ["needs at least one entry"]),
     ({"search": {}}, "search", "search:", ["needs at least one entry"]),
     ({"models": ["small", "large", "small"]}, "models", "models:", ["names 'small' twice"]),
+    # roles
+    (
+        {"roles": {"slo": {"instruction": "Think."}}},
+        "roles.slo",
+        "slo:",
+        ["no topology of the search has the role 'slo' (did you mean 'solo'?). Known: solo, voter, first, then"],
+    ),
+    ({"roles": {"debater": {"max_tokens": 9}}}, "roles.debater", "debater:", ["has the role 'debater'. Known: solo"]),
+    (
+        {"roles": {"solo": {"instructions": "Think."}}},
+        "roles.solo.instructions",
+        "instructions:",
+        ["unknown key 'instructions' (did you mean 'instruction'?). Known: instruction, max_tokens, temperature, sees"],
+    ),
+    ({"roles": {"solo": {"answers": False}}}, "roles.solo.answers", "answers:", ["unknown key 'answers'"]),
+    ({"roles": {"solo": None}}, "roles.solo", "solo:", ["takes a mapping (KEY: VALUE), but got nothing"]),
+    ({"roles": ["solo"]}, "roles", "roles:", ["takes a mapping"]),
+    ({"roles": {"solo": {"max_tokens": 0}}}, "roles.solo.max_tokens", "max_tokens: 0", ["must be at least 1"]),
+    ({"roles": {"solo": {"temperature": 3}}}, "roles.solo.temperature", "temperature: 3", ["must be at most 2"]),
+    (
+        {"roles": {"solo": {"sees": "last_drft"}}},
+        "roles.solo.sees",
+        "sees:",
+        ["takes one of question, last_draft, all, but got 'last_drft' (did you mean 'last_draft'?)"],
+    ),
+    (
+        {"roles": {"solo": {"output": "json"}}},
+        "roles.solo.output",
+        "output:",
+        ["takes text or a JSON schema such as {type: object, properties: …}, but got 'json'"],
+    ),
+    ({"roles": {"solo": {"output": {}}}}, "roles.solo.output", "output:", ["takes text or a JSON schema"]),
+    (
+        {"roles": {"solo": {"instruction": "Look at {drfts}."}}},
+        "roles.solo.instruction",
+        "instruction:",
+        ["unknown placeholder {drfts} (did you mean {drafts}?). Known: {question}, {drafts}, {task}; write {{drfts}}"],
+    ),
+    (
+        {"roles": {"solo": {"instruction": "Look at {drafts}."}}},
+        "roles.solo.instruction",
+        "instruction:",
+        ["the role sees the question alone: set sees to last_draft or all"],
+    ),
+    ({"roles": {"solo": {"drafts": "No."}}}, "roles.solo.drafts", "drafts:", ["needs {drafts} where the drafts"]),
     # topologies and knobs
     (
         {"search": {"vot": {"agents": 2}}},
@@ -878,6 +926,32 @@ def test_engine_options_that_came_later_make_no_other_study_until_they_are_used(
         other = orkester.load_study(write_study(tmp_path / str(number), engine_options={name: asked}))
         assert other.identity()["engine_options"][name] != plain.identity()["engine_options"].get(name)
         assert other.id != plain.id
+
+
+def test_roles_make_another_study_once_they_are_given(tmp_path: Path) -> None:
+    plain = orkester.load_study(write_study(tmp_path / "a"))
+    assert "roles" not in plain.identity()
+    assert orkester.load_study(write_study(tmp_path / "b", roles={})).id == plain.id
+    asked = {"solo": {"instruction": "Think.", "max_tokens": None}}
+    other = orkester.load_study(write_study(tmp_path / "c", roles=asked))
+    assert other.identity()["roles"] == asked
+    assert other.id != plain.id
+
+
+def test_a_role_of_the_file_is_that_of_the_pack_with_what_is_said(tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"answer": {"type": "integer"}}}
+    asked = {
+        "solo": {"instruction": "Think.\n{task}", "temperature": 0.5},
+        "debater": {"max_tokens": 9, "sees": "last_draft", "output": schema},
+    }
+    search = {"single": {}, "debate": {}}
+    study = orkester.load_study(write_study(tmp_path, search=search, roles=asked))
+    packs = known_roles()
+    assert study.task.roles == {
+        "solo": replace(packs["solo"], instruction="Think.\n{task}", temperature=0.5),
+        "debater": replace(packs["debater"], max_tokens=9, sees="last_draft", output=schema),
+    }
+    assert study.task.roles["debater"].drafts == packs["debater"].drafts != Role.drafts
 
 
 def test_other_data_make_another_study(tmp_path: Path) -> None:
