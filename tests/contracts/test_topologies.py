@@ -1,6 +1,7 @@
 """The contract of topologies, for every one that comes with Orkester."""
 
-from contracts.topologies import Case, TopologyContract, apart
+from contracts.topologies import Case, TopologyContract, apart, texts
+from scripted import Asked, orchestra
 
 from orkester.graphs import topologies
 
@@ -54,6 +55,34 @@ class TestDebate(TopologyContract):
         Case({"agents": 3, "rounds": 2, "model": "large", "temperature": 0.3}, {"large": 9}, apart),
         Case({"agents": 6, "rounds": 4, "model": "small", "temperature": 0.3}, {"small": 30}, apart),
     )
+
+
+def approved(asked: Asked) -> str:
+    return "**Approved.**" if asked.agent == "critic" else apart(asked)
+
+
+class TestReflect(TopologyContract):
+    name = "reflect"
+    cases = (
+        Case({"rounds": 3, "model": "small", "critic": "small", "temperature": 0.7}, {"small": 2}),
+        Case({"rounds": 1, "model": "small", "critic": "large", "temperature": 0.3}, {"small": 2, "large": 1}, apart),
+        Case({"rounds": 4, "model": "large", "critic": "small", "temperature": 0.3}, {"large": 5, "small": 4}, apart),
+        Case(
+            {"rounds": 4, "model": "large", "critic": "small", "temperature": 0.3}, {"large": 1, "small": 1}, approved
+        ),
+    )
+
+    async def test_the_critic_sees_the_last_reply_and_the_actor_what_is_said_about_it(self) -> None:
+        models, asked = orchestra(apart)
+        await self.run(self.cases[2], models, question="Which?", instruction="One word.")
+        assert [call.agent for call in asked] == ["actor", "critic"] * 4 + ["actor"]
+        opening, *turns = [texts(call) for call in asked]
+        assert opening == "One word.\nWhich?"
+        for i, (critic, actor) in enumerate(zip(turns[::2], turns[1::2], strict=True)):
+            assert critic.endswith(f"follow these instructions: One word.\nWhich?\n\nAnswer to check:\nlarge actor {i}")
+            assert actor.startswith("One word.\nWhich?\n\nYour last answer")
+            assert f"says about it:\nlarge actor {i}\n\nCritic: small critic {i}\n\n" in actor
+            assert actor.count("large actor") == 1
 
 
 def test_every_topology_that_comes_with_orkester_is_held_to_the_contract() -> None:
