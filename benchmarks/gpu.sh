@@ -22,7 +22,7 @@ import importlib, sys
 
 absent = []
 for name in ("aiohttp", "asyncio_throttle", "jinja2", "langgraph", "moocore", "numpy", "openai", "optuna", "plotly", "pydantic",
-             "rich", "typer", "yaml", "opentelemetry.sdk", "opentelemetry.exporter.otlp.json.file",
+             "rich", "scipy", "typer", "yaml", "opentelemetry.sdk", "opentelemetry.exporter.otlp.json.file",
              *(["pynvml"] if sys.argv[1] == "energy_gpu.py" else [])):
     try:
         importlib.import_module(name)

@@ -13,7 +13,18 @@ import orkester
 from orkester import errors
 
 #: What takes long to import, and what imports it.
-HEAVY = ("langgraph", "langchain_core", "openai", "optuna", "plotly", "numpy", "pydantic", "xllamacpp", "aiohttp")
+HEAVY = (
+    "langgraph",
+    "langchain_core",
+    "openai",
+    "optuna",
+    "plotly",
+    "numpy",
+    "pydantic",
+    "scipy",
+    "xllamacpp",
+    "aiohttp",
+)
 
 
 @pytest.mark.parametrize("name", orkester.__all__)
@@ -72,6 +83,7 @@ def test_the_version_is_the_packages() -> None:
         "from orkester import InputError, OrkesterError",
         "from orkester.graphs import topologies; topologies()",
         "from orkester.evals.scorers import scorer; scorer('exact')",
+        "from orkester.cli import app; app(['--help'], standalone_mode=False)",
     ],
 )
 def test_importing_is_light(statement: str) -> None:

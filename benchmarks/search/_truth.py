@@ -5,27 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 _NODES = 400
 _OF_VOTE = 200
 _SHARED = 64
 _POINTS = 3000
-_Z = np.linspace(-9, 9, 18001)
-_PHI = np.asarray([NormalDist().cdf(z) for z in _Z])
 
 
 def _normal_nodes(count: int) -> NDArray[np.float64]:
     """Midpoints of so many equally likely slices of the standard normal."""
-    return np.asarray([NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)])
-
-
-def _phi(z: NDArray[Any]) -> NDArray[np.float64]:
-    return np.asarray(np.interp(z, _Z, _PHI))
+    return np.asarray(ndtri((np.arange(count) + 0.5) / count))
 
 
 @cache
@@ -138,7 +132,7 @@ class Latencies:
     def _of_vote(self, model: int, votes: int) -> NDArray[np.float64]:
         key = model, votes
         if key not in self._known:
-            self._known[key] = self._shared(_phi(self._z(self._at, model)) ** votes)
+            self._known[key] = self._shared(ndtr(self._z(self._at, model)) ** votes)
         return self._known[key]
 
     def _of_both(self, first: int, then: int, votes: int) -> NDArray[np.float64]:
@@ -146,9 +140,9 @@ class Latencies:
         if key not in self._known:
             # The slowest of the votes at equally likely levels; what is left of the time is the second model's.
             levels = ((np.arange(_OF_VOTE) + 0.5) / _OF_VOTE) ** (1 / votes)
-            slowest = self._median_s[first] * np.exp(self._sigma * np.interp(levels, _PHI, _Z))
+            slowest = self._median_s[first] * np.exp(self._sigma * ndtri(levels))
             left = self._at[:, None] - slowest[None, :]
-            below = np.where(left > 0, _phi(self._z(np.maximum(left, 1e-12), then)), 0.0).mean(axis=1)
+            below = np.where(left > 0, ndtr(self._z(np.maximum(left, 1e-12), then)), 0.0).mean(axis=1)
             self._known[key] = self._shared(below)
         return self._known[key]
 

@@ -150,7 +150,7 @@ def nsga3(table: Table, seed: int, max_calls: int) -> Iterator[Reported]:
 
 
 def gp(table: Table, seed: int, max_calls: int) -> Iterator[Reported]:
-    """Optuna's Gaussian process (expected hypervolume improvement), the space flat. It needs torch and scipy."""
+    """Optuna's Gaussian process (expected hypervolume improvement), the space flat. It needs torch."""
     import torch
 
     torch.set_num_threads(1)  # the processors are for other seeds
@@ -180,7 +180,7 @@ def wilcoxon(table: Table, seed: int, max_calls: int) -> Iterator[Reported]:
     energy in parts of those of the first team measured (nobody knows the ranges beforehand). As the pruner's manual
     has it, the examples come in random order, it is asked after each, and a stopped trial is told its mean so far.
     It begins after ``WILCOXON_WARM_UP`` examples.
-    Stopped teams are on no front; what the studies measured in full is put together. It needs scipy.
+    Stopped teams are on no front; what the studies measured in full is put together.
     """
     measured = Measured(table)
     rng = np.random.default_rng(seed)

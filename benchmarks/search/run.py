@@ -7,8 +7,8 @@ by the truth, see ``measures.py``. Written are ``results/search-TABLE-DATE.json`
 seed, after how many calls the front was first worth 95 % of the grid's; ``held_from`` from which on it stayed so.
 
 Tables: ``generated`` or ``generated-SEED`` are made on the spot, others are recorded (see ``recording.py``).
-``gp`` and ``wilcoxon`` need scipy, ``gp`` torch too; without them they are left out, and the result says so. Run in an
-environment that has them, ``--update`` puts them into the day's result. So does ``--nat FILE`` with what ``python -m
+``gp`` needs torch; without it it is left out, and the result says so. Run in an environment that has it, ``--update``
+puts it into the day's result. So does ``--nat FILE`` with what ``python -m
 benchmarks.search.nat`` found.
 """
 
@@ -92,8 +92,8 @@ METHODS: Mapping[str, Entry] = {
     "nsga3": Entry(where="baselines:nsga3", trials=2000, extra=True),
     "tpe": Entry(where="baselines:tpe", trials=600),
     "tpe_group": Entry(where="baselines:tpe_group", trials=400),
-    "gp": Entry(where="baselines:gp", trials=100, seeds=5, needs=("torch", "scipy")),
-    "wilcoxon": Entry(where="baselines:wilcoxon", trials=300, needs=("scipy",)),
+    "gp": Entry(where="baselines:gp", trials=100, seeds=5, needs=("torch",)),
+    "wilcoxon": Entry(where="baselines:wilcoxon", trials=300),
     "syftr": Entry(where="syftr:both", trials=1000),
     "syftr_energy": Entry(where="syftr:energy", trials=1000, extra=True),
     "syftr_latency": Entry(where="syftr:latency", trials=1000, extra=True),

@@ -7,13 +7,13 @@ records always give the same interval.
 from __future__ import annotations
 
 import math
-import statistics
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -26,12 +26,14 @@ Floats = npt.NDArray[np.float64]
 def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Interval of a share (Wilson, "Probable Inference", JASA 22, 1927). Sound at 0 and at n, where others have none.
 
+    ``scipy.stats.binomtest`` has it too, but takes half a second to import and 200 µs for each.
+
     Raises:
         ValueError: unless 0 <= successes <= n and n >= 1.
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"0 <= successes <= n and n >= 1 must hold, but got successes={successes}, n={n}")
-    z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = float(ndtri(0.5 + confidence / 2))
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -129,7 +131,7 @@ def _lower_end(rising: Floats, q: float, tail: float) -> float | None:
 def _rank(n: int, q: float, tail: float) -> tuple[int, float]:
     """The last of ``n`` ranks that errs no more often than ``tail``, and how far on to the next one it may go."""
     # errs[r]: how often the r-th smallest is over the quantile, that is fewer than r values are below it.
-    errs = np.cumsum([0.0, *(math.comb(n, i) * q**i * (1 - q) ** (n - i) for i in range(n + 1))])
+    errs = np.concatenate(([0.0], bdtr(np.arange(n + 1), n, q)))
     rank = int(np.searchsorted(errs, tail, side="right")) - 1
     if not 1 <= rank < n:
         return rank, 0.0
@@ -165,45 +167,25 @@ def ratio_interval(
 
 
 def student_tail(t: float, freedom: int) -> float:
-    """Probability that Student's t exceeds ``t``, exactly (Abramowitz and Stegun, 26.7.3 and 26.7.4).
+    """Probability that Student's t exceeds ``t``.
 
     Raises:
         ValueError: no degree of freedom.
     """
     if freedom < 1:
         raise ValueError(f"freedom >= 1 must hold, but got {freedom}")
-    angle = math.atan2(t, math.sqrt(freedom))
-    squared = math.cos(angle) ** 2
-    odd = freedom % 2
-    term = math.cos(angle) if odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for k in range(2 + odd, freedom, 2):
-        term *= squared * (k - 1) / k
-        total += term
-    inside = 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
-    return (1 - inside) / 2
+    return float(stdtr(freedom, -t))
 
 
-@lru_cache(maxsize=4096)
 def student_t(p: float, freedom: int) -> float:
-    """Quantile of Student's t: ``student_tail`` turned round by bisection.
+    """Quantile of Student's t.
 
     Raises:
         ValueError: unless 0 < p < 1 and freedom >= 1.
     """
-    if not 0 < p < 1:
-        raise ValueError(f"0 < p < 1 must hold, but got {p}")
-    if p == 0.5:
-        return 0.0
-    if p < 0.5:
-        return -student_t(1 - p, freedom)
-    low, high = 0.0, 1.0
-    while student_tail(high, freedom) > 1 - p:
-        low, high = high, high * 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if student_tail(middle, freedom) > 1 - p else (low, middle)
-    return (low + high) / 2
+    if not 0 < p < 1 or freedom < 1:
+        raise ValueError(f"0 < p < 1 and freedom >= 1 must hold, but got p={p}, freedom={freedom}")
+    return float(stdtrit(freedom, p))
 
 
 def _expanded(confidence: float, n: int) -> float:
@@ -213,7 +195,7 @@ def _expanded(confidence: float, n: int) -> float:
     Bootstrap", The American Statistician 69, 2015, section 5.2) widens it to what Student's t would give.
     """
     t = student_t(0.5 + confidence / 2, n - 1)
-    return statistics.NormalDist().cdf(-math.sqrt(n / (n - 1)) * t)
+    return float(ndtr(-math.sqrt(n / (n - 1)) * t))
 
 
 def _resamples(data: Floats, n: int) -> npt.NDArray[np.int64]:

@@ -23,13 +23,13 @@ cases with 16 examples and in all with 64. tests/evals/stats/test_paired_tests.p
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
+from scipy.special import ndtri
 
 from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
@@ -41,7 +41,6 @@ from .weighting import binomial, mean_lower, mean_upper, paired_quantile_p, quan
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
 
-_NORMAL = statistics.NormalDist()
 #: Cheap tests first.
 _COST: Mapping[Statistic, int] = {"mean": 0, "per success": 1, "p50": 2, "p95": 2}
 #: Whole numbers by nature: teams that agree in every shared example are taken as equal.
@@ -122,7 +121,7 @@ def look_level(alpha: float, looks: int, members: int = 1) -> float:
     low, high = each / looks, each  # Bonferroni is too small, no correction too large
     for _ in range(40):
         middle = math.sqrt(low * high)
-        if _ever_crosses(-_NORMAL.inv_cdf(middle), looks) > each:
+        if _ever_crosses(-float(ndtri(middle)), looks) > each:
             high = middle
         else:
             low = middle

@@ -12,16 +12,15 @@ often than it says is proven for those three, conjectured for scores and found b
 from __future__ import annotations
 
 import math
-import statistics
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import bdtr, bdtri, ndtr
 
 from .intervals import Floats
 
-_NORMAL = statistics.NormalDist()
 #: Weightings drawn for paired quantiles: first few, to see that nothing can be shown, then all.
 _FEW, _ALL = 256, 2048
 _DRAW_SEED: Final = 20_240_517
@@ -66,7 +65,7 @@ def weighted_mean_p(values: Floats, worst: float) -> float:
         return 0.5
     other = s * math.sqrt(float(scaled @ scaled))
     density = math.exp(-root * root / 2) / math.sqrt(2 * math.pi)
-    return min(1.0, max(0.0, _NORMAL.cdf(root) + density * (1 / root - 1 / other)))
+    return min(1.0, max(0.0, float(ndtr(root)) + density * (1 / root - 1 / other)))
 
 
 def paired_quantile_p(more: Floats, less: Floats, q: float, *, enough: float = 1.0) -> float:
@@ -126,15 +125,9 @@ def _weights(n: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
 @lru_cache(maxsize=4096)
 def binomial(n: int, p: float) -> Floats:
     """Probabilities of at most 0, 1, …, n successes of n."""
-    k = np.arange(n + 1)
-    logs = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in range(n + 1)])
-    if p <= 0 or p >= 1:
-        return np.where(k >= (n if p >= 1 else 0), 1.0, 0.0)
-    found: Floats = np.minimum(1.0, np.cumsum(np.exp(logs + k * math.log(p) + (n - k) * math.log1p(-p))))
-    return found
+    return np.asarray(bdtr(np.arange(n + 1), n, p))
 
 
-@lru_cache(maxsize=8192)
 def share_upper(successes: int, n: int, level: float) -> float:
     """Upper bound of a share (Clopper and Pearson, Biometrika 26, 1934): exact, so wrong at most as often as ``level``.
 
@@ -146,13 +139,7 @@ def share_upper(successes: int, n: int, level: float) -> float:
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"0 <= successes <= n and n >= 1 must hold, but got successes={successes}, n={n}")
-    if successes == n:
-        return 1.0
-    low, high = successes / n, 1.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if binomial.__wrapped__(n, middle)[successes] > level else (low, middle)
-    return high
+    return 1.0 if successes == n else float(bdtri(successes, n, level))
 
 
 def mean_upper(scores: Floats, level: float) -> float:

@@ -163,7 +163,6 @@ def test_our_own_sampler_s_settings_begin_with_each_topology_once() -> None:
 
 
 def test_the_wilcoxon_pruner_saves_calls_and_reports_only_whole_teams() -> None:
-    pytest.importorskip("scipy")
     reports = list(islice(baselines.wilcoxon(TABLE, 0, 10**6), 40))
     whole = set(baselines.Measured(TABLE).cost.tolist())
     steps = {int(step) for step in np.diff([0, *(calls for calls, _ in reports)])}

@@ -51,7 +51,6 @@ class TestGp(SamplerContract):
     @pytest.fixture(autouse=True)
     def _needs(self) -> None:
         pytest.importorskip("torch", reason="gp needs torch")
-        pytest.importorskip("scipy", reason="gp needs scipy")
 
 
 def test_every_sampler_that_comes_with_orkester_is_held_to_the_contract() -> None:

@@ -66,7 +66,7 @@ _MAKERS: Final[Mapping[str, Callable[[Setting, Trials], Sampler]]] = {
 #: What a study may say.
 NAMES: Final = (AUTO, *_MAKERS)
 #: Packages that a sampler needs beside Orkester's own, in the extra of its name.
-_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {"gp": ("torch", "scipy")}
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {"gp": ("torch",)}
 
 
 def auto(space: Space, budget: BudgetPart) -> str:

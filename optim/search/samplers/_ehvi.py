@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from orkester.evals.rows import VIEWS
 from orkester.evals.runner import derive_seed
@@ -350,5 +351,5 @@ class Ehvi:
                 bound = math.log(max(bound, 1e-12))
             z = (bound - sign * mean[:, at]) / np.sqrt(variance[:, at])
             z = z if comparison == "<=" else -z
-            chance *= 0.5 * (1 + np.array([math.erf(value / math.sqrt(2)) for value in z]))
+            chance *= ndtr(z)
         return chance

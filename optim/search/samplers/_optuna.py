@@ -187,7 +187,7 @@ def random(setting: Setting, trials: Trials) -> OptunaSampler:
 def gp(setting: Setting, trials: Trials) -> OptunaSampler:
     """Optuna's Gaussian process, expected (hypervolume) improvement, over the flat space.
 
-    It needs torch and scipy, see ``require``.
+    It needs torch, see ``require``.
     """
     return OptunaSampler(
         setting,

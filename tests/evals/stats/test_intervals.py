@@ -174,10 +174,47 @@ def test_the_tail_of_students_t_is_its_quantile_turned_round(p: float, freedom: 
 
 
 def test_students_t_refuses_what_is_no_probability() -> None:
-    with pytest.raises(ValueError, match=r"got 1\.0"):
+    with pytest.raises(ValueError, match=r"got p=1\.0"):
         student_t(1.0, 3)
     with pytest.raises(ValueError, match="got 0"):
         student_tail(1.0, 0)
+    with pytest.raises(ValueError, match="freedom=0"):
+        student_t(0.9, 0)
+
+
+@given(st.floats(-40, 40))
+def test_the_tail_of_one_and_of_two_degrees_of_freedom_is_the_closed_form(t: float) -> None:
+    assert student_tail(t, 1) == pytest.approx(math.atan2(1, t) / math.pi, rel=1e-9)
+    assert student_tail(t, 2) == pytest.approx(0.5 - t / (2 * math.sqrt(2 + t * t)), rel=1e-9, abs=1e-15)
+
+
+#: Computed by the sums and bisections that were here before scipy.
+VALUES_OF_TEN = [0.8, 1.1, 2.9, 0.7, 1.3, 4.2, 0.9, 1.6, 1.0, 2.2]
+RECORDED: list[tuple[object, object]] = [
+    (student_tail(0.5, 1), 0.35241638234956674),
+    (student_tail(1.7, 7), 0.06646444839127758),
+    (student_tail(2.5, 20), 0.010616772719566181),
+    (student_tail(6.0, 3), 0.00463635744614227),
+    (student_tail(-3.0, 123), 0.9983655293184952),
+    (student_t(0.6, 1), 0.32491969623290606),
+    (student_t(0.975, 3), 3.1824463052837064),
+    (student_t(0.995, 20), 2.8453397097861055),
+    (student_t(0.9995, 7), 5.407882520861682),
+    (student_t(0.001, 400), -3.1107312738164357),
+    (wilson(0, 8), (0.0, 0.3244075648838801)),
+    (wilson(7, 30), (0.11792388144489502, 0.4092832615812217)),
+    (wilson(500, 500), (0.9923756595384479, 1.0)),
+    (mean_interval(VALUES_OF_TEN), (1.0284365738200472, 2.962382811025809)),
+    (bootstrap_mean(VALUES_OF_TEN), (1.0100000000000002, 2.5300000000000002)),
+    (ratio_interval(VALUES_OF_TEN, [1, 2, 3, 2, 1, 2, 3, 2, 1, 2]), (0.4623234741375883, 1.2955712627045168)),
+    (quantile_interval(VALUES_OF_TEN, 0.5), (0.8657657657657658, 2.4396396396396396)),
+    (quantile_interval([i**1.5 for i in range(124)], 0.95), (1188.6606356133182, 1337.4355869212563)),
+]
+
+
+@pytest.mark.parametrize(("found", "recorded"), RECORDED)
+def test_scipys_functions_give_what_our_own_gave(found: object, recorded: object) -> None:
+    assert found == pytest.approx(recorded, rel=1e-9)
 
 
 # -- order statistics -------------------------------------------------------------------------------------------------
@@ -212,6 +249,14 @@ def test_an_end_beyond_everything_seen_is_none() -> None:
     assert quantile_interval([], 0.5) == (None, None)
     with pytest.raises(ValueError, match=r"got 1\.0"):
         quantile_interval([1.0], 1.0)
+
+
+def test_a_quantile_of_thousands_has_an_interval() -> None:
+    low, high = quantile_interval([float(i) for i in range(1, 5001)], 0.5)
+    assert low is not None
+    assert high is not None
+    # The normal approximation of the ranks: 2500.5 ∓ 1.96 × √5000 ÷ 2.
+    assert (low, high) == pytest.approx((2500.5 - 69.3, 2500.5 + 69.3), abs=1.0)
 
 
 # -- skewed means and ratios ------------------------------------------------------------------------------------------

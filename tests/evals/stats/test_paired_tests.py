@@ -24,6 +24,7 @@ from orkester.evals.stats.paired_tests import (
     team_rows,
 )
 from orkester.evals.stats.weighting import (
+    binomial,
     mean_lower,
     mean_upper,
     paired_quantile_p,
@@ -123,15 +124,36 @@ def test_the_bound_of_a_mean_is_clopper_and_pearsons_for_0_and_1(n: int, share: 
     assert mean_upper(np.where(scores == 0, 1e-9, scores), level) == pytest.approx(bound, abs=0.005)
     if successes < n:
         below = sum(math.comb(n, i) * bound**i * (1 - bound) ** (n - i) for i in range(successes + 1))
-        assert below == pytest.approx(level, rel=1e-3)
+        assert below == pytest.approx(level, rel=1e-9)
 
 
 def test_eight_answers_and_more_give_the_bound_that_is_tabulated() -> None:
     assert share_upper(0, 8, 0.05) == pytest.approx(1 - 0.05 ** (1 / 8), abs=1e-6)
     assert share_upper(8, 8, 0.05) == 1.0
+    # Computed by the bisections that were there before scipy.
+    assert share_upper(7, 30, 0.05) == pytest.approx(0.39394742252246356, rel=1e-9)
+    assert share_upper(29, 30, 0.0002) == pytest.approx(0.9999933326888216, rel=1e-9)
+    assert share_upper(66, 200, 0.002) == pytest.approx(0.4321767882584118, rel=1e-9)
     for wrong in ((-1, 8), (9, 8), (0, 0)):
         with pytest.raises(ValueError, match="successes"):
             share_upper(*wrong, 0.05)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 60), st.floats(0.01, 0.99))
+def test_the_binomial_is_the_sum_of_its_terms(n: int, p: float) -> None:
+    terms = [math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(n + 1)]
+    assert binomial(n, p) == pytest.approx(np.cumsum(terms), rel=1e-9)
+
+
+def test_weights_and_levels_are_what_they_were_before_scipy() -> None:
+    values = np.array([0.8, 1.1, 2.9, 0.7, 1.3, 4.2, 0.9, 1.6, 1.0, 2.2])
+    assert weighted_mean_p(values - 1.0, -1.0) == pytest.approx(0.0320910681659854, rel=1e-9)
+    assert weighted_mean_p(values - 0.9, -4.0) == pytest.approx(0.21788418793068529, rel=1e-9)
+    assert mean_lower(values, 0.002) == pytest.approx(0.7534565382171418, rel=1e-9)
+    assert mean_upper(values / 5, 0.01) == pytest.approx(0.6136229216866198, rel=1e-9)
+    assert look_level(0.05, 8) == pytest.approx(0.013026665973426542, rel=1e-9)
+    assert look_level(0.01, 4, 5) == pytest.approx(0.0006330239684880616, rel=1e-9)
 
 
 def test_a_quantile_of_one_team_is_bounded_by_its_order_statistics() -> None:

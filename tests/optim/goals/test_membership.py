@@ -7,6 +7,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from scipy.special import ndtri
 
 from orkester.evals.stats.intervals import mean_interval, quantile_interval, ratio_interval, wilson
 from orkester.evals.stats.paired_tests import Direction, Rows
@@ -264,7 +265,7 @@ class Study:
         for team in range(len(self.quality)):
             # A Gaussian copula keeps each team's share exactly as it is.
             latent = 0.6 * difficulty + 0.8 * self.rng.normal(size=n)
-            score = latent < np.sqrt(2) * _inverse_erf(2 * self.quality[team] - 1)
+            score = latent < ndtri(self.quality[team])
             sigma = self.sigma[team]
             logs = sigma * (0.5 * difficulty + math.sqrt(0.75) * self.rng.normal(size=n))
             per_example = self.energy_j[team] * np.exp(logs - sigma * sigma / 2)
@@ -289,12 +290,6 @@ class Study:
             and other != team
         ]
         return not worse
-
-
-def _inverse_erf(y: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf((y + 1) / 2) / math.sqrt(2)
 
 
 def first(team: Rows, n: int) -> Rows:
