@@ -27,8 +27,9 @@ quickstart: .venv/.installed
 	.venv/bin/orkester models pull --accept-terms $(MODELS)
 	.venv/bin/orkester tune $(STUDY)
 
+# A file's tests stay in one process: they share what the file has set up.
 test: .venv/.installed-dev
-	.venv/bin/pytest
+	.venv/bin/pytest -n auto --maxprocesses 8 --dist loadfile
 
 # On two cores: a few minutes to install, once; then under ten.
 test-vllm: .venv/.installed-dev
