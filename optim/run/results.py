@@ -173,7 +173,8 @@ class Findings:
         Raises:
             OrkesterError: joules of different methods would be compared.
         """
-        every = [self.team(team) for team in self._teams]
+        # Teams with blocks come first, by their first block, whether the records came one by one or all at once.
+        every = [self.team(team) for team in dict.fromkeys([*self._blocks, *self._teams])]
         # Of two with the same trial, those that were measured come first.
         built = sorted(every, key=lambda result: (result.trial, result.team.id not in self._blocks))
         _refuse_mixed_energy(built, [*self._objectives, *self._constraints])

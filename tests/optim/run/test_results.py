@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from blocks import block, call, result
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orkester.errors import OrkesterError
@@ -256,6 +256,7 @@ RECORDS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(RECORDS, st.sets(st.integers(0, 11)))
+@example([given_up(4), measured(1, 0, trial=None), measured(4, 0, trial=None)], set())
 def test_records_that_come_one_by_one_give_what_all_at_once_do(records: list[Record], looks: set[int]) -> None:
     """However often they are asked for in between."""
     found = Findings(OBJECTIVES, {}, HELD_OUT)
