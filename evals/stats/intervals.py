@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import bdtr, betainc, ndtr, ndtri, stdtr, stdtrit
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -90,7 +90,11 @@ def quantile(values: Sequence[float], q: float) -> float:
     rising = sorted(values)
     place = q * (len(rising) - 1)
     below = math.floor(place)
-    share, low, high = place - below, rising[below], rising[min(below + 1, len(rising) - 1)]
+    return _between(rising[below], rising[min(below + 1, len(rising) - 1)], place - below)
+
+
+def _between(low: float, high: float, share: float) -> float:
+    """The point that lies at a share of the way from ``low`` to ``high``; rounding never takes it beyond the ends."""
     return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
 
 
@@ -124,7 +128,7 @@ def _lower_end(rising: Floats, q: float, tail: float) -> float | None:
         return None
     if rank >= n:
         return float(rising[-1])
-    return float((1 - share) * rising[rank - 1] + share * rising[rank])
+    return _between(float(rising[rank - 1]), float(rising[rank]), share)
 
 
 @lru_cache(maxsize=4096)
@@ -174,6 +178,10 @@ def student_tail(t: float, freedom: int) -> float:
     """
     if freedom < 1:
         raise ValueError(f"freedom >= 1 must hold, but got {freedom}")
+    squared = t * t
+    if squared < freedom:  # stdtr loses half of the digits near 0, where it takes the difference of 1 and almost 1
+        inside = float(betainc(0.5, freedom / 2, squared / (freedom + squared)))
+        return 0.5 - math.copysign(inside / 2, t)
     return float(stdtr(freedom, -t))
 
 
