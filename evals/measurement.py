@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Final, TypeAlias
 
 from orkester.errors import OrkesterError
 
-from .block import Block, Call, ExampleResult, Phase
+from .block import Block, Call, Phase
+from .counts import is_counted, sum_known
 from .footprint import Footprint
-from .stats.intervals import bootstrap_mean, mean_interval, quantile, quantile_interval, ratio_interval, wilson
-
-#: What servers count of a call, by name.
-_Count: TypeAlias = Callable[[Call], int | None]
-_COUNTS: Final[Mapping[str, _Count]] = {
-    name: attrgetter(name) for name in ("input_tokens", "output_tokens", "cached_tokens")
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A number with what it stands on.
-
-    Attributes:
-        value: the point estimate.
-        low, high: ends of the 95 % interval; each None where too little was seen for it. p95 often has a low alone.
-        n: examples it stands on.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
+from .objectives import Estimate, objectives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +23,7 @@ class Measurement:
         phase: search or confirm.
         examples: how many were run.
         blocks: in how many blocks.
-        estimates: by objective name (see ``objectives.py``); an objective that could not be had is absent.
+        estimates: by objective name (see ``objectives``); an objective that could not be had is absent.
         energy_method: label of the joules; ``unavailable`` when there are none.
         failures: how many examples failed, by kind.
         energy_marks: in how many blocks the joules are to be taken with care, by reason.
@@ -125,12 +102,9 @@ def measure(blocks: Sequence[Block], footprint: Footprint | None = None) -> Meas
     examples = [example for block in blocks for example in block.examples]
     failures = Counter(example.failure for example in examples if example.failure is not None)
     estimates = {
-        "quality": _quality([example.score for example in examples]),
-        **_latency([example.latency_s for example in examples]),
-        **_tokens(examples),
-        "calls": _amount([float(len(example.calls)) for example in examples]),
-        "failure_rate": _share(failures.total(), len(examples)),
-        **_energy(blocks, footprint),
+        name: estimate
+        for name, each in objectives().items()
+        if (estimate := each.estimate(blocks, footprint)) is not None
     }
     return Measurement(
         team=blocks[0].team,
@@ -177,7 +151,9 @@ def agent_shares(blocks: Sequence[Block]) -> AgentShares:
             agent=agent,
             model=model,
             calls=len(made) / count,
-            **{name: _per_example(made, count_, count) for name, count_ in _COUNTS.items()},
+            input_tokens=_per_example(made, lambda call: call.input_tokens, count),
+            output_tokens=_per_example(made, lambda call: call.output_tokens, count),
+            cached_tokens=_per_example(made, lambda call: call.cached_tokens, count),
             latency_p50_s=_median([call.latency_s for call in made]),
             energy_j=joules[agent, model] / count if available else None,
         )
@@ -214,91 +190,6 @@ def _idle(blocks: Sequence[Block]) -> float | None:
     return sum(known) if len(known) == len(blocks) else None
 
 
-def _quality(scores: Sequence[float]) -> Estimate:
-    if all(score in {0.0, 1.0} for score in scores):
-        return _share(int(sum(scores)), len(scores))
-    low, high = bootstrap_mean(scores) or (None, None)
-    return Estimate(value=sum(scores) / len(scores), low=low, high=high, n=len(scores))
-
-
-def _share(successes: int, n: int) -> Estimate:
-    low, high = wilson(successes, n)
-    return Estimate(value=successes / n, low=low, high=high, n=n)
-
-
-def _amount(values: Sequence[float]) -> Estimate:
-    """The mean of what has no upper end and a long tail."""
-    low, high = mean_interval(values) or (None, None)
-    return Estimate(
-        value=sum(values) / len(values), low=None if low is None else max(0.0, low), high=high, n=len(values)
-    )
-
-
-def _latency(values: Sequence[float]) -> dict[str, Estimate]:
-    found: dict[str, Estimate] = {}
-    for name, q in (("latency_p50_s", 0.5), ("latency_p95_s", 0.95)):
-        low, high = quantile_interval(values, q)
-        found[name] = Estimate(value=quantile(values, q), low=low, high=high, n=len(values))
-    return {**found, "latency_mean_s": _amount(values)}
-
-
-def _tokens(examples: Sequence[ExampleResult]) -> dict[str, Estimate]:
-    calls = [call for example in examples for call in example.calls]
-    return {
-        name: _amount([float(_sum(map(_COUNTS[name], example.calls))) for example in examples])
-        for name in ("input_tokens", "output_tokens")
-        if _counted(calls, _COUNTS[name])
-    }
-
-
-def _counted(calls: Sequence[Call], count: _Count) -> bool:
-    """Whether there is a sum: one answer that was not counted would make it too small."""
-    if None not in map(count, calls):
-        return any(call.failure is None for call in calls)
-    answered = [call for call in calls if call.failure is None]
-    return bool(answered) and None not in map(count, answered)
-
-
-def _sum(counts: Iterable[int | None]) -> int:
-    """Of those that there are."""
-    return sum(filter(None, counts))
-
-
-def _energy(blocks: Sequence[Block], footprint: Footprint | None) -> dict[str, Estimate]:
-    if any(block.energy_j is None for block in blocks):
-        return {}
-    totals = [_total(block) for block in blocks]
-    counts = [len(block.examples) for block in blocks]
-    error = sum(block.energy_error_j for block in blocks)
-    n = sum(counts)
-    energy = _ratio(totals, counts, error, n)
-    found = {"energy_j": energy}
-    successes = [sum(example.score > 0.5 for example in block.examples) for block in blocks]
-    if any(successes):
-        # Where a block has none, so may all blocks that are drawn, and the quotient has no upper end.
-        found["energy_j_per_success"] = _ratio(totals, successes, error, n, bounded=all(successes))
-    if _idle(blocks) is not None:
-        found["energy_idle_j"] = _ratio([block.energy_idle_j or 0.0 for block in blocks], counts, error, n)
-    if footprint is None:
-        return found
-    # Grams are joules times a constant, so their interval is that of the joules.
-    low, high = (None if end is None else footprint.co2e_g(end) for end in (energy.low, energy.high))
-    found["co2e_g"] = Estimate(value=footprint.co2e_g(energy.value), low=low, high=high, n=n)
-    costs = [footprint.cost_eur(total, block.charged_wall_s) for total, block in zip(totals, blocks, strict=True)]
-    error_eur = footprint.cost_eur(error, 0.0)
-    if error_eur is not None:
-        found["cost_eur"] = _ratio([cost for cost in costs if cost is not None], counts, error_eur, n)
-    return found
-
-
-def _ratio(totals: Sequence[float], counts: Sequence[int], error: float, n: int, *, bounded: bool = True) -> Estimate:
-    """Σ totals ÷ Σ counts; its interval is widened by what the meter itself may be off, which blocks do not show."""
-    whole = sum(counts)
-    ends = ratio_interval(totals, counts) if bounded else None
-    low, high = (max(0.0, ends[0] - error / whole), ends[1] + error / whole) if ends else (None, None)
-    return Estimate(value=sum(totals) / whole, low=low, high=high, n=n)
-
-
 def _total(block: Block) -> float:
     return sum((block.energy_j or {}).values())
 
@@ -317,8 +208,8 @@ def _weight(call: Call) -> int:
     return max(0, (call.input_tokens or 0) - (call.cached_tokens or 0)) + (call.output_tokens or 0)
 
 
-def _per_example(calls: Sequence[Call], count: _Count, examples: int) -> float | None:
-    return _sum(map(count, calls)) / examples if _counted(calls, count) else None
+def _per_example(calls: Sequence[Call], count: Callable[[Call], int | None], examples: int) -> float | None:
+    return sum_known([count(call) for call in calls]) / examples if is_counted(calls, count) else None
 
 
 def _median(values: Sequence[float]) -> float:

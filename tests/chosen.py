@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from orkester.evals.block import Phase
-from orkester.evals.measurement import Estimate, Measurement
+from orkester.evals.measurement import Measurement
+from orkester.evals.objectives import Estimate
 from orkester.graphs import Team
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.goal import Direction

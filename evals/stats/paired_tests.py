@@ -6,13 +6,7 @@ objective. A team is beaten only when every objective says so, each at the whole
 intersection-union test is that of its weakest part, so there is nothing to divide among objectives (Berger,
 "Multiparameter Hypothesis Testing and Acceptance Sampling", Technometrics 24, 1982).
 
-| objective | test that the member is better; for its one made-up example see ``weighting.py`` |
-|---|---|
-| quality, failure_rate | McNemar with mid-p for 0 and 1, else weighted differences, one of a whole score made up |
-| latency_p50_s, latency_p95_s | both teams' weighted quantiles; made up: no time against an endless one |
-| latency_mean_s, energy_j …, tokens, calls | weighted differences; made up: nothing against the largest seen |
-| joules metered by block | Student's t of the log ratios of whole blocks |
-| energy_j_per_success | both energy_j and the share of successes |
+What the test of each kind of objective is stands in ``orkester.evals.objectives._statistics``.
 
 What cannot be had: p95 needs some 120 examples before it shows anything at these levels (``examples_needed``), and no
 method knows of a slow example that occurs in 3 % of them before it has occurred. A paired t of log ratios would decide
@@ -24,72 +18,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypeAlias
 
 import numpy as np
 from scipy.special import ndtri
 
-from orkester.evals.block import Block
-from orkester.evals.footprint import Footprint
-from orkester.evals.objectives import OF_JOULES
-from orkester.evals.rows import VIEWS, Statistic, View, rows_of
+from orkester.evals.objectives import Direction, objective
+from orkester.evals.rows import Rows
 
-from .intervals import Floats, student_t, student_tail
-from .weighting import binomial, mean_lower, mean_upper, paired_quantile_p, quantile_lower, weighted_mean_p
-
-Direction: TypeAlias = Literal["maximize", "minimize"]
-
-#: Cheap tests first.
-_COST: Mapping[Statistic, int] = {"mean": 0, "per success": 1, "p50": 2, "p95": 2}
-#: Whole numbers by nature: teams that agree in every shared example are taken as equal.
-_COUNTED = frozenset({"calls", "input_tokens", "output_tokens", "failed"})
-#: Student's t of two, three, … blocks is less alike from look to look than Pocock's sums are: over eight looks it erred
-#: in up to 7 % of simulated cases where 5 % were meant. With its p that many times as large it errs in 3 to 5.5 %.
-_FEW_BLOCKS = 1.5
-_QUANTILES: Mapping[Statistic, float] = {"p50": 0.5, "p95": 0.95}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """What a team left behind, example by example, in the order of the data.
-
-    Attributes:
-        columns: each of length n, by quantity (see ``VIEWS``); what is not known of every example is absent.
-        block_sizes: examples of each block, in order, when joules were metered by block: columns of joules then hold
-            each block's joules per example, and only blocks tell of their spread. Empty when joules are by example.
-    """
-
-    columns: Mapping[str, Floats]
-    block_sizes: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        lengths = {name: len(column) for name, column in self.columns.items()}
-        if len(set(lengths.values())) != 1 or not self.n:
-            raise ValueError(f"columns must be there and equally long, but got {lengths or 'none'}")
-        if self.block_sizes and sum(self.block_sizes) != self.n:
-            raise ValueError(f"the blocks must hold {self.n} examples, but got {self.block_sizes}")
-
-    @property
-    def n(self) -> int:
-        """Examples."""
-        return len(next(iter(self.columns.values())))
-
-
-def team_rows(blocks: Sequence[Block], footprint: Footprint | None = None) -> Rows:
-    """The rows of one team's blocks in one phase, in their order; at least one.
-
-    Raises:
-        ValueError: no blocks.
-    """
-    if not blocks:
-        raise ValueError("rows are made of blocks, at least one")
-    parts = [rows_of(block, footprint) for block in blocks]
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    columns = {name: column for name, column in joined.items() if not np.isnan(column).any()}
-    return Rows(columns=columns, block_sizes=tuple(len(block.examples) for block in blocks))
-
+from .intervals import Floats
 
 # -- error over the looks ---------------------------------------------------------------------------------------------
 
@@ -168,7 +105,7 @@ def dominated(
         margins: see ``beaten_p``.
 
     Raises:
-        ValueError: see ``beaten_p``.
+        InputError, ValueError: see ``beaten_p``.
     """
     for index, member in enumerate(members):
         if beaten_p(candidate, member, objectives, margins=margins, enough=level) <= level:
@@ -194,15 +131,16 @@ def beaten_p(
         enough: above it the exact number is of no interest, and the first objective that exceeds it ends the search.
 
     Raises:
-        ValueError: an unknown objective, or a margin below 0.
+        InputError: an unknown objective.
+        ValueError: a margin below 0.
     """
     given = margins or {}
     worst, proven = 0.0, False
-    for name in sorted(_known(objectives), key=lambda name: _COST[VIEWS[name].statistic]):
-        margin = given.get(name, 0.0)
+    for each in sorted(map(objective, objectives), key=lambda each: each.statistic.effort):
+        margin = given.get(each.name, 0.0)
         if margin < 0:
-            raise ValueError(f"a margin must not be below 0, but {name} has {margin}")
-        p = _objective_p(candidate, member, name, objectives[name], margin, enough)
+            raise ValueError(f"a margin must not be below 0, but {each.name} has {margin}")
+        p = each.paired_p(candidate, member, objectives[each.name], margin=margin, enough=enough)
         if p is None:  # equal counts
             continue
         proven, worst = True, max(worst, p)
@@ -211,148 +149,28 @@ def beaten_p(
     return worst if proven else 1.0
 
 
-def _known(objectives: Mapping[str, Direction]) -> Mapping[str, Direction]:
-    unknown = sorted(set(objectives) - set(VIEWS))
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)} cannot be raced; there are {', '.join(VIEWS)}")
-    return objectives
-
-
-def _objective_p(
-    candidate: Rows, member: Rows, name: str, direction: Direction, margin: float, enough: float
-) -> float | None:
-    """As ``beaten_p`` for one objective; None when both have the same counts."""
-    view = VIEWS[name]
-    if not {view.quantity} <= set(candidate.columns) & set(member.columns):
-        return 1.0
-    n = min(candidate.n, member.n)
-    theirs, ours = candidate.columns[view.quantity], member.columns[view.quantity]
-    if view.quantity in _COUNTED and np.array_equal(theirs[:n], ours[:n]):
-        return None
-    if view.statistic == "per success":
-        return _per_success_p(candidate, member, direction, margin, enough)
-    # What must be shown to be larger than the other: the candidate's time, the member's score.
-    more, less = (theirs, ours) if direction == "minimize" else (ours, theirs)
-    if view.share:
-        return _share_p(more[:n] - less[:n], margin)
-    return _positive_p(more[:n] * (1 + margin), less, name, candidate.block_sizes or member.block_sizes, enough)
-
-
-def _positive_p(more: Floats, less: Floats, name: str, sizes: Sequence[int], enough: float) -> float:
-    """``less`` may go on beyond the shared examples: its largest is then known the better."""
-    shared = less[: len(more)]
-    q = _QUANTILES.get(VIEWS[name].statistic)
-    if q is not None:
-        return paired_quantile_p(more, shared, q, enough=enough)
-    if name in OF_JOULES and sizes:
-        return _blocks_p(more, shared, sizes)
-    return weighted_mean_p(more - shared, -float(less.max()))
-
-
-def _share_p(differences: Floats, margin: float) -> float:
-    if margin == 0 and bool(np.isin(differences, (-1.0, 0.0, 1.0)).all()):
-        gained, lost = int((differences == 1).sum()), int((differences == -1).sum())
-        if not gained:
-            return 1.0
-        # The mid-p: exact is so coarse that it errs in 1.5 % where 5 % are allowed, this in 3 % (Fagerland, Lydersen
-        # and Laake, "The McNemar Test for Binary Matched-Pairs Data", BMC Medical Research Methodology 13, 2013).
-        at_most = binomial(gained + lost, 0.5)
-        return float(at_most[lost] + (at_most[lost - 1] if lost else 0.0)) / 2
-    return weighted_mean_p(differences + margin, margin - 1.0)
-
-
-def _per_success_p(candidate: Rows, member: Rows, direction: Direction, margin: float, enough: float) -> float:
-    """More joules with no more successes are more joules per success: an intersection once more."""
-    n = min(candidate.n, member.n)
-    c, m = _successes(candidate, n), _successes(member, n)
-    if direction == "maximize" or c is None or m is None:
-        return 1.0
-    successes = _share_p(m - c, 0.0)
-    if successes > enough:
-        return successes
-    joules = _objective_p(candidate, member, "energy_j", direction, margin, enough)
-    return max(successes, 1.0 if joules is None else joules)
-
-
-def _successes(rows: Rows, n: int) -> Floats | None:
-    scores = rows.columns.get("score")
-    return None if scores is None else np.where(scores[:n] > 0.5, 1.0, 0.0)
-
-
-def _blocks_p(more: Floats, less: Floats, sizes: Sequence[int]) -> float:
-    """Paired t of the log ratios of whole blocks that both have."""
-    ends = np.cumsum(sizes)
-    ends = ends[ends <= len(more)]
-    if len(ends) < 2:
-        return 1.0
-    starts = np.concatenate(([0], ends[:-1]))
-    lengths = np.diff(np.concatenate(([0], ends)))
-    sums = [np.add.reduceat(values[: ends[-1]], starts) / lengths for values in (more, less)]
-    if sums[0].min() <= 0 or sums[1].min() <= 0:
-        return 1.0
-    ratios = np.log(sums[0]) - np.log(sums[1])
-    spread = float(ratios.std(ddof=1))
-    mean = float(ratios.mean())
-    if spread <= 1e-12 * abs(mean) or spread == 0:  # a spread of nothing is no measurement of it
-        return 1.0
-    return min(1.0, _FEW_BLOCKS * student_tail(mean / spread * math.sqrt(len(ratios)), len(ratios) - 1))
-
-
 # -- one team alone ---------------------------------------------------------------------------------------------------
 
 
-def optimistic(rows: Rows, objective: str, direction: Direction, level: float) -> float | None:
+def optimistic(rows: Rows, name: str, direction: Direction, level: float) -> float | None:
     """The best that an objective may still be, wrong with probability ``level``; None where there is no such bound.
 
-    Sources as in this file's table. A positive quantity has no upper bound, so only ``minimize`` has one for it.
+    A positive quantity has no upper bound, so only ``minimize`` has one for it.
 
     Raises:
-        ValueError: an unknown objective, or a level outside (0, 0.5).
+        InputError: an unknown objective.
+        ValueError: a level outside (0, 0.5).
     """
-    _known({objective: direction})
+    known = objective(name)
     if not 0 < level < 0.5:
         raise ValueError(f"0 < level < 0.5 must hold, but got {level}")
-    view = VIEWS[objective]
-    values = rows.columns.get(view.quantity)
-    if values is None or (direction == "maximize" and not view.share):
-        return None
-    if view.share:
-        return mean_upper(values, level) if direction == "maximize" else 1 - mean_upper(1 - values, level)
-    if view.statistic == "per success":
-        successes = _successes(rows, rows.n)
-        return None if successes is None else _lower(rows, view, level / 2) / mean_upper(successes, level / 2)
-    return _lower(rows, view, level)
+    return known.optimistic(rows, direction, level)
 
 
-def _lower(rows: Rows, view: View, level: float) -> float:
-    values = rows.columns[view.quantity]
-    q = _QUANTILES.get(view.statistic)
-    if q is not None:
-        return quantile_lower(values, q, level)
-    # Columns of joules are named as the objectives that are their means.
-    if view.quantity in OF_JOULES and rows.block_sizes:
-        return _blocks_lower(values, rows.block_sizes, level)
-    return mean_lower(values, level)
-
-
-def _blocks_lower(values: Floats, sizes: Sequence[int], level: float) -> float:
-    if len(sizes) < 2:
-        return 0.0
-    starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-    means = np.add.reduceat(values, starts) / np.asarray(sizes)
-    if means.min() <= 0:
-        return 0.0
-    logs = np.log(means)
-    half = student_t(1 - level, len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
-    return math.exp(float(logs.mean()) - half)
-
-
-def examples_needed(objective: str, level: float) -> int:
+def examples_needed(name: str, level: float) -> int:
     """Shared examples, all in the member's favour, before an objective can be shown at that level; at best.
 
     Raises:
-        ValueError: an unknown objective.
+        InputError: an unknown objective.
     """
-    _known({objective: "minimize"})
-    q = _QUANTILES.get(VIEWS[objective].statistic, 0.5)
-    return max(1, math.ceil(math.log(level) / math.log(q)))
+    return objective(name).statistic.examples_needed(level)

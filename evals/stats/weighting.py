@@ -68,6 +68,27 @@ def weighted_mean_p(values: Floats, worst: float) -> float:
     return min(1.0, max(0.0, float(ndtr(root)) + density * (1 / root - 1 / other)))
 
 
+def share_p(differences: Floats, margin: float) -> float:
+    """p-value of the claim that the mean of paired differences of shares, with the margin added, is over 0.
+
+    McNemar's test with mid-p where all differences are -1, 0 or 1, else weighted differences with one of a whole score
+    made up.
+
+    Args:
+        differences: (n,), each from -1 to 1.
+        margin: at least 0.
+    """
+    if margin == 0 and bool(np.isin(differences, (-1.0, 0.0, 1.0)).all()):
+        gained, lost = int((differences == 1).sum()), int((differences == -1).sum())
+        if not gained:
+            return 1.0
+        # The mid-p: exact is so coarse that it errs in 1.5 % where 5 % are allowed, this in 3 % (Fagerland, Lydersen
+        # and Laake, "The McNemar Test for Binary Matched-Pairs Data", BMC Medical Research Methodology 13, 2013).
+        at_most = binomial(gained + lost, 0.5)
+        return float(at_most[lost] + (at_most[lost - 1] if lost else 0.0)) / 2
+    return weighted_mean_p(differences + margin, margin - 1.0)
+
+
 def paired_quantile_p(more: Floats, less: Floats, q: float, *, enough: float = 1.0) -> float:
     """How often the weighted ``q`` quantile of ``more`` is not over that of ``less``, both with the same weights.
 

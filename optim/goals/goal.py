@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
 
+#: What a study wants that does not say.
+DEFAULT_OBJECTIVES: Final[Mapping[str, Direction]] = MappingProxyType(
+    {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}
+)
+#: The quantity by which teams that fail are kept off the front.
+FAILURES: Final = "failure_rate"
 #: Constraint that holds unless a study says otherwise: a team with failures is never on the front.
-DEFAULT_CONSTRAINTS: Final[Mapping[str, str]] = {"failure_rate": "<= 0"}
+DEFAULT_CONSTRAINTS: Final[Mapping[str, str]] = MappingProxyType({FAILURES: "<= 0"})
 
 _COMPARISON = re.compile(r"\s*(<=|>=)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from orkester.evals.objectives import OF_JOULES
-from orkester.evals.rows import VIEWS, View, value
+from orkester.evals.objectives import objective
+from orkester.evals.rows import Rows
+from orkester.evals.stats.draws import Weights
 from orkester.evals.stats.intervals import MIN_BLOCKS, Floats
-from orkester.evals.stats.paired_tests import Direction, Rows, beaten_p
+from orkester.evals.stats.paired_tests import beaten_p
 
 from .front import front_indices
+from .goal import Direction
 
 DRAWS = 2000
 #: A team is clearly on the front, or clearly off it, outside these.
@@ -89,7 +91,7 @@ def front_probability(
         draws: at least 2,000 for two digits.
 
     Raises:
-        ValueError: an unknown objective.
+        InputError: an unknown objective.
     """
     found = dict.fromkeys(rows, 0.0)
     having = {team: each for team, each in rows.items() if _has_all(each, objectives)}
@@ -102,11 +104,11 @@ def front_probability(
 
 def seeded(rows: Mapping[str, Rows], objectives: Mapping[str, Direction]) -> np.random.Generator:
     """Random numbers that follow from what the objectives see of the rows: the same records give the same draws."""
-    quantities = sorted({VIEWS[name].quantity for name in objectives})
+    names = sorted({objective(name).column.name for name in objectives})
     seed = 0
     for each in rows.values():
-        for quantity in quantities:
-            seed = zlib.crc32(each.columns.get(quantity, np.empty(0)).tobytes(), seed)
+        for name in names:
+            seed = zlib.crc32(each.columns.get(name, np.empty(0)).tobytes(), seed)
     return np.random.default_rng(seed)
 
 
@@ -153,7 +155,7 @@ def near_members(
     having = {team: each for team, each in search.items() if _has_all(each, objectives)}
     if not having:
         return {}
-    points = [[_value(each, VIEWS[name]) for name in objectives] for each in having.values()]
+    points = [[objective(name).value(each.columns) for name in objectives] for each in having.values()]
     names = list(having)
     members = [names[i] for i in front_indices(points, list(objectives.values()))]
     found = dict.fromkeys(members, 1.0)
@@ -231,7 +233,7 @@ def winners_curse(
         draws: see ``front_probability``.
 
     Raises:
-        ValueError: see ``front_probability``.
+        InputError: see ``front_probability``.
     """
     teams = [
         team
@@ -246,8 +248,7 @@ def winners_curse(
     mean: list[MeanOptimism] = []
     for column, (name, direction) in enumerate(objectives.items()):
         sign = 1.0 if direction == "maximize" else -1.0
-        was = np.array([_value(before[team], VIEWS[name]) for team in teams])
-        is_ = np.array([_value(after[team], VIEWS[name]) for team in teams])
+        was, is_ = (np.array([objective(name).value(of[team].columns) for team in teams]) for of in (before, after))
         differences = sign * (drawn_before[:, :, column] - drawn_after[:, :, column])
         low, high = np.quantile(differences, [0.025, 0.975], axis=0)
         single += [
@@ -262,7 +263,7 @@ def winners_curse(
             )
             for i, team in enumerate(teams)
         ]
-        scale = np.ones(len(teams)) if VIEWS[name].share else np.where(is_ > 0, is_, 1.0)
+        scale = np.ones(len(teams)) if objective(name).share else np.where(is_ > 0, is_, 1.0)
         over_all = (differences / scale).mean(axis=1)
         ends = np.quantile(over_all, [0.025, 0.975])
         mean.append(
@@ -290,13 +291,8 @@ def chance(probability: float | None) -> str:
 
 
 def _has_all(rows: Rows, objectives: Mapping[str, Direction]) -> bool:
-    unknown = sorted(set(objectives) - set(VIEWS))
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)} cannot be confirmed; there are {', '.join(VIEWS)}")
-    needed = {VIEWS[name].quantity for name in objectives}
-    if any(VIEWS[name].statistic == "per success" for name in objectives):
-        needed.add("score")
-    return needed <= set(rows.columns)
+    wanted = [objective(name) for name in objectives]  # an unknown one raises, whatever the rows lack
+    return all(each.known(rows) for each in wanted)
 
 
 def _drawn(
@@ -312,70 +308,16 @@ def _drawn(
     }
     found = np.empty((draws, len(rows), len(objectives)))
     for i, each in enumerate(rows.values()):
+        blocks = len(each.block_sizes)
+        of_team = Weights(
+            examples=weights[:, : each.n],
+            blocks=block_weights[:, :blocks],
+            stretch=stretches[max(0, blocks - 1)],
+            rng=rng,
+        )
         for j, name in enumerate(objectives):
-            found[:, i, j] = _statistic(
-                each,
-                VIEWS[name],
-                weights[:, : each.n],
-                block_weights[:, : len(each.block_sizes)],
-                stretches[max(0, len(each.block_sizes) - 1)],
-                rng,
-            )
+            found[:, i, j] = objective(name).drawn(each, of_team)
     return found
-
-
-def _statistic(
-    rows: Rows, view: View, weights: Floats, block_weights: Floats, stretch: Floats, rng: np.random.Generator
-) -> Floats:
-    values = rows.columns[view.quantity]
-    if view.share:
-        return _share(values, weights, rng)
-    if view.statistic in {"p50", "p95"}:
-        return _quantile(values, weights, 0.5 if view.statistic == "p50" else 0.95)
-    if view.quantity in OF_JOULES and rows.block_sizes:
-        found = np.maximum(0.0, _mean(*_by_block(values, rows.block_sizes), block_weights, stretch))
-    else:
-        found = _mean(values, np.ones(rows.n), weights)
-    return found / _share(_succeeded(rows), weights, rng) if view.statistic == "per success" else found
-
-
-def _succeeded(rows: Rows) -> Floats:
-    return np.where(rows.columns["score"] > 0.5, 1.0, 0.0)
-
-
-def _share(values: Floats, weights: Floats, rng: np.random.Generator) -> Floats:
-    half = rng.standard_gamma(0.5, size=(2, len(weights)))
-    found: Floats = (weights @ values + half[0]) / (weights.sum(axis=1) + half[0] + half[1])
-    return found
-
-
-def _mean(values: Floats, sizes: Floats, weights: Floats, stretch: Floats | float = 1.0) -> Floats:
-    n = len(values)
-    mean = float((values * sizes).sum() / sizes.sum())
-    found: Floats = weights @ (values * sizes) / (weights @ sizes)
-    # The weights' variance is (n - 1) / (n + 1) of what the mean of n has.
-    return mean + (found - mean) * stretch * math.sqrt((n + 1) / max(1, n - 1))
-
-
-def _by_block(values: Floats, sizes: Sequence[int]) -> tuple[Floats, Floats]:
-    lengths = np.asarray(sizes, dtype=np.float64)
-    starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-    return np.add.reduceat(values, starts) / lengths, lengths
-
-
-def _quantile(values: Floats, weights: Floats, q: float) -> Floats:
-    order = np.argsort(values, kind="stable")
-    rising = np.cumsum(weights[:, order], axis=1)
-    place = np.count_nonzero(rising < q * rising[:, -1:], axis=1)
-    found: Floats = values[order][np.minimum(place, len(values) - 1)]
-    return found
-
-
-def _value(rows: Rows, view: View) -> float:
-    """The point estimate, as measurements have it."""
-    return value(
-        view, rows.columns[view.quantity], _succeeded(rows) if view.statistic == "per success" else np.empty(0)
-    )
 
 
 def _oriented(points: Floats, objectives: Mapping[str, Direction]) -> Floats:

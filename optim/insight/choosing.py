@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from orkester.errors import InputError, OrkesterError
 from orkester.evals.block import Phase
-from orkester.evals.measurement import Estimate, Measurement
-from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.measurement import Measurement
+from orkester.evals.objectives import Estimate, objective
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.goal import Direction, violation
 from orkester.optim.run.results import Results, TeamResult
@@ -25,7 +25,6 @@ from .limits import (
     confirmation,
     enough_examples,
     keeps,
-    known,
     limits_of,
     nothing_left,
     require_measured,
@@ -157,7 +156,7 @@ def best(
     limits = limits_of(at_most or {}, at_least or {})
     shares = _shares(keep or {})
     if best_in is not None:
-        known(best_in)
+        objective(best_in)  # raises where there is none
     ruling = list(dict.fromkeys([*shares, *([best_in] if best_in is not None else [])]))
     asked = list(dict.fromkeys([*found.objectives, *(limit.name for limit in limits), *ruling]))
 
@@ -212,14 +211,14 @@ class _Rated:
 
 def _shares(keep: Mapping[str, float]) -> dict[str, float]:
     for name, share in keep.items():
-        known(name)
+        objective(name)  # raises where there is none
         if not 0 < share <= 1:
             raise InputError(f"the share of {name} to keep must be over 0 and up to 1 (100 %), but got {share:g}")
     return dict(keep)
 
 
 def _direction(found: Results, name: str) -> Direction:
-    return found.objectives.get(name, OBJECTIVES[name].direction)
+    return found.objectives.get(name, objective(name).direction)
 
 
 def _value(team: TeamResult, name: str, phase: Phase) -> float:

@@ -20,14 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orkester.evals.measurement import Estimate, Measurement
-from orkester.optim.goals.goal import violation
+from orkester.evals.measurement import Measurement
+from orkester.evals.objectives import Estimate, objective
+from orkester.optim.goals.goal import FAILURES, violation
 from orkester.optim.run.results import Results
 from orkester.optim.search.models.design import Design, Floats, Levels
 from orkester.optim.study.space import Space
 
-#: Quantities from 0 to 1; all others are modelled by their logarithm, since what knobs do to them are factors.
-_SHARES = frozenset({"quality", "failure_rate"})
 #: Fewer teams than this say nothing of a quantity.
 MIN_TEAMS = 10
 SWEEPS, BURN_IN = 300, 60
@@ -63,7 +62,7 @@ class Quantity:
 
     def bounded(self, modelled: Floats) -> Floats:
         """What can be: a share is 0 to 1."""
-        if self.name not in _SHARES:
+        if not objective(self.name).share:
             return modelled
         return np.clip(modelled, (0.0 - self.centre) / self.scale, (1.0 - self.centre) / self.scale)
 
@@ -141,7 +140,7 @@ def fit(results: Results, space: Space, names: Sequence[str], *, seed: int = 0, 
 
 def failed(measurement: Measurement, constraints: Mapping[str, str]) -> bool:
     """Whether more of a team's examples failed than may."""
-    rate, text = measurement.estimates.get("failure_rate"), constraints.get("failure_rate")
+    rate, text = measurement.estimates.get(FAILURES), constraints.get(FAILURES)
     return rate is not None and text is not None and violation(rate.value, text) > 0
 
 
@@ -151,7 +150,8 @@ def _scaled(name: str, rows: Sequence[Measurement]) -> tuple[Quantity, Floats, F
     known = [estimate for estimate in estimates if estimate is not None]
     if len(known) < MIN_TEAMS:
         return None
-    logarithmic = name not in _SHARES and all(estimate.value > 0 for estimate in known)
+    # What knobs do to anything but shares are factors.
+    logarithmic = not objective(name).share and all(estimate.value > 0 for estimate in known)
     plain = np.array([np.nan if e is None else math.log(e.value) if logarithmic else e.value for e in estimates])
     centre, scale = float(np.nanmean(plain)), float(np.nanstd(plain))
     if scale < 1e-9 * max(1.0, abs(centre)):

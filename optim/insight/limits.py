@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from orkester.errors import InputError, OrkesterError
 from orkester.evals.measurement import Measurement
-from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.objectives import objective
 from orkester.optim.goals.goal import violation
 from orkester.optim.run.results import Results, TeamResult
-from orkester.optim.study.yaml_source import nearest
 
 #: A confirmation counts from this share of the examples on that the most confirmed team has: two or three examples must
 #: not overrule a search of sixty.
@@ -38,7 +37,7 @@ def limits_of(at_most: Mapping[str, float], at_least: Mapping[str, float]) -> li
     found = []
     for what, comparison, asked in (("an upper", "<=", at_most), ("a lower", ">=", at_least)):
         for name, bound in asked.items():
-            known(name)
+            objective(name)  # raises where there is none
             if not math.isfinite(bound):
                 raise InputError(f"{what} limit of {name} must be a number, but got {bound}")
             found.append(Limit(name=name, text=f"{comparison} {written(bound)}"))
@@ -50,16 +49,6 @@ def written(bound: float) -> str:
     return repr(float(bound)).removesuffix(".0")
 
 
-def known(name: str) -> None:
-    """See that there is such a quantity.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name not in OBJECTIVES:
-        raise InputError(f"unknown quantity {nearest(name, OBJECTIVES)}")
-
-
 def require_measured(teams: Sequence[TeamResult], names: Sequence[str]) -> None:
     """See that the teams can be compared in these quantities.
 
@@ -69,28 +58,13 @@ def require_measured(teams: Sequence[TeamResult], names: Sequence[str]) -> None:
     for name in names:
         having = [team.search for team in teams if team.search is not None and name in team.search.estimates]
         if not having:
-            raise InputError(f"{name} was not measured in this run: {_remedy(name)}")
+            raise InputError(f"{name} was not measured in this run: {objective(name).remedy}")
         methods = sorted({measurement.energy_method for measurement in having})
-        if OBJECTIVES[name].of_joules and len(methods) > 1:
+        if objective(name).of_joules and len(methods) > 1:
             raise InputError(
                 f"{name}: this run holds joules of different methods ({', '.join(methods)}), which must not be "
                 "compared; ask without it, or tune in a new run directory with one meter: energy.meter"
             )
-
-
-def _remedy(name: str) -> str:
-    if name == "co2e_g":
-        return "it needs joules and the region of the electricity; say energy.region in the study file and tune anew"
-    if name == "cost_eur":
-        return (
-            "it needs joules and a price; say energy.price_eur_per_kwh or energy.gpu_hour_eur in the study file and "
-            "tune anew"
-        )
-    if OBJECTIVES[name].of_joules:
-        return "orkester doctor says which meters there are and what they need; then tune in a new run directory"
-    if name.endswith("_tokens"):
-        return "the engine did not count tokens; ask with calls instead, or use an engine that counts"
-    return "ask with another quantity"
 
 
 def enough_examples(found: Results) -> float:

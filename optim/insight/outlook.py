@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.objectives import objectives
+from orkester.optim.goals.goal import FAILURES
 from orkester.optim.run.results import Results
 from orkester.optim.study.space import Space, build_space
 from orkester.optim.study.study_file import StudyFile
@@ -58,7 +59,7 @@ def outlook(results: Results, space: Space | None, *, seed: int = 0) -> Outlook:
     """
     if space is None:
         return Outlook()
-    limited = [name for name in results.constraints if name in OBJECTIVES and name != "failure_rate"]
+    limited = [name for name in results.constraints if name in objectives() and name != FAILURES]
     effects = fit(results, space, list(dict.fromkeys([*results.objectives, *limited])), seed=seed)
     return Outlook(
         importances=importances(effects, results.objectives),

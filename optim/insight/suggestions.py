@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orkester.errors import OrkesterError
-from orkester.evals.measurement import Estimate
-from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.objectives import Estimate, objective
 from orkester.graphs import Between, Team, topology
 from orkester.optim.goals.goal import violation
 from orkester.optim.run.results import Results
@@ -303,7 +302,7 @@ def _better(a: float, b: float, direction: str) -> bool:
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:.3g} {OBJECTIVES[name].unit}".strip()
+    return f"{value:.3g} {objective(name).unit}".strip()
 
 
 def _limits(name: str, knob: str) -> Between | None:

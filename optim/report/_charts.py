@@ -9,7 +9,10 @@ from html import escape
 from itertools import combinations
 from typing import Any
 
-from orkester.evals.measurement import Estimate, Measurement
+from orkester.evals.measurement import Measurement
+from orkester.evals.objectives import Estimate
+from orkester.evals.objectives.calls import CALLS
+from orkester.evals.objectives.quality import QUALITY
 from orkester.optim.run.results import Results, TeamResult
 
 from ._numbers import number, unit
@@ -45,7 +48,7 @@ def front_charts(results: Results, energy: str) -> list[Chart]:
     """
     first, *others = results.objectives
     if not others:
-        pairs = [("calls" if first != "calls" else "quality", first)]
+        pairs = [(CALLS.name if first != CALLS.name else QUALITY.name, first)]
     elif len(others) == 2:
         pairs = [(x, y) for y, x in combinations(results.objectives, 2)]
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orkester.evals.objectives.quality import QUALITY
 from orkester.optim.insight.choosing import Choice, best
 from orkester.optim.run.results import Results
 
@@ -58,13 +59,13 @@ def _wishes(results: Results) -> list[tuple[str, str, dict[str, Any]]]:
         return [("Only member", "", {})]
     found = [knee] if len(objectives) > 1 else []
     found += [(f"Best in {name}", f"--for {name}", {"best_in": name}) for name in objectives]
-    if objectives.get("quality") == "maximize":
+    if objectives.get(QUALITY.name) == "maximize":
         for name in (name for name, direction in objectives.items() if direction == "minimize"):
             found.append(
                 (
-                    f"{_SHARE:.0%} of the best quality at least {name}".replace("%", " %"),
-                    f"--keep quality={_SHARE:.0%} --for {name}",
-                    {"keep": {"quality": _SHARE}, "best_in": name},
+                    f"{_SHARE:.0%} of the best {QUALITY.name} at least {name}".replace("%", " %"),
+                    f"--keep {QUALITY.name}={_SHARE:.0%} --for {name}",
+                    {"keep": {QUALITY.name: _SHARE}, "best_in": name},
                 )
             )
     return found

@@ -7,8 +7,8 @@ from typing import Any
 
 from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import Footprint
-from orkester.evals.rows import VIEWS
-from orkester.evals.stats.paired_tests import Rows, team_rows
+from orkester.evals.objectives import objective
+from orkester.evals.rows import Rows, team_rows
 from orkester.optim.goals.membership import CLEAR, MeanOptimism, Optimism, chance, winners_curse
 from orkester.optim.run.results import Results, TeamResult
 
@@ -99,7 +99,7 @@ def _mean(mean: MeanOptimism) -> dict[str, str]:
     """Shares in their own unit, the rest in per cent of the confirmed value."""
 
     def written(value: float) -> str:
-        if VIEWS[mean.objective].share:
+        if objective(mean.objective).share:
             return _signed(value if abs(value) > 1e-9 else 0.0)
         return f"{_signed(round(100 * value, 1))} %"
 

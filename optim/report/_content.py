@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from orkester.evals.block import Block
 from orkester.evals.measurement import Measurement
-from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.objectives import objective
 from orkester.optim.insight.outlook import Outlook
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results, TeamResult
@@ -59,8 +59,8 @@ def content(
             {
                 "name": o,
                 "unit": unit(o, energy),
-                "joules": OBJECTIVES[o].unit == "J",
-                "of_joules": OBJECTIVES[o].of_joules,
+                "joules": objective(o).unit == "J",
+                "of_joules": objective(o).of_joules,
             }
             for o in results.objectives
         ],
@@ -130,7 +130,7 @@ def _cells(
     cells = []
     for name in results.objectives:
         cell = {**interval(estimates.get(name)), "power": ""}
-        if power is not None and name in estimates and OBJECTIVES[name].unit in {"J", "g"}:  # euros have hours in them
+        if power is not None and name in estimates and objective(name).scales_with_joules:
             cell["power"] = span(estimates[name].value * power["low"], estimates[name].value * power["high"])
         cells.append(cell)
     return cells

@@ -9,8 +9,9 @@ from html import escape
 from typing import Any
 
 from orkester.evals.block import Block
-from orkester.evals.footprint import Footprint
-from orkester.evals.measurement import AgentShare, Estimate, Measurement
+from orkester.evals.measurement import AgentShare, Measurement
+from orkester.evals.objectives import Estimate, objectives
+from orkester.evals.objectives.energy import ENERGY
 from orkester.optim.run.results import Results, TeamResult
 from orkester.optim.study.parts import EnergyPart
 
@@ -125,31 +126,14 @@ def gauges(blocks: Sequence[Block]) -> list[dict[str, str]]:
 
 def carbon_and_cost(asked: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """What grams and euros stand on, where ``names`` (objectives and constraints) have them; ``asked`` is the study."""
-    if not {"co2e_g", "cost_eur"} & set(names):
+    bases = {each.name: each.basis for each in objectives().values() if each.name in names and each.basis is not None}
+    if not bases:
         return []
     try:
         footprint = EnergyPart.model_validate(asked.get("energy", {})).footprint
     except ValueError:  # of another version, which knew other regions or keys
         return ["the study's energy part cannot be read by this version"]
-    said = []
-    if "co2e_g" in names:
-        of = f"{footprint.region}, {footprint.year}" if footprint.year is not None else footprint.region
-        said.append(
-            f"co2e_g: kWh × PUE {number(footprint.pue)} × {number(footprint.carbon_g_per_kwh)} g/kWh "
-            f"({of}; {footprint.source})"
-        )
-    if "cost_eur" in names:
-        said.append(f"cost_eur: {' + '.join(_prices(footprint)) or 'no price is known'}")
-    return said
-
-
-def _prices(footprint: Footprint) -> list[str]:
-    terms = []
-    if footprint.price_eur_per_kwh is not None:
-        terms.append(f"kWh × PUE {number(footprint.pue)} × {number(footprint.price_eur_per_kwh)} EUR/kWh")
-    if footprint.gpu_hour_eur is not None:
-        terms.append(f"hours of the windows × {number(footprint.gpu_hour_eur)} EUR for all devices")
-    return terms
+    return [f"{name}: {basis(footprint, number)}" for name, basis in bases.items()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +197,7 @@ class _Member:
 
     @property
     def _estimate(self) -> Estimate | None:
-        return self.result.search.estimates.get("energy_j") if self.result.search is not None else None
+        return self.result.search.estimates.get(ENERGY.name) if self.result.search is not None else None
 
 
 def _marks(measurement: Measurement | None) -> list[str]:

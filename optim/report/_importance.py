@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from orkester.evals.measurement import Estimate
+from orkester.evals.objectives import Estimate
 from orkester.optim.insight.importance import Importance, Share
 from orkester.optim.insight.outlook import Outlook
 from orkester.optim.run.results import Results

@@ -10,6 +10,9 @@ from markupsafe import Markup
 
 from orkester.evals.block import Block, Call
 from orkester.evals.measurement import AgentShare
+from orkester.evals.objectives import Objective, objectives
+from orkester.evals.objectives.energy import ENERGY
+from orkester.evals.objectives.latency import MEDIAN
 from orkester.optim.run.results import TeamResult
 
 from ._drawing import draw
@@ -41,26 +44,21 @@ def _table(result: TeamResult, searched: Sequence[Block]) -> list[dict[str, Any]
     """A row for each quantity per example: a cell for each agent, the last one for the whole team."""
     agents = result.agents
     estimates = result.search.estimates if result.search is not None else {}
+    of_agents = [(each, part) for each in objectives().values() if (part := each.of_agent) is not None]
     method = result.search.energy_method if result.search is not None else "unavailable"
     cached = [share.cached_tokens for share in agents if share.cached_tokens is not None]
 
-    def team(name: str) -> str:
-        return number(estimates[name].value if name in estimates else None)
+    def team(of: Objective) -> str:
+        return number(estimates[of.name].value if of.name in estimates else None)
 
     rows = [
         ("model", [share.model for share in agents], ""),
-        ("calls", [number(share.calls) for share in agents], team("calls")),
-        ("input tokens", [number(share.input_tokens) for share in agents], team("input_tokens")),
-        (
-            "… of them cached",
-            [number(share.cached_tokens) for share in agents],
-            number(sum(cached) if cached else None),
-        ),
-        ("output tokens", [number(share.output_tokens) for share in agents], team("output_tokens")),
+        *((each.label, [number(part(share)) for share in agents], team(each)) for each, part in of_agents),
+        ("cached tokens", [number(share.cached_tokens) for share in agents], number(sum(cached) if cached else None)),
         ("p50 of a call [s]", [number(share.latency_p50_s) for share in agents], ""),
         *_latency_parts(result.agents, searched),
-        ("p50 of an example [s]", [""] * len(agents), team("latency_p50_s")),
-        (f"energy [J, {method}]", [number(share.energy_j) for share in agents], team("energy_j")),
+        ("p50 of an example [s]", [""] * len(agents), team(MEDIAN)),
+        (f"energy [J, {method}]", [number(share.energy_j) for share in agents], team(ENERGY)),
         *([("… of it idle", [""] * len(agents), number(result.idle_j))] if result.idle_j is not None else []),
         ("… of it no agent's", [""] * len(agents), number(result.residual_j)),
     ]

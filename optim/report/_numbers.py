@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orkester.evals.measurement import Estimate
-from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.objectives import Estimate, objective
 from orkester.graphs import written
 
 NOTHING = "–"
@@ -50,8 +49,8 @@ def duration(seconds: float) -> str:
 
 def unit(name: str, energy: str) -> str:
     """The unit of an objective; joules, and what follows from them, with the joules' method (``J, estimate``)."""
-    plain = OBJECTIVES[name].unit
-    return f"{plain}, {energy}" if OBJECTIVES[name].of_joules else plain
+    known = objective(name)
+    return f"{known.unit}, {energy}" if known.of_joules else known.unit
 
 
 def fact(name: str, value: object) -> str:

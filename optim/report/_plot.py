@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orkester.evals.measurement import Estimate
+from orkester.evals.objectives import Estimate
 
 _INK, _GRID = "#1c2429", "#e3e8eb"
 

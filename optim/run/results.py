@@ -9,14 +9,14 @@ from typing import Any
 from orkester.errors import OrkesterError
 from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import Footprint
-from orkester.evals.measurement import AgentShare, Estimate, Measurement, agent_shares, measure
-from orkester.evals.objectives import OF_JOULES
+from orkester.evals.measurement import AgentShare, Measurement, agent_shares, measure
+from orkester.evals.objectives import Estimate, objective
 from orkester.evals.records import Record, Records, TeamFailure, TeamStopped
+from orkester.evals.rows import team_rows
 from orkester.evals.stats.intervals import MIN_BLOCKS
-from orkester.evals.stats.paired_tests import team_rows
 from orkester.graphs import Team
 from orkester.optim.goals.front import front_indices
-from orkester.optim.goals.goal import Direction, Goal, violation
+from orkester.optim.goals.goal import FAILURES, Direction, Goal, violation
 from orkester.optim.goals.membership import CLEAR, front_probability, seeded
 
 
@@ -270,7 +270,7 @@ def _decided(confirmed: Measurement, constraints: Mapping[str, str], examples: i
     """Whether a confirmation may say that a team is infeasible: it is whole, or has more failures than it may have."""
     if confirmed.examples >= examples:
         return True
-    return violation(sum(confirmed.failures.values()) / examples, constraints["failure_rate"]) > 0
+    return violation(sum(confirmed.failures.values()) / examples, constraints[FAILURES]) > 0
 
 
 def infeasibility(
@@ -285,7 +285,7 @@ def infeasibility(
             return f"{name} could not be measured"
         if violation(estimate.value, text) > 0:
             why = ", ".join(f"{count} × {kind}" for kind, count in measurement.failures.items())
-            detail = f" ({why})" if why and name == "failure_rate" else ""
+            detail = f" ({why})" if why and name == FAILURES else ""
             return f"{name} is {estimate.value:.3g}, not {text}{detail}"
     for name in objectives:
         if name not in measurement.estimates:
@@ -321,7 +321,7 @@ def _value(measurement: Measurement | None, name: str) -> float:
 
 
 def _refuse_mixed_energy(built: Sequence[TeamResult], wanted: Sequence[str]) -> None:
-    depending = [name for name in dict.fromkeys(wanted) if name in OF_JOULES]
+    depending = [name for name in dict.fromkeys(wanted) if objective(name).of_joules]
     if not depending:
         return
     measurements = [m for result in built for m in (result.search, result.confirmed) if m is not None]

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orkester.evals.rows import VIEWS
-from orkester.evals.stats.paired_tests import Rows, dominated, look_level
+from orkester.evals.objectives import objective
+from orkester.evals.rows import Rows
+from orkester.evals.stats.paired_tests import dominated, look_level
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Direction, limit
 
@@ -71,10 +72,10 @@ class Race:
     def _hopeless(self, evidence: Evidence, team: Team) -> str:
         """A share that breaks its limit even if nothing more is added to it, or everything."""
         for name, text in self.constraints.items():
-            if not VIEWS[name].share:
+            if not objective(name).share:
                 continue
             comparison, bound = limit(text)
-            total = float(evidence.column(team, VIEWS[name].quantity).sum())
+            total = float(evidence.column(team, objective(name).column.name).sum())
             left = self.examples - evidence.seen(team)
             best = total / self.examples if comparison == "<=" else (total + left) / self.examples
             if (best > bound) if comparison == "<=" else (best < bound):
@@ -90,7 +91,9 @@ class Race:
         for at, (name, direction) in enumerate(self.objectives.items()):
             values = evidence.values(name)
             better = (values[rows] - values[own]) * (1 if direction == "maximize" else -1)
-            size = 1.0 if VIEWS[name].share else np.maximum(np.maximum(np.abs(values[rows]), abs(values[own])), 1e-12)
+            size = (
+                1.0 if objective(name).share else np.maximum(np.maximum(np.abs(values[rows]), abs(values[own])), 1e-12)
+            )
             ahead[:, at] = better / size
         least = ahead.min(axis=1)
         order = np.argsort(-least, kind="stable")
@@ -99,6 +102,6 @@ class Race:
         return [members[index] for index in better_than_it[:MOST_MEMBERS]]
 
     def _rows(self, evidence: Evidence, team: Team) -> Rows:
-        columns = {VIEWS[name].quantity: evidence.column(team, VIEWS[name].quantity) for name in self.objectives}
+        names = dict.fromkeys(column for name in self.objectives for column in objective(name).columns)
         sizes = evidence.block_sizes(team) if self.by_block else ()
-        return Rows(columns={"score": evidence.column(team, "succeeded"), **columns}, block_sizes=sizes)
+        return Rows(columns={name: evidence.column(team, name) for name in names}, block_sizes=sizes)

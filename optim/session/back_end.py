@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from orkester.errors import EngineError, InputError, ModelError
-from orkester.evals.objectives import OF_JOULES
+from orkester.evals.objectives import objective
 from orkester.evals.task import Example
 from orkester.optim.study.engine_parts import (
     EngineOptionsPart,
@@ -138,7 +138,7 @@ class BackEnd:
                 f"{path}: budget.joules cannot be kept: {meter.assumptions['reason']}. Mend that, or give llm_calls, "
                 "tokens or minutes instead"
             )
-        asked = [name for name in (*file.objectives, *file.constraints) if name in OF_JOULES]
+        asked = [name for name in (*file.objectives, *file.constraints) if objective(name).of_joules]
         if meter.method == "unavailable" and asked:
             without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if name not in asked)
             raise InputError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from orkester.agents import Role, RoleFault
 from orkester.agents.packs import known_roles
 from orkester.errors import InputError
-from orkester.evals.objectives import OF_JOULES
+from orkester.evals.objectives import objective
 from orkester.evals.scorers import Scorer, scorer
 from orkester.evals.task import Example, Task, load_examples, split
 from orkester.graphs import Team, topology
@@ -167,13 +167,11 @@ def _about_energy(file: StudyFile, source: Source, folder: Path) -> list[str]:
         faults.append(source.error(["energy", "meter", "replay"], f"there is no file {recorded}"))
     if isinstance(file.engine, ExternalPart):
         return faults + _of_joules(file, source)
-    if energy.price_eur_per_kwh is None and energy.gpu_hour_eur is None:
-        why = "needs a price: give energy.price_eur_per_kwh or energy.gpu_hour_eur, or leave it out"
-        places: list[tuple[str, Mapping[str, str]]] = [
-            ("objectives", file.objectives),
-            ("constraints", file.constraints),
-        ]
-        faults += [source.error([key, "cost_eur"], why) for key, names in places if "cost_eur" in names]
+    places: list[tuple[str, Mapping[str, str]]] = [("objectives", file.objectives), ("constraints", file.constraints)]
+    for key, names in places:
+        for lack, name in ((objective(name).lack, name) for name in names):
+            if lack is not None and (why := lack(energy.footprint)):
+                faults.append(source.error([key, name], why))
     return faults
 
 
@@ -181,11 +179,11 @@ def _of_joules(file: StudyFile, source: Source) -> list[str]:
     """What depends on the joules of an endpoint that someone else runs."""
     why = "the energy of a server that someone else runs is unavailable"
     said = "objectives" in file.model_fields_set
-    without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if name not in OF_JOULES)
+    without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if not objective(name).of_joules)
     remedy = "leave it out, or serve the model here" if said else f"give objectives without it: {{{without}}}"
     wanted = [("objectives", name, remedy) for name in file.objectives]
     wanted += [("constraints", name, "leave it out, or serve the model here") for name in file.constraints]
-    faults = [source.error([key, name], f"{why}: {what}") for key, name, what in wanted if name in OF_JOULES]
+    faults = [source.error([key, name], f"{why}: {what}") for key, name, what in wanted if objective(name).of_joules]
     if file.budget.joules is not None:
         faults.append(source.error(["budget", "joules"], f"{why}: give llm_calls, tokens or minutes instead"))
     return faults

@@ -13,7 +13,7 @@ from typing import Any
 
 from orkester.errors import InputError, OrkesterError
 from orkester.evals.measurement import Measurement, measure
-from orkester.evals.objectives import OF_JOULES
+from orkester.evals.objectives import objective
 from orkester.evals.probe import probe
 from orkester.evals.records import BlockLog
 from orkester.evals.runner import BlockPlan, BlockRunner
@@ -135,7 +135,7 @@ def tune(
 def _refuse_other_meter(study: Study, directory: RunDirectory, log: BlockLog, meter: Sampler) -> None:
     """Before anything is measured that could not be ranked beside what is there."""
     there = sorted({block.energy_method for block in log.all_blocks()} - {meter.method})
-    asked = [name for name in (*study.file.objectives, *study.file.constraints) if name in OF_JOULES]
+    asked = [name for name in (*study.file.objectives, *study.file.constraints) if objective(name).of_joules]
     if there and asked:
         raise InputError(
             f"{directory.path}: its joules are of the method {', '.join(there)}, and here they would be of "

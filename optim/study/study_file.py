@@ -14,13 +14,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, fi
 
 from orkester.agents.packs import RoleChange
 from orkester.errors import InputError
-from orkester.evals.objectives import OBJECTIVES
-from orkester.optim.goals.goal import Direction, is_limit
+from orkester.evals.objectives import objective
+from orkester.optim.goals.goal import DEFAULT_OBJECTIVES, Direction, is_limit
 
 from .engine_parts import EngineOptionsPart, EngineSpec
 from .parts import BudgetPart, EnergyPart, MeasurePart, Part, TaskPart
 from .validation_messages import explain
-from .yaml_source import Source, listed, nearest, short
+from .yaml_source import Source, listed, short
 
 #: The value of ``sampler`` that leaves the choice to Orkester.
 AUTO_SAMPLER: Final = "auto"
@@ -28,9 +28,10 @@ KnobSpec = int | float | str | list[int | float | str]
 
 
 def _known_quantity(name: str) -> str:
-    if name not in OBJECTIVES:
-        raise ValueError(f"unknown quantity {nearest(name, OBJECTIVES)}")
-    return name
+    try:
+        return objective(name).name
+    except InputError as error:
+        raise ValueError(str(error)) from error
 
 
 def _limit_form(value: object) -> object:
@@ -70,9 +71,7 @@ class StudyFile(Part):
     engine_options: EngineOptionsPart = EngineOptionsPart()
     search: dict[str, dict[str, Annotated[KnobSpec, BeforeValidator(_knob_form)]] | None] = Field(min_length=1)
     roles: dict[str, RoleChange] = Field({})
-    objectives: dict[Quantity, Direction] = Field(
-        {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}, min_length=1
-    )
+    objectives: dict[Quantity, Direction] = Field(dict(DEFAULT_OBJECTIVES), min_length=1)
     constraints: dict[Quantity, Annotated[str, BeforeValidator(_limit_form)]] = Field({})
     energy: EnergyPart = EnergyPart()
     measure: MeasurePart = MeasurePart()

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from support import ROOT
 
-from orkester.evals.measurement import Estimate, Measurement
+from orkester.evals.measurement import Measurement
+from orkester.evals.objectives import Estimate
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orkester.evals.measurement import Estimate, Measurement
+from orkester.evals.measurement import Measurement
+from orkester.evals.objectives import Estimate
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Goal
 from orkester.optim.search.models.evidence import Evidence

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from support import ROOT
 
 from orkester.agents.packs import RoleChange
-from orkester.evals.objectives import OBJECTIVES
+from orkester.evals.objectives import objectives
 from orkester.evals.scorers import scorers
 from orkester.graphs import topologies, topology
 from orkester.optim.study.engine_parts import RESTARTS, EngineOptionsPart, ExternalPart, VllmSettings
@@ -51,7 +51,7 @@ def test_every_knob_and_role_is_documented(name: str) -> None:
 
 
 def test_every_quantity_and_scorer_is_documented() -> None:
-    assert [name for name in OBJECTIVES if f"`{name}`" not in REFERENCE or f"`{name}`" not in MEASUREMENT] == []
+    assert [name for name in objectives() if f"`{name}`" not in REFERENCE or f"`{name}`" not in MEASUREMENT] == []
     assert [name for name in scorers() if f"`{name}`" not in REFERENCE] == []
 
 

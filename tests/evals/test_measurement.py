@@ -13,7 +13,7 @@ from orkester.errors import OrkesterError
 from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
 from orkester.evals.measurement import agent_shares, measure
-from orkester.evals.objectives import OBJECTIVES, OF_JOULES
+from orkester.evals.objectives import objectives
 from orkester.evals.stats.intervals import (
     MIN_BLOCKS,
     bootstrap_mean,
@@ -31,6 +31,7 @@ def failed(number: int = 0, kind: str = "deadline") -> Any:
     )
 
 
+OF_JOULES = {name for name, objective in objectives().items() if objective.of_joules}
 PRICED = Footprint(
     region="SE",
     carbon_g_per_kwh=36.0,
@@ -53,7 +54,7 @@ def blocks(*parts: tuple[Any, ...], **changes: Any) -> list[Block]:
 def test_a_measurement_has_every_objective_with_what_it_stands_on() -> None:
     found = measure([block(index=index, examples=4, energy_idle_j=1.0) for index in range(3)], PRICED)
     assert (found.team, found.phase, found.examples, found.blocks) == (TEAM.id, "search", 12, 3)
-    assert set(found.estimates) == set(OBJECTIVES)
+    assert set(found.estimates) == set(objectives())
     assert {estimate.n for estimate in found.estimates.values()} == {12}
     assert (found.energy_method, found.failures) == ("estimate", {})
 
@@ -407,7 +408,7 @@ def test_the_order_of_blocks_changes_no_value(made: list[Block], rng: Any) -> No
 
 
 def test_objectives_say_what_they_are() -> None:
-    for name, objective in OBJECTIVES.items():
+    for name, objective in objectives().items():
         assert objective.name == name
         assert objective.meaning.endswith(".")
         assert (objective.direction == "maximize") is (name == "quality")
@@ -415,4 +416,4 @@ def test_objectives_say_what_they_are() -> None:
             name.removesuffix("_per_success").rpartition("_")[2], ""
         )
         assert objective.unit == unit
-        assert (name in OF_JOULES) is objective.of_joules is (name.startswith("energy") or unit in {"g", "EUR"})
+        assert objective.of_joules is (name.startswith("energy") or unit in {"g", "EUR"})

@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from orkester.evals.objectives import Prediction, objective
 from orkester.evals.probe import Signature, Stage
 from orkester.graphs import Team
 
@@ -184,19 +185,21 @@ class Composition:
             teams: always the same list.
             name: of an objective.
         """
-        kind = "latency" if name.startswith("latency") else "energy" if name in _ENERGY else name
-        if kind not in {"latency", "energy", "calls"} or not self._models:
+        prediction = objective(name).prediction
+        if prediction is None or not self._models:
             return None
         self._look()
         if self._plans is None or self._plans[0] != id(teams):
             self._plans = (id(teams), _Plans.of([(self._pattern(team), team.topology) for team in teams]))
         plans = self._plans[1]
-        if kind == "calls":
-            found = plans.sums(np.ones(len(plans.parts)))
-        else:
-            each = np.array([self._profile(part)[kind == "energy"] for part in plans.parts])
-            found = plans.sums(each) if kind == "energy" else plans.longest(each)
-        agreeing, differing = found
+        profiles = np.array([self._profile(part) for part in plans.parts]).reshape(-1, 2)
+        match prediction:
+            case Prediction.CALLS:
+                agreeing, differing = plans.sums(np.ones(len(plans.parts)))
+            case Prediction.SUM_J:
+                agreeing, differing = plans.sums(profiles[:, 1])
+            case Prediction.LONGEST_PATH_S:
+                agreeing, differing = plans.longest(profiles[:, 0])
         shares = np.array([self._share(topology) for topology in plans.topologies])
         return np.asarray(np.where(plans.known, agreeing + shares * (differing - agreeing), np.nan)[plans.index])
 
@@ -250,9 +253,6 @@ class Composition:
         if known is None:
             return float("nan"), float("nan")
         return known[0] / known[2], known[1] / known[3] if known[3] else float("nan")
-
-
-_ENERGY = frozenset({"energy_j", "energy_j_per_success", "co2e_g", "cost_eur"})
 
 
 def _stages(stages: Sequence[Stage]) -> _Stages:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from orkester.evals.rows import SPREAD, VIEWS, value
+from orkester.evals.objectives import objective
 from orkester.graphs import Team
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -61,7 +61,7 @@ class Evidence:
         self._rows: dict[str, int] = {}
         self._done = np.zeros(16, dtype=np.int64)
         self._fresh = np.zeros(16)
-        columns = dict.fromkeys([*(VIEWS[name].quantity for name in names), "succeeded"])
+        columns = dict.fromkeys(column for name in names for column in objective(name).columns)
         self._columns: dict[str, Floats] = {name: np.full((16, examples), np.nan) for name in columns}
         #: Of each block its team's row, and its first and last examples.
         self._bounds = np.zeros((64, 3), dtype=np.int64)
@@ -96,7 +96,7 @@ class Evidence:
 
         Args:
             team: whose.
-            rows: by quantity.
+            rows: by the column's name, those of all objectives that it is asked for.
             fresh: share of the block's calls that were sent.
 
         Raises:
@@ -108,7 +108,7 @@ class Evidence:
             self._sizes.append([])
             self._make_room()
         first = int(self._done[row])
-        last = first + len(rows["succeeded"])
+        last = first + len(next(iter(rows.values())))
         if last > self.examples:
             raise ValueError(f"{team.id} would have {last} rows of {self.examples} examples")
         for name, column in self._columns.items():
@@ -131,10 +131,10 @@ class Evidence:
         """
         return self._rows[team.id]
 
-    def column(self, team: Team, quantity: str) -> Floats:
-        """A team's rows of one quantity, in the order of the examples."""
+    def column(self, team: Team, name: str) -> Floats:
+        """A column of a team's rows, in the order of the examples."""
         row = self._rows[team.id]
-        return self._columns[quantity][row, : self._done[row]]
+        return self._columns[name][row, : self._done[row]]
 
     def block_sizes(self, team: Team) -> tuple[int, ...]:
         """Examples of each of a team's blocks, in order."""
@@ -146,31 +146,32 @@ class Evidence:
 
     def values(self, name: str) -> Floats:
         """An objective's own value of every team, in the order of ``teams``."""
-        view = VIEWS[name]
+        wanted = objective(name)
 
         def own(row: int) -> float:
-            part = slice(int(self._done[row]))
-            return value(view, self._columns[view.quantity][row, part], self._columns["succeeded"][row, part])
+            done = int(self._done[row])
+            return wanted.value({column: self._columns[column][row, :done] for column in wanted.columns})
 
         return self._values.setdefault(name, _Kept()).up_to(self.done, own)
 
     def objective(self, name: str) -> Seen:
         """An objective over all teams, with the examples' own effects taken out."""
-        view, n = VIEWS[name], len(self.teams)
-        raw = self._columns[view.quantity][:n]
+        wanted, n = objective(name), len(self.teams)
+        raw = self._columns[wanted.column.name][:n]
         seen = np.isfinite(raw)  # a block may lack its joules
-        data = raw if view.share else np.log(np.maximum(raw, _TINY))
+        spread = wanted.statistic.spread
+        data = raw if wanted.share else np.log(np.maximum(raw, _TINY))
         team, example, rest = _two_way(data, seen)
-        variance = max(self._row_variance(rest, seen), _LEAST_VARIANCE if view.share else _LEAST_LOG_VARIANCE)
-        variances = _of_shares(raw, seen, variance) if view.share else np.full(n, SPREAD[view.statistic] * variance)
+        variance = max(self._row_variance(rest, seen), _LEAST_VARIANCE if wanted.share else _LEAST_LOG_VARIANCE)
+        variances = _of_shares(raw, seen, variance) if wanted.share else np.full(n, spread * variance)
         values = team
-        if view.statistic != "mean":
+        if not wanted.statistic.plain:
             own = self._modelled.setdefault(name, _Kept()).up_to(self.done, lambda row: self._own(name, row))
             values = own - seen @ example / self.done
         return Seen(
             values=values,
             variances=variances / np.maximum(seen.sum(axis=1), _NOTHING),
-            row_variance=variance * SPREAD[view.statistic],
+            row_variance=variance * spread,
         )
 
     def _row_variance(self, rest: Floats, seen: NDArray[np.bool_]) -> float:
@@ -191,11 +192,11 @@ class Evidence:
 
     def _own(self, name: str, row: int) -> float:
         """The logarithm of an objective's own value."""
-        view, done = VIEWS[name], int(self._done[row])
-        column = self._columns[view.quantity][row, :done]
-        succeeded = self._columns["succeeded"][row, :done]
+        wanted, done = objective(name), int(self._done[row])
+        column = self._columns[wanted.column.name][row, :done]
         sound = np.isfinite(column)
-        found = value(view, column[sound], succeeded[sound]) if sound.any() else 1.0
+        columns = {each: self._columns[each][row, :done][sound] for each in wanted.columns}
+        found = wanted.value(columns) if sound.any() else 1.0
         if np.isinf(found):  # as if the next example had succeeded
             found = float(column[sound].sum())
         return float(np.log(max(found, _TINY)))

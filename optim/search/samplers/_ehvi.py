@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from orkester.evals.rows import VIEWS
+from orkester.evals.objectives import objective
 from orkester.evals.runner import derive_seed
 from orkester.graphs import Team
 from orkester.optim.goals.front import front_indices
@@ -241,7 +241,7 @@ class Ehvi:
         return np.array([self._universe.index[team.id] for team in evidence.teams], dtype=np.int64)
 
     def _prior(self, standing: Standing, name: str) -> Floats | None:
-        found = None if VIEWS[name].share else standing.predicted(self._universe.teams, name)
+        found = None if objective(name).share else standing.predicted(self._universe.teams, name)
         if found is None or not (found > 0).any():
             return None
         return np.log(np.where(found > 0, found, np.nanmedian(found[found > 0])))
@@ -312,7 +312,7 @@ class Ehvi:
         """Objectives in their own units, from the model's scale."""
         found = points.copy()
         for j, name in enumerate(self._setting.goal.objectives):
-            if not VIEWS[name].share:
+            if not objective(name).share:
                 sign = -1.0 if self._wanted[name] == "maximize" else 1.0
                 found[:, j] = sign * np.exp(np.minimum(sign * points[:, j], _LARGEST_LOG))
         return found
@@ -344,7 +344,7 @@ class Ehvi:
             at = list(self._wanted).index(name)
             comparison, bound = limit(text)
             sign = -1.0 if self._wanted[name] == "maximize" else 1.0
-            if VIEWS[name].share:
+            if objective(name).share:
                 # Half an example more than the bound: a share that is seen can only be so near.
                 bound += (0.5 if comparison == "<=" else -0.5) / standing.evidence.examples
             else:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from orkester import Run
-    from orkester.evals.measurement import Estimate, Measurement
+    from orkester.evals.measurement import Measurement
+    from orkester.evals.objectives import Estimate
     from orkester.optim.run.results import Results
 
 #: Columns where there is no terminal: enough that nothing is cut or broken in a log.

@@ -10,18 +10,16 @@ import numpy.typing as npt
 import pytest
 from hypothesis import example, given, settings
 
+from orkester.errors import InputError
 from orkester.evals.block import Block, Call, ExampleResult
-from orkester.evals.objectives import OBJECTIVES
-from orkester.evals.rows import VIEWS
+from orkester.evals.objectives import Direction, objective, objectives
+from orkester.evals.rows import Rows, team_rows
 from orkester.evals.stats.paired_tests import (
-    Direction,
-    Rows,
     beaten_p,
     dominated,
     examples_needed,
     look_level,
     optimistic,
-    team_rows,
 )
 from orkester.evals.stats.weighting import (
     binomial,
@@ -212,7 +210,7 @@ def test_a_team_is_beaten_when_every_objective_says_so_and_by_the_weakest_of_the
 def test_being_better_in_one_objective_saves_a_team(name: str) -> None:
     candidate, member = strong()
     columns = dict(candidate.columns)
-    column = VIEWS[name].quantity
+    column = objective(name).column.name
     columns[column] = member.columns[column] * (1.0 if name == "quality" else 0.5)
     assert beaten_p(Rows(columns=columns), member, ALL) > 0.5
 
@@ -269,14 +267,20 @@ def test_joules_per_success_are_beaten_by_fewer_joules_and_more_successes() -> N
 
 
 def test_every_objective_can_be_raced_and_an_unknown_one_says_which() -> None:
-    assert set(VIEWS) == set(OBJECTIVES)
     candidate, member = strong()
+    columns = dict.fromkeys(
+        (column for each in objectives().values() for column in each.columns), member.columns["energy_j"]
+    )
+    worse, better = Rows(columns={**columns, **candidate.columns}), Rows(columns={**columns, **member.columns})
+    for name, each in objectives().items():
+        assert 0 <= beaten_p(worse, better, {name: each.direction}) <= 1
+        assert examples_needed(name, 0.01) >= 1
     for call in (
         lambda: beaten_p(candidate, member, {"beauty": "maximize"}),
         lambda: optimistic(member, "beauty", "maximize", 0.01),
         lambda: examples_needed("beauty", 0.01),
     ):
-        with pytest.raises(ValueError, match=r"beauty cannot be raced; there are quality"):
+        with pytest.raises(InputError, match=r"unknown quantity 'beauty'\. Known: calls"):
             call()
 
 
@@ -322,7 +326,7 @@ def test_the_best_that_may_still_be() -> None:
     candidate, _ = strong()
     for name, direction in ALL.items():
         corner = optimistic(candidate, name, direction, 0.01)
-        column = candidate.columns[VIEWS[name].quantity]
+        column = candidate.columns[objective(name).column.name]
         middle = float(np.median(column) if name == "latency_p50_s" else column.mean())
         assert corner is not None
         assert corner > middle if direction == "maximize" else 0 < corner < middle

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from scipy.special import ndtri
 
+from orkester.errors import InputError
+from orkester.evals.objectives import Direction
+from orkester.evals.rows import Rows
 from orkester.evals.stats.intervals import mean_interval, quantile_interval, ratio_interval, wilson
-from orkester.evals.stats.paired_tests import Direction, Rows
 from orkester.optim.goals.membership import (
     CLEAR,
     chance,
@@ -84,7 +86,7 @@ def test_what_is_not_known_is_never_on_the_front_and_beats_nobody() -> None:
     assert front_probability({}, TWO, rng()) == {}
     per_success: Mapping[str, Direction] = {"energy_j_per_success": "minimize"}
     assert front_probability({"a": rows(energy_j=[1.0, 2.0])}, per_success, rng()) == {"a": 0.0}
-    with pytest.raises(ValueError, match="beauty cannot be confirmed; there are quality"):
+    with pytest.raises(InputError, match=r"unknown quantity 'beauty'\. Known: calls"):
         front_probability({"known": known}, {"beauty": "maximize"}, rng())
 
 

@@ -18,7 +18,7 @@ from support import write_study
 
 import orkester
 from orkester.evals.block import Block
-from orkester.evals.measurement import Estimate
+from orkester.evals.objectives import Estimate
 from orkester.evals.records import Records, TeamFailure
 from orkester.graphs import Team
 from orkester.optim.insight.importance import Importance, Interaction, Share

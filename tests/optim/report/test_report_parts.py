@@ -6,7 +6,8 @@ import pytest
 
 from orkester.cli.results import _plain
 from orkester.evals.block import Block, Call, ExampleResult
-from orkester.evals.measurement import AgentShare, Estimate
+from orkester.evals.measurement import AgentShare
+from orkester.evals.objectives import Estimate
 from orkester.graphs import Team, topologies, topology
 from orkester.optim.report._charts import _scale
 from orkester.optim.report._drawing import draw

@@ -18,7 +18,7 @@ from orkester.agents import Role
 from orkester.agents.packs import known_roles
 from orkester.errors import InputError
 from orkester.evals.footprint import grids
-from orkester.evals.objectives import OBJECTIVES, OF_JOULES
+from orkester.evals.objectives import objectives
 from orkester.optim.goals.goal import limit
 from orkester.optim.study.engine_parts import EngineOptionsPart, VllmPart, VllmSettings
 from orkester.optim.study.parts import EnergyPart
@@ -476,7 +476,7 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
             f"{name}:",
             ["unavailable", "leave it out"],
         )
-        for name in sorted(OF_JOULES)
+        for name in sorted(name for name, objective in objectives().items() if objective.of_joules)
     ),
     (
         {**ELSEWHERE, "constraints": {"co2e_g": "<= 3"}},
@@ -880,10 +880,10 @@ _STUDIES = st.fixed_dictionaries(
             },
         ),
         "objectives": st.dictionaries(
-            st.sampled_from(list(OBJECTIVES)), st.sampled_from(["maximize", "minimize"]), min_size=1, max_size=4
+            st.sampled_from(list(objectives())), st.sampled_from(["maximize", "minimize"]), min_size=1, max_size=4
         ),
         "constraints": st.dictionaries(
-            st.sampled_from(list(OBJECTIVES)),
+            st.sampled_from(list(objectives())),
             st.tuples(st.sampled_from(["<=", ">="]), st.floats(-1e6, 1e6)).map(lambda pair: f"{pair[0]} {pair[1]}"),
             max_size=2,
         ),
