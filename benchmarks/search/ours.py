@@ -118,7 +118,6 @@ def _run(table: Table, team: Team, search: Search, paid: Any, *, reuse: bool) ->
     )
     rows = {
         "score": table.score[number, part].astype(float),
-        "succeeded": (table.score[number, part] > 0.5).astype(float),
         "latency_s": table.latency_s[number, part].astype(float),
         "energy_j": np.full(len(joules), joules.mean()),  # as a meter sees it
     }

@@ -17,13 +17,22 @@ from types import MappingProxyType
 from orkester.errors import InputError
 
 from ._base import Column, Direction, Estimate, Objective, Prediction, Statistic, Totals
+from ._columns import PerBlock, PerCall, PerExample
+from ._statistics import Mean, PerSuccess, Quantile, Share
 
 __all__ = [
     "Column",
     "Direction",
     "Estimate",
+    "Mean",
     "Objective",
+    "PerBlock",
+    "PerCall",
+    "PerExample",
+    "PerSuccess",
     "Prediction",
+    "Quantile",
+    "Share",
     "Statistic",
     "Totals",
     "objective",

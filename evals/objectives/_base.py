@@ -93,6 +93,7 @@ class Statistic(Protocol):
         plain: whether it is the mean of the column, so that effects of teams and of examples add up to it.
         spread: variance of its estimate, as a multiple of the mean's from as many rows of a normal distribution.
         effort: what its paired test takes, beside those of other statistics; cheap tests go first.
+        of_blocks: whether it can be made of what is metered by block.
         beside: further columns that it is made of.
     """
 
@@ -104,6 +105,8 @@ class Statistic(Protocol):
     def spread(self) -> float: ...
     @property
     def effort(self) -> int: ...
+    @property
+    def of_blocks(self) -> bool: ...
     @property
     def beside(self) -> Sequence[Column]: ...
 
@@ -179,6 +182,8 @@ class Objective:
     of_agent: Callable[[AgentShare], float | None] | None = None
 
     def __post_init__(self) -> None:
+        if self.column.by_block and not self.statistic.of_blocks:
+            raise ValueError(f"{self.name} needs a number for each example, but {self.column.name} is metered by block")
         if self.statistic.share and self.unit:
             raise ValueError(f"a share has no unit, but {self.name} has {self.unit!r}")
 

@@ -55,6 +55,7 @@ class Share:
     plain: ClassVar[bool] = True
     spread: ClassVar[float] = 1.0
     effort: ClassVar[int] = 0
+    of_blocks: ClassVar[bool] = False
     beside: ClassVar[Sequence[Column]] = ()
 
     def value(self, column: Column, columns: Mapping[str, Floats]) -> float:
@@ -106,6 +107,7 @@ class Mean:
     plain: ClassVar[bool] = True
     spread: ClassVar[float] = 1.0
     effort: ClassVar[int] = 0
+    of_blocks: ClassVar[bool] = True
     beside: ClassVar[Sequence[Column]] = ()
 
     def value(self, column: Column, columns: Mapping[str, Floats]) -> float:
@@ -172,6 +174,7 @@ class Quantile:
     share: ClassVar[bool] = False
     plain: ClassVar[bool] = False
     effort: ClassVar[int] = 2
+    of_blocks: ClassVar[bool] = False
     beside: ClassVar[Sequence[Column]] = ()
 
     def value(self, column: Column, columns: Mapping[str, Floats]) -> float:
@@ -218,6 +221,7 @@ class PerSuccess:
     plain: ClassVar[bool] = False
     spread: ClassVar[float] = 2.0
     effort: ClassVar[int] = 1
+    of_blocks: ClassVar[bool] = True
     beside: ClassVar[Sequence[Column]] = (SCORE,)
 
     def value(self, column: Column, columns: Mapping[str, Floats]) -> float:

@@ -118,7 +118,7 @@ class Bench:
         rng = np.random.default_rng(seen)  # the same examples for every team
         score = (rng.random(BLOCK) < quality_of(team)).astype(float)
         failed = np.full(BLOCK, float(self.failing(team)))
-        rows = {"score": score, "succeeded": score, "failed": failed, "calls": np.full(BLOCK, calls_of(team))}
+        rows = {"score": score, "failed": failed, "calls": np.full(BLOCK, calls_of(team))}
         self.evidence.add(team, rows)
         if self.evidence.seen(team) == EXAMPLES:
             self.closed[team.id] = ""

@@ -55,6 +55,12 @@ def test_every_quantity_and_scorer_is_documented() -> None:
     assert [name for name in scorers() if f"`{name}`" not in REFERENCE] == []
 
 
+def test_the_file_that_is_shown_for_an_objective_is_the_real_one() -> None:
+    file = ROOT / "evals" / "objectives" / "input_tokens.py"
+    assert f"This is all of `{file.relative_to(ROOT)}`" in MEASUREMENT
+    assert f"```python\n{file.read_text()}```" in MEASUREMENT
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())

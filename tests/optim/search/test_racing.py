@@ -36,7 +36,7 @@ def measured(columns: Mapping[str, Floats], constraints: tuple[str, ...] = ()) -
 def add(evidence: Evidence, number: int, columns: Mapping[str, Floats], upto: int) -> None:
     for start in range(evidence.seen(team(number)), upto, BLOCK):
         part = {name: column[number, start : start + BLOCK] for name, column in columns.items()}
-        evidence.add(team(number), {**part, "succeeded": (part["score"] > 0.5).astype(float)})
+        evidence.add(team(number), part)
 
 
 def drawn(

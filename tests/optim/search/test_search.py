@@ -70,7 +70,7 @@ def searching(**changes: Any) -> Search:
 def rows(
     score: float = 1.0, latency_s: float = 1.0, energy_j: float = 1.0, failed: float = 0.0
 ) -> Mapping[str, Floats]:
-    values = {"score": score, "succeeded": score, "failed": failed, "latency_s": latency_s, "energy_j": energy_j}
+    values = {"score": score, "failed": failed, "latency_s": latency_s, "energy_j": energy_j}
     return {name: np.full(BLOCK, value) for name, value in values.items()}
 
 
@@ -122,7 +122,7 @@ def noisy(
         right = (rng.random(BLOCK) < score).astype(float)
         found = rows(energy_j=energy_j * math.exp(rng.normal(0, 0.05)))
         latency = latency_s * np.exp(rng.normal(0, 0.1, BLOCK))
-        search.learn(team, {**found, "score": right, "succeeded": right, "latency_s": latency}, taken())
+        search.learn(team, {**found, "score": right, "latency_s": latency}, taken())
 
 
 def test_a_team_that_another_beats_is_stopped_and_not_infeasible() -> None:
@@ -253,7 +253,6 @@ class World:
         score = (rng.random(BLOCK) < chance).astype(float)
         found = {
             "score": score,
-            "succeeded": score,
             "failed": np.full(BLOCK, float(team.knobs["model"] == self.failing)),
             "latency_s": size * np.exp(rng.normal(0, 0.2, BLOCK)),
             "energy_j": np.full(BLOCK, size * agents * math.exp(rng.normal(0, 0.05))),

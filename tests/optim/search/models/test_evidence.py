@@ -18,7 +18,7 @@ def team(number: int) -> Team:
 
 
 def rows(score: Floats, **more: Floats) -> Mapping[str, Floats]:
-    return {"score": score, "succeeded": (score > 0.5).astype(float), **more}
+    return {"score": score, **more}
 
 
 def filled(names: list[str], columns: Mapping[str, Floats], seen: list[int]) -> Evidence:
@@ -29,7 +29,7 @@ def filled(names: list[str], columns: Mapping[str, Floats], seen: list[int]) -> 
         for start in range(0, count, BLOCK):
             end = min(count, start + BLOCK)
             part = {name: column[number, start:end] for name, column in columns.items()}
-            evidence.add(team(number), part if "succeeded" in part else {**part, "succeeded": np.ones(end - start)})
+            evidence.add(team(number), part)
     return evidence
 
 
@@ -42,7 +42,7 @@ def test_teams_that_saw_other_examples_are_compared_fairly(by_difficulty: bool, 
         easy = rng.normal(0, 2, 64)
         easy = np.sort(easy)[::-1] if by_difficulty else easy
         score = (rng.random((20, 64)) < 1 / (1 + np.exp(-easy))).astype(float)  # all teams are alike
-        evidence = filled(["quality"], {"score": score, "succeeded": score}, seen)
+        evidence = filled(["quality"], {"score": score}, seen)
         own = np.array([evidence.value(team(i), "quality") for i in range(20)])
         values = evidence.objective("quality").values
         plain.append(own[6:].mean() - own[:6].mean())
@@ -56,7 +56,7 @@ def test_better_teams_stay_better_whatever_they_saw() -> None:
     easy = np.sort(rng.normal(0, 2, 64))[::-1]
     score = (rng.random((20, 64)) < 1 / (1 + np.exp(-(ability[:, None] + easy)))).astype(float)
     # The weak ones saw the easy examples alone: their plain means are higher.
-    evidence = filled(["quality"], {"score": score, "succeeded": score}, [16, 64] * 10)
+    evidence = filled(["quality"], {"score": score}, [16, 64] * 10)
     own = np.array([evidence.value(team(i), "quality") for i in range(20)])
     assert own[0::2].mean() > own[1::2].mean()
     values = evidence.objective("quality").values
@@ -97,7 +97,7 @@ def test_errors_are_as_large_as_it_says(name: str) -> None:
 def test_more_examples_make_it_surer() -> None:
     rng = np.random.default_rng(5)
     score = (rng.random((4, 64)) < 0.7).astype(float)
-    found = filled(["quality"], {"score": score, "succeeded": score}, [8, 16, 32, 64]).objective("quality")
+    found = filled(["quality"], {"score": score}, [8, 16, 32, 64]).objective("quality")
     assert list(found.variances) == sorted(found.variances, reverse=True)
     assert found.row_variance > 0
 
