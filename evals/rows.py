@@ -7,7 +7,6 @@ with a long tail (seconds, joules, tokens) as its logarithm.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -15,34 +14,10 @@ from numpy.typing import NDArray
 
 from .block import Block
 from .footprint import Footprint
+from .objectives import objectives
+from .stats.rows import Rows
 
 Floats: TypeAlias = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """What a team left behind, example by example, in the order of the data.
-
-    Attributes:
-        columns: each of length n, by name; what is not known of every example is absent.
-        block_sizes: examples of each block, in order, when joules were metered by block: columns of joules then hold
-            each block's joules per example, and only blocks tell of their spread. Empty when joules are by example.
-    """
-
-    columns: Mapping[str, Floats]
-    block_sizes: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        lengths = {name: len(column) for name, column in self.columns.items()}
-        if len(set(lengths.values())) != 1 or not self.n:
-            raise ValueError(f"columns must be there and equally long, but got {lengths or 'none'}")
-        if self.block_sizes and sum(self.block_sizes) != self.n:
-            raise ValueError(f"the blocks must hold {self.n} examples, but got {self.block_sizes}")
-
-    @property
-    def n(self) -> int:
-        """Examples."""
-        return len(next(iter(self.columns.values())))
 
 
 def rows_of(block: Block, footprint: Footprint | None = None) -> Mapping[str, Floats]:
@@ -53,8 +28,6 @@ def rows_of(block: Block, footprint: Footprint | None = None) -> Mapping[str, Fl
     Returns:
         By the column's name; NaN where something is not known.
     """
-    from .objectives import objectives  # whose statistics take rows
-
     used = [column for each in objectives().values() for column in (each.column, *each.statistic.beside)]
     return {
         name: column.of_block(block, footprint) for name, column in {column.name: column for column in used}.items()

@@ -3,8 +3,10 @@
 import ast
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp  # what import-linter is built on
 import pytest
 from support import ROOT
 
@@ -67,6 +69,17 @@ def test_relative_imports_stay_in_their_folder() -> None:
             if isinstance(node, ast.ImportFrom) and node.level > depth
         ]
     assert not found
+
+
+def test_imports_make_no_circle() -> None:
+    """Late imports and those for type checkers count: a circle between two files is one file in two parts."""
+    graph = grimp.build_graph("orkester")
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > 150
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 @cache

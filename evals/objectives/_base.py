@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orkester.evals.agent_shares import AgentShare
 from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
 from orkester.evals.stats.draws import Weights
-
-if TYPE_CHECKING:
-    from orkester.evals.measurement import AgentShare
-    from orkester.evals.rows import Rows
+from orkester.evals.stats.rows import Rows
 
 Floats: TypeAlias = NDArray[np.float64]
 Direction: TypeAlias = Literal["maximize", "minimize"]

@@ -20,7 +20,6 @@ import numpy as np
 
 from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
-from orkester.evals.rows import Rows
 from orkester.evals.stats.draws import Weights, drawn_mean, drawn_mean_of_blocks, drawn_quantile, drawn_share
 from orkester.evals.stats.intervals import (
     bootstrap_mean,
@@ -30,6 +29,7 @@ from orkester.evals.stats.intervals import (
     ratio_interval,
     wilson,
 )
+from orkester.evals.stats.rows import Rows
 from orkester.evals.stats.weighting import (
     mean_lower,
     mean_upper,

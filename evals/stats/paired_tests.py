@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from orkester.evals.objectives import Direction, objective
-from orkester.evals.rows import Rows
+from orkester.evals.stats.rows import Rows
 
 from .intervals import Floats
 

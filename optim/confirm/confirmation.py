@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from orkester.evals.block import Phase
 from orkester.evals.footprint import Footprint
 from orkester.evals.records import BlockLog
-from orkester.evals.rows import Rows, team_rows
+from orkester.evals.rows import team_rows
 from orkester.evals.stats.intervals import MIN_BLOCKS
+from orkester.evals.stats.rows import Rows
 from orkester.graphs import Team
 from orkester.optim.goals.membership import CLEAR, near_members, next_block, rivals, seeded
 from orkester.optim.run.budget import Spent

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from orkester.evals.objectives import objective
-from orkester.evals.rows import Rows
 from orkester.evals.stats.draws import Weights
 from orkester.evals.stats.intervals import MIN_BLOCKS, Floats
 from orkester.evals.stats.paired_tests import beaten_p
+from orkester.evals.stats.rows import Rows
 
 from .front import front_indices
 from .goal import Direction

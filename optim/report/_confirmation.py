@@ -8,7 +8,8 @@ from typing import Any
 from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import Footprint
 from orkester.evals.objectives import objective
-from orkester.evals.rows import Rows, team_rows
+from orkester.evals.rows import team_rows
+from orkester.evals.stats.rows import Rows
 from orkester.optim.goals.membership import CLEAR, MeanOptimism, Optimism, chance, winners_curse
 from orkester.optim.run.results import Results, TeamResult
 

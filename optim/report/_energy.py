@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
+from orkester.evals.agent_shares import AgentShare
 from orkester.evals.block import Block
-from orkester.evals.measurement import AgentShare, Measurement
+from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate, objectives
 from orkester.evals.objectives.energy import ENERGY
 from orkester.optim.run.results import Results, TeamResult

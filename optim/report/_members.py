@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from orkester.evals.agent_shares import AgentShare
 from orkester.evals.block import Block, Call
-from orkester.evals.measurement import AgentShare
 from orkester.evals.objectives import Objective, objectives
 from orkester.evals.objectives.energy import ENERGY
 from orkester.evals.objectives.latency import MEDIAN

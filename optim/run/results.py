@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orkester.errors import OrkesterError
+from orkester.evals.agent_shares import AgentShare, agent_shares
 from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import Footprint
-from orkester.evals.measurement import AgentShare, Measurement, agent_shares, measure
+from orkester.evals.measurement import Measurement, measure
 from orkester.evals.objectives import Estimate, objective
 from orkester.evals.records import Record, Records, TeamFailure, TeamStopped
 from orkester.evals.rows import team_rows

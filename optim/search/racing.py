@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from orkester.evals.objectives import objective
-from orkester.evals.rows import Rows
 from orkester.evals.stats.paired_tests import dominated, look_level
+from orkester.evals.stats.rows import Rows
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Direction, limit
 

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orkester.errors import OrkesterError
+from orkester.evals.agent_shares import agent_shares
 from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
-from orkester.evals.measurement import agent_shares, measure
+from orkester.evals.measurement import measure
 from orkester.evals.objectives import objectives
 from orkester.evals.stats.intervals import (
     MIN_BLOCKS,

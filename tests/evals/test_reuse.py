@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from scripted import Asked, Scripted, reply
 
 from orkester.errors import CallFailed
+from orkester.evals.agent_shares import agent_shares
 from orkester.evals.block import Block
 from orkester.evals.calls import Keys, engine_fingerprint
-from orkester.evals.measurement import agent_shares, measure
+from orkester.evals.measurement import measure
 from orkester.evals.records import BlockLog, decode, encode, read_records
 from orkester.evals.replay import in_virtual_time
 from orkester.evals.reuse import ALL_REUSED, SOME_REUSED, wall_s, with_reused

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from orkester.errors import InputError
 from orkester.evals.block import Block, Call, ExampleResult
 from orkester.evals.objectives import Direction, objective, objectives
-from orkester.evals.rows import Rows, team_rows
+from orkester.evals.rows import team_rows
 from orkester.evals.stats.paired_tests import (
     beaten_p,
     dominated,
@@ -21,6 +21,7 @@ from orkester.evals.stats.paired_tests import (
     look_level,
     optimistic,
 )
+from orkester.evals.stats.rows import Rows
 from orkester.evals.stats.weighting import (
     binomial,
     mean_lower,

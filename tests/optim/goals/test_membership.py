@@ -11,8 +11,8 @@ from scipy.special import ndtri
 
 from orkester.errors import InputError
 from orkester.evals.objectives import Direction
-from orkester.evals.rows import Rows
 from orkester.evals.stats.intervals import mean_interval, quantile_interval, ratio_interval, wilson
+from orkester.evals.stats.rows import Rows
 from orkester.optim.goals.membership import (
     CLEAR,
     chance,

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from orkester.cli.results import _plain
+from orkester.evals.agent_shares import AgentShare
 from orkester.evals.block import Block, Call, ExampleResult
-from orkester.evals.measurement import AgentShare
 from orkester.evals.objectives import Estimate
 from orkester.graphs import Team, topologies, topology
 from orkester.optim.report._charts import _scale
