@@ -145,7 +145,7 @@ def _text_of(question: Any) -> str:
 
 
 def _unknown(word: str) -> str:
-    near = difflib.get_close_matches(word, PLACEHOLDERS, n=1)
-    hint = f" (did you mean {{{near[0]}}}?)" if near else ""
+    alike = difflib.get_close_matches(word, PLACEHOLDERS, n=1)
+    hint = f" (did you mean {{{alike[0]}}}?)" if alike else ""
     known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
     return f"unknown placeholder {{{word}}}{hint}. Known: {known}; write {{{{{word}}}}} for {{{word}}} as text"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import io
 import itertools
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from orkester.agents import Role
-from orkester.errors import InputError
+from orkester.errors import InputError, did_you_mean
 
 from .scorers import Scorer
 
@@ -224,7 +223,6 @@ def _is_empty(value: object) -> bool:
 def _absent(name: str, row: Mapping[str, Any]) -> str:
     if name in row:
         return f"the field {name!r} is empty, or a list with an empty entry"
-    near = difflib.get_close_matches(name, [str(key) for key in row], n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(name, map(str, row))
     there = ", ".join(map(str, row)) or "none"
     return f"there is no field {name!r}{hint}; fields here: {there}. Map names with task.fields"

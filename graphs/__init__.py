@@ -8,12 +8,15 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from orkester.registry import files
+
 from ._context import TeamContext
 from ._knobs import Between, Knob, KnobValue, OneOf, OneOfModels
 from ._team import EngineValue, Team, TeamSettings, check_value, written
-from ._topology import Topology, topologies, topology
+from ._topology import TOPOLOGIES, Topology, topologies, topology
 
 __all__ = [
+    "TOPOLOGIES",
     "Between",
     "EngineValue",
     "Knob",
@@ -33,6 +36,6 @@ __all__ = [
 
 def __getattr__(name: str) -> ModuleType:
     # LangGraph takes most of a second to import: topologies are loaded when they are asked for.
-    if name in topologies():
+    if name in {module.rpartition(".")[2] for module in files(__name__)}:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

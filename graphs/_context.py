@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
 
 from orkester.agents import Agent, Role
 from orkester.errors import InputError
@@ -39,12 +41,14 @@ class TeamContext:
     read: Callable[[str], str] = as_given
     key: Callable[[str], str] = plain_key
     roles: Mapping[str, Role] = field(default_factory=dict)
+    #: Roles that the topology brings along, by name. Topologies of other packages set it; ours have role packs.
+    own_roles: ClassVar[Mapping[str, Role]] = MappingProxyType({})
 
     def agent(self, name: str, model: str, *, temperature: float = 0.0) -> Agent:
         """The role of that name on one of the models.
 
         Args:
-            name: the role's, from ``roles`` or else from the packs.
+            name: the role's, from ``roles``, or else from the topology's own, or else from the packs.
             model: by the name that the knob has.
             temperature: where the role has none of its own.
 
@@ -53,9 +57,9 @@ class TeamContext:
         """
         from orkester.agents.packs import known_roles  # late: pydantic takes long to import
 
-        role = self.roles.get(name) or known_roles().get(name)
+        role = self.roles.get(name) or self.own_roles.get(name) or known_roles().get(name)
         if role is None:
-            known = ", ".join(sorted({*self.roles, *known_roles()}))
+            known = ", ".join(sorted({*self.roles, *self.own_roles, *known_roles()}))
             raise InputError(f"unknown role {name!r}. Known: {known}; give the context roles={{name: Role(…)}}")
         if model not in self.models:
             known = ", ".join(sorted(self.models)) or "none: give the context models={name: ChatClient(…)}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from orkester.agents import Role
 from orkester.errors import InputError
+from orkester.registry import Registry, files_of
 
 from ._context import TeamContext
 from ._knobs import Knob, knobs
@@ -40,28 +39,45 @@ class Topology:
         """What a study may search over, in the order of the context's fields."""
         return knobs(self.context)  # type: ignore[arg-type]  # mypy takes a class with a frozen base for unhashable
 
+    @property
+    def default_roles(self) -> Mapping[str, Role]:
+        """The roles of its agents by name, as they are where a study changes none: its own ones, or those of the packs.
 
-@cache  # every example of a study asks
+        Raises:
+            InputError: A role is nowhere to be found.
+        """
+        from orkester.agents.packs import known_roles  # late: pydantic takes long to import
+
+        known = {**known_roles(), **self.context.own_roles}
+        if missing := [name for name in self.roles if name not in known]:
+            raise InputError(f"the topology {self.name} names the role {missing[0]!r}, which no role pack has")
+        return {name: known[name] for name in self.roles}
+
+
+def _accept(name: str, loaded: object) -> Topology:
+    if not isinstance(loaded, Topology):
+        raise TypeError(f"is no orkester.graphs.Topology but {loaded!r:.60}")
+    return loaded if loaded.name == name else replace(loaded, name=name)  # so that a team leads back to its topology
+
+
+TOPOLOGIES: Final = Registry(
+    kind="topology", group="topologies", built_in=files_of("orkester.graphs", "topology"), accept=_accept
+)
+
+
 def topologies() -> Sequence[str]:
-    """Names of the topologies that come with Orkester: the public modules of this folder."""
-    return tuple(
-        sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if not m.name.startswith("_"))
-    )
+    """Names of the topologies that a study may search: the public files of this folder, then those of packages."""
+    return TOPOLOGIES.names()
 
 
-def topology(name: str) -> Topology:
+def topology(name: str, *, folder: Path | None = None) -> Topology:
     """The topology of that name.
 
-    Raises:
-        InputError: there is none; the message names the nearest.
-    """
-    known = topologies()
-    if name not in known:
-        import difflib
+    Args:
+        name: A name, or ``module:name``.
+        folder: Where a module is looked for first; see ``Registry.get``.
 
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise InputError(f"unknown topology {name!r}{hint}. Known: {', '.join(known)}")
-    found = importlib.import_module(f"{__package__}.{name}").topology
-    assert isinstance(found, Topology)
-    return found
+    Raises:
+        InputError: There is none, or it cannot be used; the message names the one that is spelt most alike.
+    """
+    return TOPOLOGIES.get(name, folder=folder)

@@ -15,7 +15,7 @@ def added(folder: Path) -> Iterator[None]:
     ours = package.__path__
     package.__path__ = [*ours, str(folder)]
     importlib.invalidate_caches()
-    package.objectives.cache_clear()
+    package.OBJECTIVES.refresh()
     try:
         yield
     finally:
@@ -23,4 +23,4 @@ def added(folder: Path) -> Iterator[None]:
         for file in folder.glob("*.py"):
             sys.modules.pop(f"{package.__name__}.{file.stem}", None)
             vars(package).pop(file.stem, None)
-        package.objectives.cache_clear()
+        package.OBJECTIVES.refresh()

@@ -7,20 +7,21 @@ objective for what they need.
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import pkgutil
-from collections.abc import Mapping
-from functools import cache
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
 
-from orkester.errors import InputError
+from orkester.registry import BUILT_IN, Plugin, Registry, files
 
 from ._base import Column, Direction, Estimate, Objective, Prediction, Statistic, Totals
 from ._columns import PerBlock, PerCall, PerExample
 from ._statistics import Mean, PerSuccess, Quantile, Share
 
 __all__ = [
+    "OBJECTIVES",
     "Column",
     "Direction",
     "Estimate",
@@ -40,28 +41,45 @@ __all__ = [
 ]
 
 
-@cache
+def _built_in() -> Iterable[Plugin]:
+    homes: dict[str, str] = {}
+    for module in files(__name__):
+        for each in importlib.import_module(module).OBJECTIVES:
+            if each.name in homes:
+                raise ValueError(f"there are two objectives with the name {each.name!r}, one of them in {module}")
+            homes[each.name] = module
+            yield Plugin(name=each.name, origin=BUILT_IN, target=f"{module}:OBJECTIVES", load=partial(_itself, each))
+
+
+def _itself(each: Objective) -> Objective:
+    return each
+
+
+def _accept(name: str, loaded: object) -> Objective:
+    if not isinstance(loaded, Objective):
+        raise TypeError(f"is no orkester.evals.objectives.Objective but {loaded!r:.60}")
+    return loaded if loaded.name == name else replace(loaded, name=name)
+
+
+OBJECTIVES: Final = Registry(kind="objective", group="objectives", built_in=_built_in, accept=_accept)
+
+
 def objectives() -> Mapping[str, Objective]:
-    """All objectives by name, in the order of their files' names."""
-    files = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    found: dict[str, Objective] = {}
-    for file in files:
-        for each in importlib.import_module(f"{__name__}.{file}").OBJECTIVES:
-            if each.name in found:
-                raise ValueError(f"there are two objectives with the name {each.name!r}, one of them in {file}.py")
-            found[each.name] = each
-    return MappingProxyType(found)
+    """The objectives that every block is measured in: the built-in ones, and those that were asked for by name.
+
+    An objective of an installed package that no study names is left out, so that its faults harm nobody.
+    """
+    return OBJECTIVES.in_use()
 
 
-def objective(name: str) -> Objective:
+def objective(name: str, *, folder: Path | None = None) -> Objective:
     """The objective of that name.
 
+    Args:
+        name: A name, or ``module:name``.
+        folder: Where a module is looked for first; see ``Registry.get``.
+
     Raises:
-        InputError: there is none; the message names the one that is spelt most alike.
+        InputError: There is none, or it cannot be used; the message names the one that is spelt most alike.
     """
-    known = objectives()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise InputError(f"unknown quantity {name!r}{hint}. Known: {', '.join(known)}")
-    return known[name]
+    return OBJECTIVES.get(name, folder=folder)

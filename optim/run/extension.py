@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from orkester.errors import InputError
-from orkester.optim.study.yaml_source import nearest
+from orkester.errors import InputError, nearest
 
 from .budget import LIMITS, WHOLE, Budget, Spent, readable
 from .directory import RunDirectory

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from orkester.agents import Role, RoleFault
-from orkester.agents.packs import known_roles
-from orkester.errors import InputError
+from orkester.errors import InputError, nearest
 from orkester.evals.objectives import objective
-from orkester.evals.scorers import Scorer, scorer
+from orkester.evals.scorers import Scorer, ScoringFunction, scorer
 from orkester.evals.task import Example, Task, load_examples, split
 from orkester.graphs import Team, topology
 from orkester.optim.run.warm_start import warm_start
@@ -22,7 +21,7 @@ from orkester.optim.study.parts import ReplayPart
 from orkester.optim.study.space import Space, space_of
 from orkester.optim.study.study import VLLM_OPTIONS, Study
 from orkester.optim.study.study_file import StudyFile, read_study_file
-from orkester.optim.study.yaml_source import Source, listed, nearest, short
+from orkester.optim.study.yaml_source import Source, listed, short
 from orkester.serving.catalogue import Catalogue, Model
 
 from .back_end import model_of
@@ -87,16 +86,21 @@ def _first(
 
 def _roles(file: StudyFile, source: Source, searched: Iterable[str]) -> tuple[dict[str, Role], list[str]]:
     """The roles that the file changes, by name; only those of topologies that are searched can be."""
-    used = list(dict.fromkeys(role for name in searched for role in topology(name).roles))
+    used: dict[str, Role] = {}
     roles: dict[str, Role] = {}
     faults: list[str] = []
+    for topology_name in searched:
+        for name, role in topology(topology_name).default_roles.items():
+            if used.setdefault(name, role) != role and name in file.roles:
+                why = f"is another role in {topology_name} than in topologies before it; search them in two studies"
+                faults.append(source.error(["roles", name], why))
     for name, change in file.roles.items():
         if name not in used:
             why = f"no topology of the search has the role {nearest(name, used)}"
             faults.append(source.error(["roles", name], why))
             continue
         try:
-            roles[name] = change.applied(known_roles()[name])
+            roles[name] = change.applied(used[name])
         except RoleFault as fault:
             faults.append(source.error(["roles", name, fault.field], fault.message))
     return roles, faults
@@ -231,7 +235,7 @@ def _task(file: StudyFile, source: Source, folder: Path, roles: Mapping[str, Rol
 
 def _unscorable(chosen: Scorer, examples: Sequence[Example]) -> str:
     """An example whose right answer the scorer gives no point: every team would fail it."""
-    for example in examples if chosen.version != "own" else ():
+    for example in () if isinstance(chosen, ScoringFunction) else examples:
         right = str(example.expected[0] if isinstance(example.expected, list) else example.expected)
         if chosen.score(right, example.expected) == 0:
             return f"{chosen.name} gives no point to {short(right)}, which the example {example.id!r} says is right"

@@ -14,15 +14,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orkester.agents import Role, RoleFault
-from orkester.agents.packs import RoleEntry, known_roles
-from orkester.errors import InputError
+from orkester.agents.packs import RoleEntry
+from orkester.errors import InputError, nearest
 from orkester.evals.scorers import scorer
 from orkester.evals.task import reader
 from orkester.graphs import EngineValue, KnobValue, Team, TeamSettings, topology
 from orkester.optim.run.results import Results, TeamResult
 from orkester.optim.study.engine_parts import RESTARTS, EngineOptionsPart, EngineSpec
 from orkester.optim.study.study import Study
-from orkester.optim.study.yaml_source import nearest
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.chat import ChatModel
 from orkester.serving.energy import UnavailableMeter
@@ -79,8 +78,8 @@ def write_team(path: Path, study: Study, result: TeamResult, results: Results) -
         instruction=part.instruction,
         max_tokens=part.max_tokens,
         roles={
-            name: RoleEntry.of(study.task.roles.get(name) or known_roles()[name])
-            for name in topology(result.team.topology).roles
+            name: RoleEntry.of(study.task.roles.get(name) or role)
+            for name, role in topology(result.team.topology).default_roles.items()
         },
         extract=part.extract,
         scorer=part.scorer,

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orkester.errors import InputError, OrkesterError
+from orkester.errors import InputError, OrkesterError, nearest
 from orkester.evals.measurement import Measurement, measure
 from orkester.evals.objectives import objective
 from orkester.evals.probe import probe
@@ -34,7 +34,6 @@ from orkester.optim.search.trials import Trials, storage_errors
 from orkester.optim.session.study_loading import load_study
 from orkester.optim.study.engine_parts import RESTARTS
 from orkester.optim.study.study import Study
-from orkester.optim.study.yaml_source import nearest
 from orkester.serving import machine
 from orkester.serving.catalogue import Catalogue
 from orkester.serving.energy import IdlePower, Sampler

@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from orkester.errors import nearest
 from orkester.graphs import EngineValue
 from orkester.serving.engines import FakeScript
 
 from .parts import Part
 from .vllm_options import VllmOptionName, VllmOptionValue
-from .yaml_source import nearest, short
+from .yaml_source import short
 
 LocalEngine = Literal["auto", "llamacpp", "vllm"]
 Restart = Literal["full restart", "warm restart"]

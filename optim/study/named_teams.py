@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, TypeGuard
 
+from orkester.errors import nearest
 from orkester.graphs import EngineValue, KnobValue, OneOfModels, Team, topology
 
 from .space import Space
 from .study_file import StudyFile
-from .yaml_source import Source, nearest
+from .yaml_source import Source
 
 #: Beside the topology in an entry of ``start``.
 ENGINE_OPTIONS: Final = "engine_options"

@@ -17,10 +17,11 @@ from pydantic import (
     field_validator,
 )
 
+from orkester.errors import did_you_mean, nearest
 from orkester.evals.footprint import Footprint, footprint, grids
 from orkester.evals.task import FieldName
 
-from .yaml_source import near, nearest, short
+from .yaml_source import short
 
 MeterName = Literal["auto", "nvml", "rapl", "zeus", "estimate"]
 
@@ -34,7 +35,7 @@ class Part(BaseModel):
 def _scorer_form(value: object) -> object:
     if isinstance(value, str) or (isinstance(value, dict) and len(value) == 1):
         return value
-    raise ValueError(f"takes a scorer's name, {{NAME: {{OPTION: …}}}} or module:function, but got {short(value)}")
+    raise ValueError(f"takes a scorer's name, {{NAME: {{OPTION: …}}}} or module:name, but got {short(value)}")
 
 
 class TaskPart(Part):
@@ -42,7 +43,7 @@ class TaskPart(Part):
 
     data: str = Field(description="JSON lines or CSV, relative to the study file")
     scorer: Annotated[str | dict[str, Any], BeforeValidator(_scorer_form)] = Field(
-        "exact", description="a scorer's name, {name: {option: …}}, or module:function"
+        "exact", description="a scorer's name, {name: {option: …}}, or module:name"
     )
     fields: dict[FieldName, str] = Field({}, description="names of the data's own fields")
     confirm: float = Field(0.3, gt=0, lt=1, description="share of the examples held out for confirmation")
@@ -119,7 +120,7 @@ def _meter_form(value: object) -> object:
 def _known_region(code: str) -> str:
     if code not in grids():
         known = list(grids())
-        raise ValueError(f"unknown region {code!r}{near(code.upper(), known)}. Known: {', '.join(known)}")
+        raise ValueError(f"unknown region {code!r}{did_you_mean(code.upper(), known)}. Known: {', '.join(known)}")
     return code
 
 

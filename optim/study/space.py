@@ -7,13 +7,15 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, Team, topologies, topology
+from orkester.errors import InputError, nearest
+from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, Team, topology
 
 from .engine_parts import RESTARTS, Restart
 from .study_file import KnobSpec, StudyFile
-from .yaml_source import Source, nearest
+from .yaml_source import Source
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -140,17 +142,21 @@ def _suggest(trial: BaseTrial, name: str, grid: Grid) -> KnobValue:
     return min(grid.values, key=lambda value: abs(float(value) - drawn))  # exactly on the grid, whatever rounding did
 
 
-def build_space(study: StudyFile, complain: Complain) -> Space:
+def build_space(study: StudyFile, complain: Complain, *, folder: Path | None = None) -> Space:
     """The space a study file asks for.
 
-    Faults go to ``complain``, so that a user sees all of them at once; what is returned is only good without any.
+    Args:
+        study: The study file.
+        complain: Takes the faults, so that a user sees all of them at once; the space is only good without any.
+        folder: Where modules of topologies are looked for first.
     """
     grids: dict[str, dict[str, Grid]] = {}
     for name, specs in study.search.items():
-        if name not in topologies():
-            complain(["search", name], f"unknown topology {nearest(name, topologies())}")
+        try:
+            knobs = topology(name, folder=folder).knobs
+        except InputError as error:
+            complain(["search", name], str(error))
             continue
-        knobs = topology(name).knobs
         for unknown in [key for key in specs or {} if key not in knobs]:
             complain(["search", name, unknown], f"unknown knob {nearest(unknown, knobs)}")
         grids[name] = {}
@@ -211,5 +217,7 @@ def _numbers(knob: Knob, allowed: Between, spec: KnobSpec | None) -> Grid:
 def space_of(study: StudyFile, source: Source) -> tuple[Space, list[str]]:
     """The space, and the faults as messages with file and line."""
     faults: list[str] = []
-    space = build_space(study, lambda place, message: faults.append(source.error(place, message)))
+    space = build_space(
+        study, lambda place, message: faults.append(source.error(place, message)), folder=source.path.parent
+    )
     return space, faults

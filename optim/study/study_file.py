@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from orkester.agents.packs import RoleChange
 from orkester.errors import InputError
@@ -27,9 +27,10 @@ AUTO_SAMPLER: Final = "auto"
 KnobSpec = int | float | str | list[int | float | str]
 
 
-def _known_quantity(name: str) -> str:
+def _known_objective(name: str, info: ValidationInfo) -> str:
+    folder: Path | None = (info.context or {}).get("folder")
     try:
-        return objective(name).name
+        return objective(name, folder=folder).name
     except InputError as error:
         raise ValueError(str(error)) from error
 
@@ -58,7 +59,7 @@ def _is_number(value: object) -> bool:
 
 #: A topology with its knobs, and ``engine_options`` where they are searched.
 StartEntry = dict[str, dict[str, bool | int | float | str | None] | None]
-Quantity = Annotated[str, AfterValidator(_known_quantity)]
+Quantity = Annotated[str, AfterValidator(_known_objective)]
 
 
 class StudyFile(Part):
@@ -117,6 +118,6 @@ def read_study_file(path: Path) -> tuple[StudyFile, Source]:
         )
     asked = {"name": path.stem, **source.data}
     try:
-        return StudyFile.model_validate(asked), source
+        return StudyFile.model_validate(asked, context={"folder": path.parent}), source
     except ValidationError as error:
         raise InputError(listed(explain(source, asked, error, StudyFile))) from error

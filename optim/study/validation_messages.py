@@ -9,7 +9,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from .yaml_source import Source, near, nearest, short
+from orkester.errors import did_you_mean, nearest
+
+from .yaml_source import Source, short
 
 
 def explain(source: Source, data: Mapping[Any, Any], error: ValidationError, root: type[BaseModel]) -> list[str]:
@@ -58,7 +60,7 @@ def _say(fault: Any, place: tuple[str | int, ...], root: type[BaseModel]) -> str
             said = str(context["error"])
         case "literal_error":
             known = re.findall(r"'([^']*)'", context["expected"])
-            said = f"takes one of {', '.join(known)}, but got {given}{near(str(fault['input']), known)}"
+            said = f"takes one of {', '.join(known)}, but got {given}{did_you_mean(str(fault['input']), known)}"
         case "string_pattern_mismatch":  # there is one pattern in a study file: that of its name
             said = f"takes letters, digits, '.', '_' and '-', a letter or digit first, but got {given}"
         case "string_too_short":

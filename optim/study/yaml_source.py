@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -74,17 +72,6 @@ def listed(faults: Sequence[str]) -> str:
     if len(different) > _MOST_FAULTS:
         different[_MOST_FAULTS:] = [f"… and {len(different) - _MOST_FAULTS} faults more"]
     return "\n".join(different)
-
-
-def nearest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    """``'qualty' (did you mean 'quality'?). Known: …`` for error messages."""
-    return f"{name!r}{near(name, list(known))}. Known: {', '.join(known)}"
-
-
-def near(name: str, known: Sequence[str]) -> str:
-    """``" (did you mean 'quality'?)"``, or nothing."""
-    found = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def short(value: object) -> str:

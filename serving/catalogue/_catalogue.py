@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from orkester.errors import InputError, ModelError
+from orkester.errors import InputError, ModelError, unknown
 
 from ..cache import cache_folder, locked
 from ._fetch import UNPACKED, fetch
@@ -75,11 +74,9 @@ class Catalogue:
             if path.is_dir():
                 return Model(name=name, source=source, safetensors=source if _in_layout(path) else "")
             return Model(name=name, source=source, size_bytes=path.stat().st_size)
-        near = difflib.get_close_matches(name, self._models, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise InputError(
-            f"unknown model {name!r}{hint}. Known: {', '.join(self._models)}, hf:org/name, or the path of a GGUF file "
-            "(for vLLM, of a folder with a config.json too)"
+            f"{unknown('model', name, self._models)}, hf:org/name, or the path of a GGUF file (for vLLM, of a folder "
+            "with a config.json too)"
         )
 
     def locate(self, model: Model) -> Path | None:

@@ -15,6 +15,12 @@ study: its teams are infeasible.
 
 from __future__ import annotations
 
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class OrkesterError(Exception):
     """Base of all; ``exit_code`` is what the command line ends with."""
@@ -57,3 +63,20 @@ class CallFailed(OrkesterError):
         self.kind = kind
         self.detail = detail
         self.attempts = attempts
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """``unknown scorer 'exct' (did you mean 'exact'?). Known: contains, exact`` for messages."""
+    return f"unknown {kind} {nearest(name, known)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``'exct' (did you mean 'exact'?). Known: contains, exact`` for messages."""
+    names = list(known)
+    return f"{name!r}{did_you_mean(name, names)}. Known: {', '.join(names)}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'exact'?)`` with the name that is spelt most alike; empty where none is alike."""
+    alike = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {alike[0]!r}?)" if alike else ""

@@ -150,7 +150,7 @@ def test_a_study_file_that_cannot_be_used_ends_with_2_and_makes_nothing(
     assert said.code == 2
     assert said.out == ""
     assert said.err.startswith("orkester: study/study.yaml:")
-    assert "unknown quantity 'qualty' (did you mean 'quality'?)" in said.err
+    assert "unknown objective 'qualty' (did you mean 'quality'?)" in said.err
     assert [path.name for path in tmp_path.iterdir()] == ["study"]
 
 

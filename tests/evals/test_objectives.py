@@ -54,7 +54,7 @@ def test_objectives_are_found_by_file_and_stay_in_the_same_order() -> None:
     ("name", "near"), [("qualty", "quality"), ("energy", "energy_j"), ("input_token", "input_tokens")]
 )
 def test_an_unknown_name_is_answered_with_the_nearest_known_one(name: str, near: str) -> None:
-    with pytest.raises(InputError, match=rf"^unknown quantity '{name}' \(did you mean '{near}'\?\)\. Known: calls, "):
+    with pytest.raises(InputError, match=rf"^unknown objective '{name}' \(did you mean '{near}'\?\)\. Known: calls, "):
         objective(name)
 
 

@@ -216,6 +216,7 @@ async def test_the_first_run_of_a_topology_belongs_to_no_window(monkeypatch: pyt
     module = orkester.graphs.debate.__name__
     monkeypatch.delitem(sys.modules, module)
     monkeypatch.delattr(orkester.graphs, "debate")
+    orkester.graphs.TOPOLOGIES.refresh()
     loaded: list[bool] = []
 
     class Watching:

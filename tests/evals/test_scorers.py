@@ -197,7 +197,7 @@ def test_answers_without_a_match_are_one_vote() -> None:
     ("spec", "said"),
     [
         ("exat", "did you mean 'exact'"),
-        ("zzz", "Known: choice, contains, exact, numeric, regex, or module:function"),
+        ("zzz", "Known: choice, contains, exact, numeric, regex, or module:name"),
         ({}, "a scorer is a name"),
         ({"exact": {}, "contains": {}}, "a scorer is a name"),
         ("regex", "needs the option 'pattern'"),
@@ -217,7 +217,7 @@ def test_a_scorer_that_cannot_be_is_refused(spec: Any, said: str) -> None:
 
 
 class TestOwn:
-    """A scorer of the user's: ``module:function``."""
+    """A scorer of the user's: ``module:name``."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -256,9 +256,9 @@ class TestOwn:
         [
             ("no_such_module:judge", "ModuleNotFoundError"),
             ("own_scorer:juge", "did you mean 'judge'"),
-            ("own_scorer:", "has no function ''"),
+            ("own_scorer:", "has no ''"),
             (":judge", "cannot be imported"),
-            ("own_scorer:LIMIT", "has no function 'LIMIT'"),
+            ("own_scorer:LIMIT", "is neither a class, nor a scorer, nor a function, but 3"),
             ("broken:judge", "SyntaxError"),
             ("raising:judge", "RuntimeError: at import"),
         ],
@@ -291,5 +291,5 @@ class TestOwn:
 
     def test_it_takes_no_options(self, folder: Path) -> None:
         self.made(folder, "return 1")
-        with pytest.raises(InputError, match="takes no options"):
+        with pytest.raises(InputError, match=r"has no option 'strict'\. Options: none"):
             scorer({"own_scorer:judge": {"strict": True}}, folder=folder)

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from orkester.errors import InputError
+from orkester.errors import InputError, nearest
 from orkester.optim.search.models.surrogate import MOST_TEAMS
 from orkester.optim.study.study_file import AUTO_SAMPLER as AUTO
-from orkester.optim.study.yaml_source import nearest
 
 from ._base import Outcome, Sampler, Setting, Standing, Turn
 from ._ehvi import Ehvi

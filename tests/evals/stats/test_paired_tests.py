@@ -281,7 +281,7 @@ def test_every_objective_can_be_raced_and_an_unknown_one_says_which() -> None:
         lambda: optimistic(member, "beauty", "maximize", 0.01),
         lambda: examples_needed("beauty", 0.01),
     ):
-        with pytest.raises(InputError, match=r"unknown quantity 'beauty'\. Known: calls"):
+        with pytest.raises(InputError, match=r"unknown objective 'beauty'\. Known: calls"):
             call()
 
 

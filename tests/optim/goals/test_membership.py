@@ -86,7 +86,7 @@ def test_what_is_not_known_is_never_on_the_front_and_beats_nobody() -> None:
     assert front_probability({}, TWO, rng()) == {}
     per_success: Mapping[str, Direction] = {"energy_j_per_success": "minimize"}
     assert front_probability({"a": rows(energy_j=[1.0, 2.0])}, per_success, rng()) == {"a": 0.0}
-    with pytest.raises(InputError, match=r"unknown quantity 'beauty'\. Known: calls"):
+    with pytest.raises(InputError, match=r"unknown objective 'beauty'\. Known: calls"):
         front_probability({"known": known}, {"beauty": "maximize"}, rng())
 
 

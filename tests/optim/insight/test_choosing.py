@@ -457,9 +457,9 @@ def test_confirmation_says_which_single_agent_is_the_best() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"at_most": {"energy": 3}}, r"unknown quantity 'energy' \(did you mean 'energy_j'\?\)"),
-        ({"best_in": "qualty"}, r"unknown quantity 'qualty' \(did you mean 'quality'\?\)"),
-        ({"keep": {"joules": 0.9}}, "unknown quantity 'joules'"),
+        ({"at_most": {"energy": 3}}, r"unknown objective 'energy' \(did you mean 'energy_j'\?\)"),
+        ({"best_in": "qualty"}, r"unknown objective 'qualty' \(did you mean 'quality'\?\)"),
+        ({"keep": {"joules": 0.9}}, "unknown objective 'joules'"),
         ({"at_least": {"quality": math.nan}}, "a lower limit of quality must be a number, but got nan"),
         ({"at_most": {"quality": math.inf}}, "an upper limit of quality must be a number, but got inf"),
         ({"keep": {"quality": 0}}, "must be over 0 and up to 1"),

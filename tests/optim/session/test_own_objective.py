@@ -107,5 +107,5 @@ def test_it_chooses_a_team(run: orkester.Run) -> None:
 
 
 def test_without_its_file_the_run_names_what_is_missing(finished: Path) -> None:
-    with pytest.raises(InputError, match=r"unknown quantity 'total_tokens'"):
+    with pytest.raises(InputError, match=r"unknown objective 'total_tokens'"):
         _ = orkester.open_run(finished).results

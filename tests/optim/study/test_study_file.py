@@ -199,7 +199,7 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
         {"task": {"scorer": "exat"}},
         "task.scorer",
         "scorer:",
-        ["unknown scorer 'exat' (did you mean 'exact'?)", "module:function"],
+        ["unknown scorer 'exat' (did you mean 'exact'?)", "module:name"],
     ),
     (
         {"task": {"scorer": {"numeric": {"tolerence": 0.1}}}},
@@ -217,7 +217,7 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
     ({"task": {"scorer": "regex"}}, "task.scorer", "scorer:", ["needs the option 'pattern'"]),
     ({"task": {"scorer": {"exact": {}, "numeric": {}}}}, "task.scorer", "scorer:", ["{NAME: {OPTION: …}}"]),
     ({"task": {"scorer": "no_such_module:f"}}, "task.scorer", "scorer:", ["'no_such_module' cannot be imported"]),
-    ({"task": {"scorer": "json:lods"}}, "task.scorer", "scorer:", ["no function 'lods' (did you mean 'loads'?)"]),
+    ({"task": {"scorer": "json:lods"}}, "task.scorer", "scorer:", ["no 'lods' (did you mean 'loads'?)"]),
     ({"task": {"extract": "("}}, "task.extract", "extract:", ["is not a regular expression"]),
     ({"task": {"extract": "a"}}, "task.extract", "extract:", ["exactly one group", "has 0"]),
     (

@@ -42,3 +42,6 @@ class Regex:
     def _find(self, answer: str) -> str | None:
         found = [text for text in re.findall(self.pattern, answer) if text.strip()]
         return plain_text(found[-1]) if found else None
+
+
+scorer = Regex

@@ -22,3 +22,6 @@ class Exact:
     def key(self, answer: str) -> str:
         """The text as it is compared."""
         return plain_text(answer)
+
+
+scorer = Exact

@@ -26,3 +26,6 @@ class Contains:
     def key(self, answer: str) -> str:
         """The text as it is compared."""
         return plain_text(answer)
+
+
+scorer = Contains

@@ -49,3 +49,6 @@ def _letter(text: str) -> str | None:
         return first[1].upper()
     alone = _NOT_A_WORD.findall(text) or _ALONE.findall(text)
     return str(alone[-1]) if alone else None
+
+
+scorer = Choice

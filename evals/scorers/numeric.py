@@ -64,3 +64,6 @@ def _plain_number(number: Decimal) -> str:
     if "." in digits:
         digits = digits.rstrip("0").rstrip(".")
     return "0" if number == 0 else digits
+
+
+scorer = Numeric
