@@ -20,7 +20,8 @@ from orkester.graphs import Team
 from orkester.optim.goals.goal import Goal
 from orkester.optim.search.models.composition import Composition
 from orkester.optim.search.racing import Race
-from orkester.optim.search.samplers import Ehvi, Setting
+from orkester.optim.search.samplers import Setting
+from orkester.optim.search.samplers.ehvi import Ehvi
 from orkester.optim.search.search import Search, Taken
 
 from .baselines import EXAMPLES

@@ -33,8 +33,9 @@ from orkester.optim.run.events import Event, SearchEnded
 from orkester.optim.run.results import Results
 from orkester.optim.search.models.composition import Composition
 from orkester.optim.search.racing import Race
-from orkester.optim.search.samplers import Ehvi, Sampler, Setting
-from orkester.optim.search.samplers._grid import Grid as InTurn
+from orkester.optim.search.samplers import Sampler, Setting
+from orkester.optim.search.samplers.ehvi import Ehvi
+from orkester.optim.search.samplers.grid import Grid as InTurn
 from orkester.optim.search.search import Search
 from orkester.optim.session.block_driver import BlockDriver
 from orkester.optim.session.tuner import Tuner

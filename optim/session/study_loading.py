@@ -47,7 +47,7 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     models, wrong = _models(file, source, catalogue or Catalogue.default(), path.parent)
     faults += wrong
     faults += _about_engine(file, source, path.parent)
-    faults += _about_sampler(file, source)
+    faults += _about_sampler(file, source, path.parent)
     if task is not None and file.measure.examples is not None and file.measure.examples > len(task.search):
         faults.append(
             source.error(
@@ -155,9 +155,9 @@ def _about_engine(file: StudyFile, source: Source, folder: Path) -> list[str]:
     return faults + [source.error(["engine_options", name], why) for name in given]
 
 
-def _about_sampler(file: StudyFile, source: Source) -> list[str]:
+def _about_sampler(file: StudyFile, source: Source, folder: Path) -> list[str]:
     try:
-        require(file.sampler)
+        require(file.sampler, folder=folder)
     except InputError as error:
         return [source.error(["sampler"], str(error))]
     return []

@@ -3,7 +3,7 @@
 import pytest
 from contracts.samplers import SamplerContract
 
-from orkester.optim.search.samplers import AUTO, NAMES, Sampler, Setting
+from orkester.optim.search.samplers import SAMPLERS, Sampler, Setting
 from orkester.optim.search.trials import Trials
 
 
@@ -29,9 +29,9 @@ class TestNsga2(SamplerContract):
 
     def make(self, setting: Setting, trials: Trials) -> Sampler:
         """With generations so small that the third is reached."""
-        from orkester.optim.search.samplers._optuna import nsga2
+        from orkester.optim.search.samplers.nsga2 import with_population
 
-        return nsga2(setting, trials, population=6)
+        return with_population(6)(setting, trials)
 
 
 class TestNsga3(SamplerContract):
@@ -40,9 +40,9 @@ class TestNsga3(SamplerContract):
 
     def make(self, setting: Setting, trials: Trials) -> Sampler:
         """With generations so small that the third is reached."""
-        from orkester.optim.search.samplers._optuna import nsga3
+        from orkester.optim.search.samplers.nsga3 import with_population
 
-        return nsga3(setting, trials, population=6)
+        return with_population(6)(setting, trials)
 
 
 class TestGp(SamplerContract):
@@ -54,4 +54,4 @@ class TestGp(SamplerContract):
 
 
 def test_every_sampler_that_comes_with_orkester_is_held_to_the_contract() -> None:
-    assert {AUTO, *(kind.name for kind in SamplerContract.__subclasses__())} == set(NAMES)
+    assert {kind.name for kind in SamplerContract.__subclasses__()} == set(SAMPLERS.names())

@@ -1,31 +1,35 @@
-"""Samplers by name: which teams get the next blocks.
+"""Samplers, one file each: which teams get the next blocks.
 
-A new sampler is a file here, a line in ``_MAKERS`` and a class in ``tests/contracts/test_samplers.py``.
+A file whose name has no underscore in front defines ``sampler``: a class or function that takes a ``Setting`` and
+returns a ``Sampler``, or a ``FromOptuna``.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from orkester.errors import InputError, nearest
+from orkester.errors import InputError, unknown
 from orkester.optim.search.models.surrogate import MOST_TEAMS
 from orkester.optim.study.study_file import AUTO_SAMPLER as AUTO
+from orkester.registry import Registry, files_of
 
 from ._base import Outcome, Sampler, Setting, Standing, Turn
-from ._ehvi import Ehvi
+from ._recorded import Recorded
 
 if TYPE_CHECKING:
     from orkester.optim.search.trials import Trials
     from orkester.optim.study.parts import BudgetPart
     from orkester.optim.study.space import Space
 
+    from ._optuna import FromOptuna
+
 __all__ = [
     "AUTO",
-    "NAMES",
-    "Ehvi",
+    "SAMPLERS",
+    "FromOptuna",
     "Outcome",
     "Sampler",
     "Setting",
@@ -34,38 +38,35 @@ __all__ = [
     "auto",
     "make",
     "require",
+    "samplers",
 ]
 
-
-def _ehvi(setting: Setting, trials: Trials) -> Sampler:
-    from ._recorded import Recorded
-
-    return Recorded(Ehvi(setting), trials)
+#: What a sampler's plug-in is: makes the sampler of a study, unless it is a ``FromOptuna``.
+MakeSampler: TypeAlias = Callable[[Setting], Sampler]
 
 
-def _grid(setting: Setting, trials: Trials) -> Sampler:
-    from ._grid import Grid
-    from ._recorded import Recorded
+def __getattr__(name: str) -> Any:
+    if name == "FromOptuna":  # Optuna takes long to import
+        from ._optuna import FromOptuna
 
-    return Recorded(Grid(setting), trials)
-
-
-def _of_optuna(name: str, setting: Setting, trials: Trials) -> Sampler:
-    from . import _optuna  # Optuna takes long to import
-
-    made: Sampler = getattr(_optuna, name)(setting, trials)
-    return made
+        return FromOptuna
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-_MAKERS: Final[Mapping[str, Callable[[Setting, Trials], Sampler]]] = {
-    "ehvi": _ehvi,
-    "grid": _grid,
-    **{name: partial(_of_optuna, name) for name in ("tpe", "gp", "nsga2", "nsga3", "random")},
-}
-#: What a study may say.
-NAMES: Final = (AUTO, *_MAKERS)
-#: Packages that a sampler needs beside Orkester's own, in the extra of its name.
-_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {"gp": ("torch",)}
+def _accept(_: str, loaded: object) -> MakeSampler | FromOptuna:
+    if not callable(loaded):
+        raise TypeError(f"is neither a class, nor a function, nor a FromOptuna, but {loaded!r:.60}")
+    return loaded
+
+
+SAMPLERS: Final = Registry(
+    kind="sampler", group="samplers", built_in=files_of("orkester.optim.search.samplers", "sampler"), accept=_accept
+)
+
+
+def samplers() -> Sequence[str]:
+    """What a study may say: ``auto``, the samplers that come with Orkester, and those of installed packages."""
+    return (AUTO, *SAMPLERS.names())
 
 
 def auto(space: Space, budget: BudgetPart) -> str:
@@ -78,18 +79,26 @@ def auto(space: Space, budget: BudgetPart) -> str:
     return "ehvi" if len(space) <= MOST_TEAMS else "tpe"
 
 
-def require(name: str) -> None:
+def require(name: str, *, folder: Path | None = None) -> None:
     """See that a sampler can be made here.
 
+    Args:
+        name: One of ``samplers``, or ``module:name``.
+        folder: Where a module is looked for first.
+
     Raises:
-        InputError: there is none of this name, or what it needs is not installed.
+        InputError: There is no sampler of this name, it cannot be imported, or what it needs is not installed.
     """
-    if name not in NAMES:
-        raise InputError(f"unknown sampler {nearest(name, NAMES)}")
-    if absent := [package for package in _NEEDS.get(name, ()) if importlib.util.find_spec(package) is None]:
+    if name == AUTO:
+        return
+    if ":" not in name and name not in SAMPLERS.names():
+        raise InputError(f"{unknown('sampler', name, samplers())}, or module:name")
+    plugin = SAMPLERS.get(name, folder=folder)
+    needs: Sequence[str] = getattr(plugin, "needs", ())
+    if absent := [package for package in needs if importlib.util.find_spec(package) is None]:
         raise InputError(
-            f"{name} needs {' and '.join(absent)}, not installed here: pip install 'orkester[{name}]', or take another "
-            f"sampler, such as {AUTO}"
+            f"{name} needs {' and '.join(absent)}, not installed here: pip install 'orkester[{getattr(plugin, 'extra', name)}]', or take "
+            f"another sampler, such as {AUTO}"
         )
 
 
@@ -97,14 +106,17 @@ def make(name: str, setting: Setting, trials: Trials) -> Sampler:
     """A sampler.
 
     Args:
-        name: one of ``NAMES`` other than ``auto``.
+        name: one of ``samplers`` other than ``auto``, or ``module:name``.
         setting: of the study.
         trials: where all samplers keep what they were told.
 
     Raises:
-        InputError: there is none of this name, or what it needs is not installed.
+        InputError: see ``require``.
     """
-    require(name)
     if name == AUTO:
         raise ValueError("auto is decided by auto(), once for a run")
-    return _MAKERS[name](setting, trials)
+    require(name)
+    plugin = SAMPLERS.get(name)
+    from ._optuna import FromOptuna
+
+    return plugin(setting, trials) if isinstance(plugin, FromOptuna) else Recorded(plugin(setting), trials)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import random as rand
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import optuna
 from optuna.samplers import BaseSampler, PartialFixedSampler
 
 from orkester.evals.runner import derive_seed
@@ -20,16 +20,34 @@ from orkester.optim.search.trials import Asked, Trials, quiet
 
 from ._base import Outcome, Setting, Standing, Turn
 
-#: Random teams before TPE's model of the space is used.
-STARTUP_TRIALS = 8
 #: How often in a row a sampler may ask for teams that were told before it is overruled.
 REPEATS = 10
-#: Teams of a generation of NSGA-II and NSGA-III: Optuna's default.
-POPULATION = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromOptuna:
+    """A sampler plug-in that asks one of Optuna's samplers.
+
+    Attributes:
+        make: Returns Optuna's sampler for a seed.
+        flat: Whether the knobs of all topologies are parameters of every trial: for samplers that learn nothing of a
+            parameter that some trials lack. See ``Space.suggest``.
+        needs: Packages that must be installed beside Orkester's own.
+        extra: The extra of Orkester that installs them.
+    """
+
+    make: Callable[[int], BaseSampler]
+    flat: bool = False
+    needs: Sequence[str] = ()
+    extra: str = ""
+
+    def __call__(self, setting: Setting, trials: Trials) -> OptunaSampler:
+        """The sampler for a study; Optuna's study is in ``trials``."""
+        return OptunaSampler(setting, trials, self.make, flat=self.flat)
 
 
 class OptunaSampler:
-    """A ``Sampler`` out of one of Optuna's.
+    """A ``Sampler`` that asks one of Optuna's.
 
     The first trials are the user's teams, then one of each topology that is not among those, in the study file's order.
     A sampler that repeats itself ``REPEATS`` times in a row is overruled by a random draw among the teams not asked for
@@ -148,74 +166,3 @@ def _repeats(order: Sequence[str]) -> int:
             break
         count += 1
     return count
-
-
-def tpe(setting: Setting, trials: Trials) -> OptunaSampler:
-    """TPE over the conditional space, grouped by topology (MOTPE: Ozaki et al., JAIR 73, 2022)."""
-
-    def make(seed: int) -> BaseSampler:
-        return optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP_TRIALS
-        )
-
-    return OptunaSampler(setting, trials, make)
-
-
-def nsga2(setting: Setting, trials: Trials, *, population: int = POPULATION) -> OptunaSampler:
-    """NSGA-II (Deb et al., IEEE Trans. Evolutionary Computation 6, 2002) over the flat space."""
-
-    def make(seed: int) -> BaseSampler:
-        return _Nsga2(seed=seed, population_size=population)
-
-    return OptunaSampler(setting, trials, make, flat=True)
-
-
-def nsga3(setting: Setting, trials: Trials, *, population: int = POPULATION) -> OptunaSampler:
-    """NSGA-III (Deb and Jain, IEEE Trans. Evolutionary Computation 18, 2014) over the flat space."""
-
-    def make(seed: int) -> BaseSampler:
-        return _Nsga3(seed=seed, population_size=population)
-
-    return OptunaSampler(setting, trials, make, flat=True)
-
-
-def random(setting: Setting, trials: Trials) -> OptunaSampler:
-    """Topologies and values equally likely; no team twice."""
-    return OptunaSampler(setting, trials, lambda seed: optuna.samplers.RandomSampler(seed=seed))
-
-
-def gp(setting: Setting, trials: Trials) -> OptunaSampler:
-    """Optuna's Gaussian process, expected (hypervolume) improvement, over the flat space.
-
-    It needs torch, see ``require``.
-    """
-    return OptunaSampler(
-        setting,
-        trials,
-        lambda seed: optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False),
-        flat=True,
-    )
-
-
-class _Steady:
-    """Makes a genetic sampler of Optuna's draw the same child when its parents were selected by an earlier process.
-
-    Optuna keeps the parents of a generation in the study. Where they are found there they come in another order than
-    when they have just been selected, which also takes numbers from the generator that then draws the child. So they
-    are selected by another sampler first, and always found.
-    """
-
-    def before_trial(self: Any, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        """Select the parents, if that has not been done."""
-        super().before_trial(study, trial)  # type: ignore[misc]
-        generation = self.get_trial_generation(study, trial)
-        other = type(self)(seed=generation, population_size=self.population_size)
-        other.get_parent_population(study, generation)
-
-
-class _Nsga2(_Steady, optuna.samplers.NSGAIISampler):
-    pass
-
-
-class _Nsga3(_Steady, optuna.samplers.NSGAIIISampler):
-    pass

@@ -14,9 +14,10 @@ from orkester.errors import InputError
 from orkester.graphs import Team
 from orkester.optim.search import samplers
 from orkester.optim.search.models.surrogate import MOST_TEAMS
-from orkester.optim.search.samplers import NAMES, Outcome, Sampler, Setting, Turn, auto, make, require
-from orkester.optim.search.samplers._grid import team_at
-from orkester.optim.search.samplers._optuna import REPEATS, STARTUP_TRIALS
+from orkester.optim.search.samplers import Outcome, Sampler, Setting, Turn, auto, make, require
+from orkester.optim.search.samplers._optuna import REPEATS
+from orkester.optim.search.samplers.grid import team_at
+from orkester.optim.search.samplers.tpe import STARTUP_TRIALS
 from orkester.optim.search.trials import Trials
 from orkester.optim.study.parts import BudgetPart
 from orkester.optim.study.space import Grid, Space
@@ -180,13 +181,13 @@ def test_auto_is_our_own_as_far_as_it_sees_the_whole_space() -> None:
 
 def test_the_reference_names_every_sampler_and_where_auto_turns() -> None:
     reference = (ROOT / "docs" / "study-file.md").read_text(encoding="utf-8")
-    assert [name for name in NAMES if f"`{name}`" not in reference] == []
+    assert [name for name in samplers.samplers() if f"`{name}`" not in reference] == []
     assert f"up to {MOST_TEAMS:,} teams" in reference
 
 
 def test_an_unknown_sampler_is_refused_with_those_there_are() -> None:
     with pytest.raises(
-        InputError, match=r"unknown sampler 'nsga' \(did you mean 'nsga[23]'\?\)\. Known: auto, ehvi, grid"
+        InputError, match=r"unknown sampler 'nsga' \(did you mean 'nsga[23]'\?\)\. Known: auto, ehvi, gp"
     ):
         require("nsga")
 

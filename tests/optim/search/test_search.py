@@ -15,7 +15,8 @@ from orkester.graphs import Team
 from orkester.optim.goals.goal import Goal
 from orkester.optim.search.models.composition import Composition
 from orkester.optim.search.racing import Race
-from orkester.optim.search.samplers import Ehvi, Sampler, Setting
+from orkester.optim.search.samplers import Sampler, Setting
+from orkester.optim.search.samplers.ehvi import Ehvi
 from orkester.optim.search.search import CHANGE_CALLS, Search, Taken
 from orkester.optim.study.space import Grid, Space
 

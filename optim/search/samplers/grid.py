@@ -88,3 +88,6 @@ def team_at(space: Space, place: int) -> Team:
             name, dict(zip(grids, knobs, strict=True)), dict(zip(space.engine, chosen[len(grids) :], strict=True))
         )
     raise IndexError(place)
+
+
+sampler = Grid

@@ -353,3 +353,6 @@ class Ehvi:
             z = z if comparison == "<=" else -z
             chance *= ndtr(z)
         return chance
+
+
+sampler = Ehvi
