@@ -115,7 +115,7 @@ def waiting(count: int) -> Iterator[tuple[int, ...]]:
 def cases() -> Iterator[tuple[list[Case], dict[str, str]]]:
     """What there is, and why what there is not is absent."""
     sys.path.insert(0, str(ROOT / "tests"))
-    fakes = importlib.import_module("contracts.meters")
+    fakes = importlib.import_module("contracts.meter_fakes")
     found, absent = [], {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orkester-")))

@@ -6,9 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripted import Asked, Scripted
-
 from orkester.errors import EngineError
+from orkester.testing.scripted import Asked, Scripted
 
 
 @dataclass

@@ -44,7 +44,7 @@ def test_a_folder_is_linked_into_the_package(folder: str) -> None:
 
 def test_the_package_holds_nothing_but_the_face_and_the_links() -> None:
     found = {path.name for path in (ROOT / "src/orkester").iterdir() if path.name != "__pycache__"}
-    assert found == {*FOLDERS, "cli", "__init__.py", "errors.py", "registry.py", "py.typed"}
+    assert found == {*FOLDERS, "cli", "__init__.py", "errors.py", "registry.py", "testing", "py.typed"}
 
 
 def test_no_folder_is_imported_as_a_name_of_its_own() -> None:

@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from contracts.engines import running
 from support import ROOT, write_study
 
 from orkester.serving.cache import cache_folder
 from orkester.serving.engines import Accelerator, VllmEngine
 from orkester.serving.environments import VllmEnvironment, find_vllm
 from orkester.serving.machine import gpus
+from orkester.testing.engine_contract import running
 
 #: Where vLLM, weights and what was converted from them are kept; looked up before any test changes the variable.
 CACHE = cache_folder()

@@ -1,10 +1,10 @@
 """An agent: a role on a model."""
 
 import pytest
-from scripted import orchestra
 
 from orkester.agents import Agent, Role
 from orkester.errors import CallFailed
+from orkester.testing.scripted import orchestra
 
 
 async def test_it_asks_with_its_roles_settings() -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import Asked, Scripted
 from support import ROOT
 
 from orkester.bench.energy import (
@@ -35,6 +34,7 @@ from orkester.errors import CallFailed, EngineError, InputError
 from orkester.optim.study.engine_parts import FakePart
 from orkester.serving.energy import Limits, Reading, UnavailableMeter
 from orkester.serving.engines import FakeScript
+from orkester.testing.scripted import Asked, Scripted
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from contracts.engines import SECRET, EngineContract, LifecycleContract
 
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.engines import Engine, ExternalEngine, FakeEngine, FakeScript, LlamaCppEngine
+from orkester.testing.engine_contract import SECRET, EngineContract, LifecycleContract
 
 
 class TestFakeEngine(LifecycleContract):

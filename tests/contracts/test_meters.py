@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from contracts.meters import AMDGPUs, Clock, FakeGpu, FakeNvml, FakeSoc, MeterContract, Zones
+from contracts.meter_fakes import AMDGPUs, FakeGpu, FakeNvml, FakeSoc, Zones
 
 from orkester.serving.energy import EstimateMeter, Meter, Reading, UnavailableMeter
 from orkester.serving.energy._nvml import NvmlMeter
 from orkester.serving.energy._rapl import RaplMeter
 from orkester.serving.energy._replay import ReplayMeter, record
 from orkester.serving.energy._zeus import ZeusDevices, ZeusMeter
+from orkester.testing.meter_contract import Clock, MeterContract
 
 
 class TestEstimate(MeterContract):

@@ -1,10 +1,10 @@
 """The contract of samplers, for every one that comes with Orkester."""
 
 import pytest
-from contracts.samplers import SamplerContract
 
 from orkester.optim.search.samplers import SAMPLERS, Sampler, Setting
 from orkester.optim.search.trials import Trials
+from orkester.testing.sampler_contract import SamplerContract
 
 
 class TestEhvi(SamplerContract):

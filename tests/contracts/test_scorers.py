@@ -4,9 +4,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from contracts.scorers import ScorerContract
 
 from orkester.evals.scorers import Scorer, scorer, scorers
+from orkester.testing.scorer_contract import ScorerContract
 
 
 class TestExact(ScorerContract):

@@ -1,9 +1,13 @@
 """The contract of topologies, for every one that comes with Orkester."""
 
-from contracts.topologies import Case, TopologyContract, apart, texts
-from scripted import Asked, orchestra
+import importlib
+import re
+
+import pytest
 
 from orkester.graphs import topologies
+from orkester.testing.scripted import Asked, orchestra
+from orkester.testing.topology_contract import Case, TopologyContract, apart, texts
 
 
 class TestSingle(TopologyContract):
@@ -83,6 +87,13 @@ class TestReflect(TopologyContract):
             assert actor.startswith("One word.\nWhich?\n\nYour last answer")
             assert f"says about it:\nlarge actor {i}\n\nCritic: small critic {i}\n\n" in actor
             assert actor.count("large actor") == 1
+
+
+@pytest.mark.parametrize("name", topologies())
+def test_a_topology_that_comes_with_orkester_says_where_it_comes_from(name: str) -> None:
+    module = importlib.import_module(f"orkester.graphs.{name}")
+    assert re.search(r"arXiv:\d{4}\.\d{5}\b", module.__doc__ or "")
+    assert module.graph.name == name
 
 
 def test_every_topology_that_comes_with_orkester_is_held_to_the_contract() -> None:

@@ -9,10 +9,9 @@ import resource
 import sys
 from pathlib import Path
 
-from blocks import block
-
 from orkester.errors import OrkesterError
 from orkester.evals.records import BlockLog, read_records
+from orkester.testing.blocks import block
 
 LIMIT = 20_000
 

@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping, Sequence
 
 import pytest
-from scripted import Asked, orchestra, turns
 
 from orkester.errors import EngineError
 from orkester.evals.block import Block
@@ -17,6 +16,7 @@ from orkester.evals.task import Example, Task
 from orkester.graphs import Team
 from orkester.serving.energy import Reading, Sampler, UnavailableMeter
 from orkester.serving.engines import EngineMetrics
+from orkester.testing.scripted import Asked, orchestra, turns
 
 
 def said(**changes: float) -> EngineMetrics:

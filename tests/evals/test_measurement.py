@@ -5,7 +5,6 @@ import statistics
 from typing import Any
 
 import pytest
-from blocks import TEAM, block, call, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from orkester.evals.stats.intervals import (
     ratio_interval,
     wilson,
 )
+from orkester.testing.blocks import TEAM, block, call, result
 
 
 def failed(number: int = 0, kind: str = "deadline") -> Any:

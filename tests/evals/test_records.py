@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blocks import TEAM, block, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ROOT
@@ -18,6 +17,7 @@ from support import ROOT
 from orkester.errors import InputError, OrkesterError
 from orkester.evals.block import Block, Call, ExampleResult
 from orkester.evals.records import SCHEMA, BlockLog, TeamFailure, decode, encode, read_records
+from orkester.testing.blocks import TEAM, block, result
 
 # -- a line -----------------------------------------------------------------------------------------------------------
 

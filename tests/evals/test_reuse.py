@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blocks import block, call, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import Asked, Scripted, reply
 
 from orkester.errors import CallFailed
 from orkester.evals.agent_shares import agent_shares
@@ -28,6 +26,8 @@ from orkester.evals.task import Example, Task
 from orkester.graphs import Team
 from orkester.serving.energy import EstimateMeter, Sampler, UnavailableMeter
 from orkester.telemetry import TraceStore, chat_span
+from orkester.testing.blocks import block, call, result
+from orkester.testing.scripted import Asked, Scripted, reply
 
 ENGINES = {name: {"engine": "none", "port": 1, "slots": 4} for name in ("small", "large")}
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import Asked, Scripted, orchestra, reply, turns
 
 import orkester.graphs
 from orkester.errors import CallFailed, InputError
@@ -23,6 +22,7 @@ from orkester.evals.task import Example, Task
 from orkester.graphs import Team
 from orkester.serving.energy import EstimateMeter, Limits, Reading, Sampler, UnavailableMeter
 from orkester.telemetry import TraceStore, chat_span
+from orkester.testing.scripted import Asked, Scripted, orchestra, reply, turns
 
 SINGLE = Team("single", {"model": "small", "temperature": 0.0})
 NONE = UnavailableMeter("nothing to measure here")

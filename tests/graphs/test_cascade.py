@@ -1,9 +1,9 @@
 """Cascade: the larger model answers where the smaller one's votes disagree."""
 
 import pytest
-from scripted import orchestra
 
 from orkester.graphs import Team
+from orkester.testing.scripted import orchestra
 
 
 @pytest.mark.parametrize(

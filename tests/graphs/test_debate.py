@@ -1,9 +1,9 @@
 """Debate: drafts, then rounds of reading the others'."""
 
 import pytest
-from scripted import Asked, orchestra
 
 from orkester.graphs import Team, TeamSettings
+from orkester.testing.scripted import Asked, orchestra
 
 
 def round_of(call: Asked, agents: int) -> tuple[int, int]:

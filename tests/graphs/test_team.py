@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import orchestra
 
 import orkester.graphs
 from orkester.agents import Role
 from orkester.errors import InputError
 from orkester.graphs import Between, Team, TeamContext, TeamSettings, check_value, topologies, topology
 from orkester.graphs._knobs import knobs
+from orkester.testing.scripted import orchestra
 
 VOTE = {"agents": 5, "model": "small", "temperature": 0.7}
 

@@ -1,8 +1,7 @@
 """Vote: the majority of independent answers."""
 
-from scripted import Answer, orchestra
-
 from orkester.graphs import Team, TeamSettings
+from orkester.testing.scripted import Answer, orchestra
 
 
 def says(*answers: str) -> Answer:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from contracts.engines import ask
 from serving.servers import completion, served
 
 from orkester.errors import EngineError, InputError
 from orkester.serving.catalogue import Model
 from orkester.serving.engines import Endpoint, EngineOptions, ExternalEngine, FakeEngine, FakeScript, Fault
 from orkester.serving.engines._child import ChildServer
+from orkester.testing.engine_contract import ask
 
 KEY = "sk-that-nobody-may-see"
 MODEL = Model(name="small", source="none")

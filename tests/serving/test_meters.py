@@ -9,7 +9,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from contracts.meters import AMDGPUs, Clock, FakeGpu, FakeNvml, FakeSoc, NVIDIAGPUs, Zones
+from contracts.meter_fakes import AMDGPUs, FakeGpu, FakeNvml, FakeSoc, NVIDIAGPUs, Zones
 from hypothesis import given, settings
 
 from orkester.errors import InputError
@@ -20,6 +20,7 @@ from orkester.serving.energy._nvml import NvmlMeter, nvml_unavailable_reason, pa
 from orkester.serving.energy._rapl import RaplMeter, rapl_unavailable_reason
 from orkester.serving.energy._replay import ReplayMeter, record
 from orkester.serving.energy._zeus import ZeusDevices, ZeusMeter, zeus_unavailable_reason
+from orkester.testing.meter_contract import Clock
 
 RANGE = 2**18
 

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from contracts.engines import children, running, until
 
 from orkester.errors import CallFailed, EngineError, EngineLost
 from orkester.serving.catalogue import Model
@@ -18,6 +17,7 @@ from orkester.serving.engines import Endpoint, EngineOptions, ExternalEngine, Fa
 from orkester.serving.lease import EngineEvent, Served
 from orkester.serving.ledger import Capacity
 from orkester.serving.pool import MAX_DEATHS, Pool
+from orkester.testing.engine_contract import children, running, until
 
 
 class Watched(FakeEngine):

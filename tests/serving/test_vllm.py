@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from contracts.engines import running, until
 from support import ROOT
 
 from orkester.errors import EngineError
@@ -20,6 +19,7 @@ from orkester.serving.engines._model_config import read_model_config
 from orkester.serving.engines._stale import Record, RunningEngines, process, processes_of_group
 from orkester.serving.engines._vllm import reason_in
 from orkester.serving.environments import VllmEnvironment
+from orkester.testing.engine_contract import running, until
 
 GIB = 2**30
 MODELS = ROOT / "examples" / "models"

@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from contracts.engines import ask
 from vllms import START_S, make_engine
 
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.engines import EngineOptions
 from orkester.serving.environments import VllmEnvironment, convert
+from orkester.testing.engine_contract import ask
 
 NAME = "smollm2-135m"
 

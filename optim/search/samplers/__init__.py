@@ -96,8 +96,9 @@ def require(name: str, *, folder: Path | None = None) -> None:
     plugin = SAMPLERS.get(name, folder=folder)
     needs: Sequence[str] = getattr(plugin, "needs", ())
     if absent := [package for package in needs if importlib.util.find_spec(package) is None]:
+        extra = getattr(plugin, "extra", name)
         raise InputError(
-            f"{name} needs {' and '.join(absent)}, not installed here: pip install 'orkester[{getattr(plugin, 'extra', name)}]', or take "
+            f"{name} needs {' and '.join(absent)}, not installed here: pip install 'orkester[{extra}]', or take "
             f"another sampler, such as {AUTO}"
         )
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blocks import block, call, result
 from support import quick_folder, write_study
 
 import orkester
@@ -18,6 +17,7 @@ from orkester.optim.confirm.confirmation import TURN, Confirmation, Confirmation
 from orkester.optim.goals.membership import CLEAR
 from orkester.optim.run.events import BlockProgress, Event, TeamMeasured, TeamStarted
 from orkester.optim.run.results import Results, results
+from orkester.testing.blocks import block, call, result
 
 OBJECTIVES: Mapping[str, Any] = {"quality": "maximize", "calls": "minimize"}
 BLOCK, BLOCKS = 4, 8

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from blocks import block, call, result
 
 from orkester.evals.block import Block, Phase
 from orkester.evals.records import Records
 from orkester.graphs import Team
 from orkester.optim.report._confirmation import confirmation_section
 from orkester.optim.run.results import results
+from orkester.testing.blocks import block, call, result
 
 OBJECTIVES: Mapping[str, Any] = {"quality": "maximize", "calls": "minimize"}
 HELD_OUT = 40

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blocks import block, call, result
 
 from orkester.evals.block import Block
 from orkester.evals.records import Records, decode
@@ -23,6 +22,7 @@ from orkester.optim.report._members import member
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results, results
 from orkester.optim.study.parts import EnergyPart
+from orkester.testing.blocks import block, call, result
 
 CASCADE = Team("cascade", {"first": "small", "then": "large", "votes": 2, "temperature": 0.7, "agreement": 1.0})
 SHORT = "imprecise: shorter than the 2 s that the meter needs"

@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import pytest
-from blocks import block, call, result
 
 from orkester.evals.records import Records
 from orkester.optim.report._engines import engine_tables
@@ -13,6 +12,7 @@ from orkester.optim.report._methods import methods
 from orkester.optim.report._waterfall import has_parts, waterfall
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import results
+from orkester.testing.blocks import block, call, result
 
 SAID = {
     "running_mean": 6.0,

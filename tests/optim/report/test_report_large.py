@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from blocks import block, call, result
-
 from orkester.evals.block import Block, Phase
 from orkester.evals.records import Record, Records, TeamFailure
 from orkester.graphs import Team
@@ -18,6 +16,7 @@ from orkester.optim.report import write_report
 from orkester.optim.report._charts import MOST_POINTS, drawn
 from orkester.optim.report._teams import MOST_FAILURES, MOST_TEAMS, failures, listed
 from orkester.optim.run.results import Results, results
+from orkester.testing.blocks import block, call, result
 
 OBJECTIVES: Mapping[str, Any] = {"quality": "maximize", "latency_p50_s": "minimize"}
 SIZES: Mapping[Phase, int] = {"search": 4, "confirm": 4}

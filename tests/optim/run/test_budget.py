@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from blocks import block, call, result
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from orkester.errors import InputError
 from orkester.evals.block import Block, Call, ExampleResult
 from orkester.optim.run.budget import LIMITS, Account, Budget, Spent, account, begun, readable
 from orkester.optim.study.parts import BudgetPart
+from orkester.testing.blocks import block, call, result
 
 
 def with_calls(*calls: Call, **changes: Any) -> Block:

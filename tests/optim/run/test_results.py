@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from blocks import block, call, result
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from orkester.graphs import Team
 from orkester.optim.goals.goal import violation
 from orkester.optim.goals.membership import front_probability
 from orkester.optim.run.results import Findings, Results, TeamResult, results
+from orkester.testing.blocks import block, call, result
 
 OBJECTIVES: Mapping[str, Any] = {"quality": "maximize", "calls": "minimize"}
 SIZES: Mapping[Phase, int] = {"search": 4, "confirm": 2}

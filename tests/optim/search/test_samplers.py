@@ -7,7 +7,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from contracts.samplers import GOAL, SMALL, SPACE, START, WITH_ENGINES, Bench, measurement, teams_of
 from support import ROOT
 
 from orkester.errors import InputError
@@ -21,6 +20,7 @@ from orkester.optim.search.samplers.tpe import STARTUP_TRIALS
 from orkester.optim.search.trials import Trials
 from orkester.optim.study.parts import BudgetPart
 from orkester.optim.study.space import Grid, Space
+from orkester.testing.sampler_contract import GOAL, SMALL, SPACE, START, WITH_ENGINES, Bench, measurement, teams_of
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from blocks import block, call, result
 from numpy.typing import NDArray
 
 from orkester.evals.probe import PlannedCall, Signature
@@ -19,6 +18,7 @@ from orkester.optim.search.samplers import Sampler, Setting
 from orkester.optim.search.samplers.ehvi import Ehvi
 from orkester.optim.search.search import CHANGE_CALLS, Search, Taken
 from orkester.optim.study.space import Grid, Space
+from orkester.testing.blocks import block, call, result
 
 Floats = NDArray[np.float64]
 EXAMPLES, BLOCK = 32, 8

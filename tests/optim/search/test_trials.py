@@ -6,12 +6,12 @@ from pathlib import Path
 
 import optuna
 import pytest
-from contracts.samplers import GOAL, SMALL, SPACE, START, WITH_ENGINES, Bench, measurement
 
 from orkester.graphs import Team
 from orkester.optim.search.samplers import Outcome, Setting, Turn, make
 from orkester.optim.search.trials import Trials
 from orkester.optim.study.space import Space
+from orkester.testing.sampler_contract import GOAL, SMALL, SPACE, START, WITH_ENGINES, Bench, measurement
 
 TEAM = START[0]
 

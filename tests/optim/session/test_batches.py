@@ -15,7 +15,6 @@ from typing import Any
 import optuna
 import pytest
 from pools import ScriptedLease, ScriptedPool, guess
-from scripted import Asked
 from support import quick_folder, write_study
 
 import orkester
@@ -35,6 +34,7 @@ from orkester.optim.session.block_driver import MAX_RERUNS, BlockDriver
 from orkester.optim.session.tuner import Tuner
 from orkester.serving.energy import IdlePower, Sampler, UnavailableMeter
 from orkester.telemetry import TraceStore
+from orkester.testing.scripted import Asked
 
 SEARCH: dict[str, Any] = {
     "single": {"model": "any"},

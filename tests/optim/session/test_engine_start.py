@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from scripted import turns
 
 from orkester.errors import EngineError
 from orkester.optim.run.events import EnginesReady, EnginesStarting, Event, StillStarting
 from orkester.optim.session.engine_start import AGAIN_S, starting
+from orkester.testing.scripted import turns
 
 
 class Clock:

@@ -6,10 +6,10 @@ import signal
 import threading
 
 import pytest
-from scripted import turns
 
 from orkester.optim.run.events import Event, Stopping
 from orkester.optim.session.interrupts import Interrupted, Interrupts
+from orkester.testing.scripted import turns
 
 
 class Work:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import orchestra
 from support import write_study
 
 import orkester
 from orkester.errors import InputError
 from orkester.graphs import topology
 from orkester.optim.session.team_file import TeamFile
+from orkester.testing.scripted import orchestra
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blocks import block, call, result
 from support import write_study
 
 import orkester
@@ -17,6 +16,7 @@ from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.warm_start import MOST_TEAMS
 from orkester.optim.study.named_teams import as_entry
 from orkester.optim.study.study import Study
+from orkester.testing.blocks import block, call, result
 
 #: Of the study in ``support``: vote has 2 to 5 agents, small and large, temperatures 0.3 to 1.0 by 0.05.
 VOTE = {"agents": 4, "model": "small", "temperature": 0.7}

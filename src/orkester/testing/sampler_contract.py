@@ -1,6 +1,7 @@
-"""What every sampler keeps to. Subclass the contract in a test module and give it the sampler's name."""
+"""What every sampler must do. Subclass the contract in a test module and give it the sampler's name."""
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,14 @@ class SamplerContract:
     #: How many teams it may choose at a time.
     batch = 3
 
+    @pytest.fixture
+    def folder(self) -> Iterator[Path]:
+        """A folder for the study's database; in memory where there is room, since Optuna syncs to disk very often."""
+        memory = Path("/dev/shm")
+        roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**28
+        with tempfile.TemporaryDirectory(dir=memory if roomy else None, prefix="orkester-test-") as folder:
+            yield Path(folder)
+
     def make(self, setting: Setting, trials: Trials) -> Sampler:
         """The sampler, made anew."""
         return make(self.name, setting, trials)
@@ -174,26 +183,26 @@ class SamplerContract:
             return [team for _ in range(turns) for team in teams_of(bench.turn(sampler, most))]
 
     @pytest.mark.parametrize("space", [SPACE, WITH_ENGINES], ids=["knobs", "engine options"])
-    def test_what_it_chooses_is_of_the_space(self, quick_path: Path, space: Space) -> None:
+    def test_what_it_chooses_is_of_the_space(self, folder: Path, space: Space) -> None:
         bench = Bench()
-        with self.opened(quick_path, space) as (sampler, _):
+        with self.opened(folder, space) as (sampler, _):
             for _ in range(1 + self.turns // self.batch):
                 turns = bench.turn(sampler, self.batch)
                 assert len(turns) <= self.batch
                 assert all(turn.team in space for turn in turns)
                 assert all(turn.blocks is None or turn.blocks > 0 for turn in turns)
 
-    def test_the_users_teams_come_first_in_their_order(self, quick_path: Path) -> None:
+    def test_the_users_teams_come_first_in_their_order(self, folder: Path) -> None:
         bench = Bench()
-        with self.opened(quick_path, start=START) as (sampler, _):
+        with self.opened(folder, start=START) as (sampler, _):
             order: list[str] = []
             while len(order) < len(START):
                 order += [team for team in teams_of(bench.turn(sampler, self.batch)) if team not in order]
         assert order[: len(START)] == [team.id for team in START]
 
-    def test_no_more_teams_are_begun_than_may_be(self, quick_path: Path) -> None:
+    def test_no_more_teams_are_begun_than_may_be(self, folder: Path) -> None:
         bench = Bench()
-        with self.opened(quick_path) as (sampler, _):
+        with self.opened(folder) as (sampler, _):
             for new_teams in (2, 1):
                 before = len(bench.evidence.teams)
                 bench.turn(sampler, 3, new_teams=new_teams)
@@ -203,9 +212,9 @@ class SamplerContract:
                 assert len(bench.evidence.teams) == before
             assert len(bench.evidence.teams) == before
 
-    def test_a_team_that_is_closed_gets_no_turn(self, quick_path: Path) -> None:
+    def test_a_team_that_is_closed_gets_no_turn(self, folder: Path) -> None:
         bench = Bench()
-        with self.opened(quick_path, SMALL) as (sampler, _):
+        with self.opened(folder, SMALL) as (sampler, _):
             while turns := sampler.choose(bench.standing(), self.batch):
                 assert not [turn for turn in turns if turn.team.id in bench.closed]
                 assert len(set(teams_of(turns))) == len(turns)
@@ -216,62 +225,62 @@ class SamplerContract:
                         sampler.tell(bench.outcome(turn.team))
 
     @pytest.mark.parametrize("most", [1, 3])
-    def test_a_choice_depends_only_on_what_was_told(self, quick_path: Path, most: int) -> None:
+    def test_a_choice_depends_only_on_what_was_told(self, folder: Path, most: int) -> None:
         bench, again = Bench(), Bench()
         turns = self.turns // most
-        straight = self.asked(quick_path / made(quick_path, "straight"), bench, turns, most)
+        straight = self.asked(folder / made(folder, "straight"), bench, turns, most)
         killed: list[str] = []
-        folder = quick_path / made(quick_path, "killed")
+        killed_run = folder / made(folder, "killed")
         for _ in range(turns):
-            with self.opened(folder) as (sampler, _):  # and the process is gone
+            with self.opened(killed_run) as (sampler, _):  # and the process is gone
                 sampler.choose(again.standing(), most)
-            killed += self.asked(folder, again, 1, most)
+            killed += self.asked(killed_run, again, 1, most)
         assert killed == straight
 
-    def test_a_kill_within_a_team_changes_nothing(self, quick_path: Path) -> None:
+    def test_a_kill_within_a_team_changes_nothing(self, folder: Path) -> None:
         bench, again = Bench(), Bench()
-        straight = self.asked(quick_path / made(quick_path, "straight"), bench, self.turns)
-        folder = quick_path / made(quick_path, "killed")
+        straight = self.asked(folder / made(folder, "straight"), bench, self.turns)
+        killed_run = folder / made(folder, "killed")
         killed: list[str] = []
         while len(killed) < len(straight):
-            with self.opened(folder) as (sampler, _):
+            with self.opened(killed_run) as (sampler, _):
                 (turn,) = sampler.choose(again.standing(), 1)
                 if turn.blocks is None:
                     again.run_block(turn.team)  # its first block, and the process is gone
-            killed += self.asked(folder, again, 1)
+            killed += self.asked(killed_run, again, 1)
         assert killed == straight
 
-    def test_a_team_that_was_closed_just_before_a_kill_is_told_all_the_same(self, quick_path: Path) -> None:
+    def test_a_team_that_was_closed_just_before_a_kill_is_told_all_the_same(self, folder: Path) -> None:
         bench = Bench()
-        self.asked(quick_path, bench, 4)
-        with self.opened(quick_path) as (sampler, _):
+        self.asked(folder, bench, 4)
+        with self.opened(folder) as (sampler, _):
             (turn,) = sampler.choose(bench.standing(), 1)
             while turn.team.id not in bench.closed:
                 bench.run_block(turn.team)  # and the process is gone
-        with self.opened(quick_path) as (sampler, trials):
+        with self.opened(folder) as (sampler, trials):
             assert turn.team.id not in trials.told_teams
             bench.turn(sampler)
             assert turn.team.id in trials.told_teams
 
-    def test_the_first_of_a_choice_do_not_depend_on_how_many_follow(self, quick_path: Path) -> None:
+    def test_the_first_of_a_choice_do_not_depend_on_how_many_follow(self, folder: Path) -> None:
         bench = Bench()
-        self.asked(quick_path, bench, self.turns)
+        self.asked(folder, bench, self.turns)
         found = []
         for most in (1, 2, 5):
-            with self.opened(quick_path) as (sampler, _):
+            with self.opened(folder) as (sampler, _):
                 found.append(teams_of(sampler.choose(bench.standing(), most)))
         assert found[0] == found[2][:1]
         assert found[1] == found[2][:2]
 
-    def test_another_seed_chooses_other_teams(self, quick_path: Path) -> None:
-        first = self.asked(quick_path / made(quick_path, "first"), Bench(), 6)
-        other = self.asked(quick_path / made(quick_path, "other"), Bench(), 6, seed=2)
+    def test_another_seed_chooses_other_teams(self, folder: Path) -> None:
+        first = self.asked(folder / made(folder, "first"), Bench(), 6)
+        other = self.asked(folder / made(folder, "other"), Bench(), 6, seed=2)
         assert first != other
 
     @pytest.mark.parametrize("space", [SMALL, Space({"single": {"model": Grid(("small",))}})], ids=["small", "one"])
-    def test_it_ends_when_every_team_is_closed(self, quick_path: Path, space: Space) -> None:
+    def test_it_ends_when_every_team_is_closed(self, folder: Path, space: Space) -> None:
         bench = Bench()
-        with self.opened(quick_path, space) as (sampler, trials):
+        with self.opened(folder, space) as (sampler, trials):
             for _ in range(10 * len(space)):
                 if not bench.turn(sampler, self.batch):
                     break
@@ -284,17 +293,17 @@ class SamplerContract:
                     sampler.tell(bench.outcome(team))
             assert sampler.choose(bench.standing(), self.batch) == []
             assert set(trials.told_teams) == {team.id for team in space.teams()}
-        with self.opened(quick_path, space) as (sampler, _):
+        with self.opened(folder, space) as (sampler, _):
             assert sampler.choose(bench.standing(), self.batch) == []
 
     @pytest.mark.parametrize("share", ["one model", "all"])
-    def test_teams_that_fail_or_cannot_be_measured_are_survived(self, quick_path: Path, share: str) -> None:
+    def test_teams_that_fail_or_cannot_be_measured_are_survived(self, folder: Path, share: str) -> None:
         def bad(team: Team) -> bool:
             return share == "all" or "small" in team.knobs.values()
 
         for kind in ("unmeasurable", "failing"):
             bench = Bench(**{kind: bad})  # type: ignore[arg-type]
-            with self.opened(quick_path / made(quick_path, kind), SMALL) as (sampler, trials):
+            with self.opened(folder / made(folder, kind), SMALL) as (sampler, trials):
                 for _ in range(10 * len(SMALL)):
                     if not bench.turn(sampler, self.batch):
                         break

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from orkester.serving.engines import Endpoint, Engine, EngineOptions
 #: The environment's only secret while a contract runs; nothing that is recorded may have it.
 SECRET = "sk-that-nobody-may-see"
 
-Start = Callable[[], Awaitable[Endpoint]]
+Start = Callable[[], Coroutine[None, None, Endpoint]]
 
 _PARENT = """
 import asyncio, json, pickle, sys

@@ -1,0 +1,85 @@
+"""``orkester list``."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orkester.errors import InputError, unknown
+
+from .results import LOG_WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orkester.registry import Registry
+
+
+def list_plugins(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help="topologies, scorers, engines, meters, samplers, routing, tools or objectives; all if absent.",
+            metavar="[KIND]",
+        ),
+    ] = None,
+) -> None:
+    """Show what a study can name: topologies, scorers, objectives and so on, and where each comes from.
+
+    A plug-in of another package that cannot be imported is listed with the first line of its error.
+
+    Example: `orkester list topologies`
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    registries = _registries()
+    if kind is not None and kind not in registries:
+        raise InputError(unknown("kind of plug-in", kind, registries))
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=LOG_WIDTH)
+    for name in registries if kind is None else [kind]:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column(name, no_wrap=True)
+        table.add_column("from", no_wrap=True)
+        table.add_column("what it is", overflow="fold")
+        rows = registries[name].listed(_summary)
+        for row in rows:
+            what = Text(f"cannot be used: {row.fault}", style="red") if row.fault else Text(row.summary)
+            table.add_row(row.name, row.origin, what)
+        if not rows:
+            table.add_row(Text("none", style="dim"), "", "packages and modules of your own can add some")
+        console.print(table)
+        if name is not kind and name != list(registries)[-1]:
+            console.print()
+
+
+def _registries() -> Mapping[str, Registry[Any]]:
+    """All registries by the plural of what they hold."""
+    from orkester.agents.routing import ROUTING
+    from orkester.agents.tools import TOOLS
+    from orkester.evals.objectives import OBJECTIVES
+    from orkester.evals.scorers import SCORERS
+    from orkester.graphs import TOPOLOGIES
+    from orkester.optim.search.samplers import SAMPLERS
+    from orkester.serving.energy import METERS
+    from orkester.serving.engines import ENGINES
+
+    registries: list[Registry[Any]] = [TOPOLOGIES, SCORERS, ENGINES, METERS, SAMPLERS, ROUTING, TOOLS, OBJECTIVES]
+    return {registry.group: registry for registry in registries}
+
+
+def _summary(plugin: object) -> str:
+    """The first sentence about a plug-in: its ``meaning`` or ``description``, or else that of its documentation."""
+    for attribute in ("meaning", "description"):
+        if isinstance(text := getattr(plugin, attribute, None), str):
+            return text
+    described = getattr(plugin, "context", plugin)  # of a topology its module has the description
+    module = sys.modules.get(getattr(described, "__module__", ""))
+    own = "" if described is not plugin else inspect.getdoc(plugin) or ""
+    text = own or (module.__doc__ if module is not None else None) or ""
+    return " ".join(text.strip().partition("\n\n")[0].split())
