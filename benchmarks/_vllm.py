@@ -14,7 +14,7 @@ from orkester.errors import InputError
 from orkester.serving import machine
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.engines import Endpoint, EngineOptions
-from orkester.serving.engines._vllm import Accelerator, Value, VllmEngine
+from orkester.serving.engines.vllm import Accelerator, Value, VllmEngine
 from orkester.serving.environments import VllmEnvironment, convert, find_vllm
 
 ROOT = Path(__file__).resolve().parents[1]

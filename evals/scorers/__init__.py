@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
-from orkester.errors import InputError, did_you_mean
-from orkester.registry import Registry, files_of
+from orkester.errors import InputError
+from orkester.registry import Registry, files_of, wrong_options
 
 from ._base import Scorer, plain_text
 
@@ -63,7 +63,7 @@ def scorer(spec: str | Mapping[str, Any], *, folder: Path | None = None) -> Scor
     else:
         raise InputError(f"a scorer is a name or {{name: {{option: value}}}}, but got {dict(spec)!r}")
     make = SCORERS.get(name, folder=folder)
-    if fault := _wrong_options(make, options):
+    if fault := wrong_options(make, options):
         raise InputError(f"the scorer {name!r} {fault}")
     try:
         made = make(**options)
@@ -72,21 +72,6 @@ def scorer(spec: str | Mapping[str, Any], *, folder: Path | None = None) -> Scor
     if not isinstance(made, Scorer):
         raise InputError(f"the scorer {name!r} makes no orkester.evals.scorers.Scorer but {made!r:.60}")
     return made
-
-
-def _wrong_options(make: MakeScorer, options: object) -> str:
-    """What is wrong with the names of options; empty when nothing is."""
-    known = inspect.signature(make).parameters
-    listed = ", ".join(known) or "none"
-    if not isinstance(options, Mapping):
-        return f"takes options as {{OPTION: VALUE}}, but got {options!r}. Options: {listed}"
-    for option in options:
-        if option not in known:
-            return f"has no option {option!r}{did_you_mean(str(option), known)}. Options: {listed}"
-    for option, parameter in known.items():
-        if parameter.default is parameter.empty and option not in options:
-            return f"needs the option {option!r}"
-    return ""
 
 
 @dataclass(frozen=True)

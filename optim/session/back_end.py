@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-from orkester.errors import EngineError, InputError, ModelError
+from orkester.errors import EngineError, InputError, ModelError, unknown
 from orkester.evals.objectives import objective
 from orkester.evals.task import Example
 from orkester.optim.study.engine_parts import (
@@ -16,31 +15,29 @@ from orkester.optim.study.engine_parts import (
     EngineSpec,
     ExternalPart,
     FakePart,
+    PluginPart,
     VllmPart,
     VllmSettings,
 )
-from orkester.optim.study.parts import EnergyPart, ReplayPart
+from orkester.optim.study.parts import EnergyPart
 from orkester.optim.study.study_file import StudyFile
+from orkester.registry import wrong_options
 from orkester.serving import machine
 from orkester.serving.cache import cache_folder
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.chat import Message
-from orkester.serving.energy import EstimateMeter, Meter, UnavailableMeter, choose
+from orkester.serving.energy import AUTO_METER, Meter, MeterRequest, UnavailableMeter, choose
 from orkester.serving.engines import (
+    ENGINES,
     Accelerator,
     Engine,
     EngineOptions,
-    ExternalEngine,
-    FakeEngine,
-    LlamaCppEngine,
-    VllmEngine,
+    EnginePlugin,
 )
 from orkester.serving.environments import VllmEnvironment, convert, find_vllm
 from orkester.serving.lease import EngineEvent, Served
 from orkester.serving.ledger import Capacity
 from orkester.serving.pool import Pool, ignore
-
-Kind: TypeAlias = Literal["llamacpp", "vllm", "external", "fake"]
 
 #: Share of the memory that was free when the study began which its engines may use: others need some too.
 _HOST_SHARE = 0.9
@@ -56,7 +53,7 @@ class BackEnd:
     """Which engine serves a study, everything decided. Made by ``back_end``.
 
     Attributes:
-        kind: of engine.
+        kind: of engine: its name among the plug-ins.
         asked: the study file's ``engine``.
         folder: of the study file, which paths in it are relative to.
         vllm: the environment, where vLLM serves.
@@ -65,7 +62,7 @@ class BackEnd:
         capacity: memory that the engines may use together.
     """
 
-    kind: Kind
+    kind: str
     asked: object
     folder: Path
     vllm: VllmEnvironment | None = None
@@ -74,13 +71,23 @@ class BackEnd:
     capacity: Capacity = field(default_factory=Capacity)
 
     @property
+    def plugin(self) -> EnginePlugin:
+        """What is known of this kind of engine."""
+        return ENGINES.get(self.kind, folder=self.folder)
+
+    @property
+    def on_gpus(self) -> bool:
+        """Whether the engines run on GPUs of this host."""
+        return self.accelerator is not None or self.plugin.gpus
+
+    @property
     def identity(self) -> Mapping[str, str]:
         """What a run must not change when it goes on; nothing where the study file says it all."""
         return {"vllm": f"{self.vllm.version} ({self.vllm.build})"} if self.vllm else {}
 
     def model(self, model: Model) -> Model:
         """The model in the form that this engine reads."""
-        return model.in_safetensors() if self.kind == "vllm" else model
+        return model.in_safetensors() if self.plugin.weights == "safetensors" else model
 
     @property
     def calibrations(self) -> Path:
@@ -97,19 +104,19 @@ class BackEnd:
         Raises:
             InputError: the one that is named cannot be had.
         """
-        asked = (energy or EnergyPart()).meter
-        if self.kind == "external":
+        part = energy or EnergyPart()
+        if not self.plugin.here:
             return UnavailableMeter("the endpoint runs elsewhere")
-        if isinstance(asked, ReplayPart):
-            return choose("replay", gpus=False, replay=self.folder / asked.replay)
-        if self.kind == "fake" and asked == "auto":
-            return EstimateMeter()  # a device's joules say nothing about a fake
-        return choose(asked, gpus=self.accelerator is not None, gpu_count=gpu_count)
+        # A device's joules say nothing about a fake engine.
+        name = "estimate" if self.kind == "fake" and part.meter_name == AUTO_METER else part.meter_name
+        request = MeterRequest(gpus=self.on_gpus, gpu_count=gpu_count, folder=self.folder)
+        return choose(name, request, {name: part.meter_options})
 
     def missing_weights(self, models: Mapping[str, Model], catalogue: Catalogue) -> Sequence[Model]:
         """Models whose weights have to be fetched first."""
-        asked = [self.model(model) for model in models.values()]
-        return [model for model in asked if _needs_weights(model) and catalogue.locate(model) is None]
+        if self.plugin.weights is None:
+            return []
+        return [model for model in map(self.model, models.values()) if catalogue.locate(model) is None]
 
     def require_weights(self, models: Mapping[str, Model], catalogue: Catalogue) -> None:
         """See that all weights are here.
@@ -119,7 +126,7 @@ class BackEnd:
         """
         if absent := self.missing_weights(models, catalogue):
             names = " ".join(model.name for model in absent)
-            form = "--for vllm " if self.kind == "vllm" else ""
+            form = "--for vllm " if self.plugin.weights == "safetensors" else ""
             raise ModelError(f"the weights of {names} are not here; fetch them: orkester models pull {form}{names}")
 
     def require_energy(self, file: StudyFile, path: Path, meter: Meter) -> None:
@@ -166,8 +173,9 @@ def back_end(engine: EngineSpec, folder: Path) -> BackEnd:
             return decided(kind="external")
         case FakePart():
             return decided(kind="fake", capacity=Capacity(device_bytes=engine.fake.capacity_bytes))
+        case PluginPart():
+            return decided(kind=engine.name, capacity=_host_capacity())
     gpus, why_none = machine.gpus()
-    host_bytes = round(machine.memory_bytes()[1] * _HOST_SHARE) or None
     environment: VllmEnvironment | None = None
     match engine:
         case VllmPart(vllm=VllmSettings() as settings) if (python := settings.interpreter(folder)) is not None:
@@ -182,9 +190,9 @@ def back_end(engine: EngineSpec, folder: Path) -> BackEnd:
         case "auto" if gpus:
             environment = find_vllm()
     if environment is None:
-        return decided(kind="llamacpp", capacity=Capacity(host_bytes=host_bytes))
+        return decided(kind="llamacpp", capacity=_host_capacity())
     if environment.build == "cpu":
-        return decided(kind="vllm", vllm=environment, capacity=Capacity(host_bytes=host_bytes))
+        return decided(kind="vllm", vllm=environment, capacity=_host_capacity())
     vendor = "nvidia" if environment.build == "cuda" else "amd"
     fitting = [gpu for gpu in gpus if gpu.vendor == vendor]
     if not fitting:
@@ -198,8 +206,33 @@ def back_end(engine: EngineSpec, folder: Path) -> BackEnd:
         vllm=environment,
         accelerator=Accelerator(memory_bytes=first.memory_bytes),
         device=first.name,
-        capacity=Capacity(device_bytes=round(first.free_bytes * _DEVICE_SHARE), host_bytes=host_bytes),
+        capacity=replace(_host_capacity(), device_bytes=round(first.free_bytes * _DEVICE_SHARE)),
     )
+
+
+def _host_capacity() -> Capacity:
+    return Capacity(host_bytes=round(machine.memory_bytes()[1] * _HOST_SHARE) or None)
+
+
+def require_engine(name: str, options: Mapping[str, object], folder: Path) -> None:
+    """See that an engine of another package, or ``module:name``, can be made with these options.
+
+    Args:
+        name: As in the study file.
+        options: The engine's own.
+        folder: Of the study file.
+
+    Raises:
+        InputError: There is no such engine, it cannot be imported, or it has no such option.
+    """
+    if ":" not in name and name not in ENGINES.names():
+        names = [engine for engine in ENGINES.names() if engine not in {"external", "fake"}]
+        raise InputError(
+            f"{unknown('engine', name, ('auto', *names))}, {{vllm: {{…}}}}, {{base_url: …}} for a server that someone "
+            "else runs, or module:name"
+        )
+    if fault := wrong_options(ENGINES.get(name, folder=folder).make, options):
+        raise InputError(f"the engine {name!r} {fault}")
 
 
 def model_of(file: StudyFile, name: str, catalogue: Catalogue, folder: Path) -> Model:
@@ -219,6 +252,8 @@ def model_of(file: StudyFile, name: str, catalogue: Catalogue, folder: Path) -> 
             return Model(name=name, source=url)
         case FakePart():
             return Model(name=name, source="fake")
+        case PluginPart(name=engine) if ENGINES.get(engine, folder=folder).weights is None:
+            return Model(name=name, source=engine)
         case _:
             return catalogue.find(name, folder=folder)
 
@@ -262,7 +297,7 @@ def open_pool(
     served = {}
     for name, asked in models.items():
         model = back_end.model(asked)
-        weights = catalogue.locate(model) if _needs_weights(model) else None
+        weights = catalogue.locate(model) if back_end.plugin.weights is not None else None
         if back_end.vllm is not None and weights is not None and not weights.is_dir():
             weights = convert(weights, back_end.vllm.python, catalogue.cache, say)
         served[name] = Served(
@@ -290,9 +325,10 @@ def open_pool(
 
 
 def _engine(back_end: BackEnd, name: str, traces: Path | None) -> Engine:
+    make = back_end.plugin.make
     match back_end.asked:
         case ExternalPart() as external:
-            return ExternalEngine(
+            return make(
                 external.base_url,
                 model=name,
                 api_key_env=external.api_key_env,
@@ -300,21 +336,18 @@ def _engine(back_end: BackEnd, name: str, traces: Path | None) -> Engine:
                 concurrency=external.concurrency,
             )
         case FakePart() as part:
-            return FakeEngine(part.fake, folder=back_end.folder)
+            return make(part.fake, folder=back_end.folder)
+        case PluginPart() as plugin:
+            return make(**plugin.options)
     if back_end.vllm is None:
-        return LlamaCppEngine()
-    return VllmEngine(
+        return make()
+    return make(
         back_end.vllm,
         accelerator=back_end.accelerator,
         running=cache_folder() / "running",
         options=back_end.asked.vllm.options if isinstance(back_end.asked, VllmPart) else {},
         traces=traces,
     )
-
-
-def _needs_weights(model: Model) -> bool:
-    """Whether an engine on this host has to read the model from disk."""
-    return model.source != "fake" and not model.source.startswith(("http://", "https://"))
 
 
 def shots_as_messages(shots: Sequence[Example]) -> tuple[Message, ...]:

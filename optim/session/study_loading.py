@@ -15,16 +15,16 @@ from orkester.evals.task import Example, Task, load_examples, split
 from orkester.graphs import Team, topology
 from orkester.optim.run.warm_start import warm_start
 from orkester.optim.search.samplers import require
-from orkester.optim.study.engine_parts import EngineOptionsPart, ExternalPart, FakePart, VllmPart
+from orkester.optim.study.engine_parts import EngineOptionsPart, ExternalPart, FakePart, PluginPart, VllmPart
 from orkester.optim.study.named_teams import start_teams
-from orkester.optim.study.parts import ReplayPart
 from orkester.optim.study.space import Space, space_of
 from orkester.optim.study.study import VLLM_OPTIONS, Study
 from orkester.optim.study.study_file import StudyFile, read_study_file
 from orkester.optim.study.yaml_source import Source, listed, short
 from orkester.serving.catalogue import Catalogue, Model
+from orkester.serving.energy import MeterRequest, require_meter
 
-from .back_end import model_of
+from .back_end import model_of, require_engine
 
 
 def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study:
@@ -44,9 +44,12 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     faults += wrong
     task, wrong = _task(file, source, path.parent, roles)
     faults += wrong
-    models, wrong = _models(file, source, catalogue or Catalogue.default(), path.parent)
-    faults += wrong
-    faults += _about_engine(file, source, path.parent)
+    engine_faults = _about_engine(file, source, path.parent)
+    models: dict[str, Model] = {}
+    if not (engine_faults and isinstance(file.engine, PluginPart)):  # which models it takes, the engine knows
+        models, wrong = _models(file, source, catalogue or Catalogue.default(), path.parent)
+        faults += wrong
+    faults += engine_faults
     faults += _about_sampler(file, source, path.parent)
     if task is not None and file.measure.examples is not None and file.measure.examples > len(task.search):
         faults.append(
@@ -133,6 +136,12 @@ def _about_engine(file: StudyFile, source: Source, folder: Path) -> list[str]:
     """Options that the engine does not have, and a Python that is not there."""
     engine, options = file.engine, file.engine_options
     faults: list[str] = []
+    if isinstance(engine, PluginPart):
+        try:
+            require_engine(engine.name, engine.options, folder)
+        except InputError as error:
+            faults.append(source.error(["engine"], str(error)))
+        return faults
     if isinstance(engine, VllmPart) and (python := engine.vllm.interpreter(folder)) and not os.access(python, os.X_OK):
         faults.append(source.error(["engine", "vllm", "python"], f"there is no program {python}"))
     elif isinstance(engine, VllmPart) and python and python.is_dir():
@@ -167,8 +176,13 @@ def _about_energy(file: StudyFile, source: Source, folder: Path) -> list[str]:
     """Joules and prices that cannot be had, so nothing may depend on them; a recording that is not there."""
     energy = file.energy
     faults: list[str] = []
-    if isinstance(energy.meter, ReplayPart) and not (recorded := folder / energy.meter.replay).is_file():
-        faults.append(source.error(["energy", "meter", "replay"], f"there is no file {recorded}"))
+    place = ["energy", "meter"] if isinstance(energy.meter, str) else ["energy", "meter", energy.meter_name]
+    try:
+        require_meter(energy.meter_name, energy.meter_options, MeterRequest(gpus=False, folder=folder))
+    except InputError as error:
+        faults.append(source.error(place, str(error)))
+    if energy.meter_name == "replay" and not (recorded := folder / str(energy.meter_options.get("path"))).is_file():
+        faults.append(source.error(place, f"there is no file {recorded}"))
     if isinstance(file.engine, ExternalPart):
         return faults + _of_joules(file, source)
     places: list[tuple[str, Mapping[str, str]]] = [("objectives", file.objectives), ("constraints", file.constraints)]

@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from orkester.errors import nearest
 from orkester.graphs import EngineValue
 from orkester.serving.engines import FakeScript
 
@@ -17,6 +25,7 @@ from .parts import Part
 from .vllm_options import VllmOptionName, VllmOptionValue
 from .yaml_source import short
 
+#: Engines that run on this machine and need no options. ``auto`` leaves the choice to Orkester.
 LocalEngine = Literal["auto", "llamacpp", "vllm"]
 Restart = Literal["full restart", "warm restart"]
 
@@ -84,24 +93,56 @@ class VllmPart(Part):
     vllm: VllmSettings
 
 
-def _engine_form(value: object) -> object:
-    forms = "{vllm: {…}}, or {base_url: …} for a server that someone else runs"
-    if isinstance(value, str) and value not in get_args(LocalEngine):
-        raise ValueError(f"unknown engine {nearest(value, get_args(LocalEngine))}, {forms}")
-    if isinstance(value, (str, dict, ExternalPart, FakePart, VllmPart)):
+class PluginPart(Part):
+    """``engine: NAME`` or ``engine: {NAME: {…}}``: an engine of another package, or ``module:name``.
+
+    In files it is the name, or a mapping with the name as its only key.
+    """
+
+    name: str
+    options: dict[str, Any] = Field({}, description="the engine's own")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_file(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and len(value) == 1:
+            ((name, options),) = value.items()
+            return {"name": name, "options": {} if options is None else options}
         return value
-    raise ValueError(f"takes {', '.join(get_args(LocalEngine))}, {forms}, but got {short(value)}")
+
+    @model_serializer
+    def _to_file(self) -> str | dict[str, dict[str, Any]]:
+        return {self.name: self.options} if self.options else self.name
+
+
+def _engine_form(value: object) -> object:
+    if isinstance(value, (str, dict, ExternalPart, FakePart, PluginPart, VllmPart)) and value != {}:
+        return value
+    raise ValueError(
+        f"takes {', '.join(get_args(LocalEngine))}, {{vllm: {{…}}}}, {{base_url: …}} for a server that someone else "
+        f"runs, or the name of an engine of another package, but got {short(value)}"
+    )
 
 
 def _engine_branch(value: object) -> str:
     """Which part of the union a value is checked as, so that its faults are those of one part, not of all."""
-    if isinstance(value, dict):
-        return "FakePart" if "fake" in value else "VllmPart" if "vllm" in value else "ExternalPart"
-    return type(value).__name__
+    if isinstance(value, str):
+        return "str" if value in get_args(LocalEngine) else "PluginPart"
+    if not isinstance(value, dict):
+        return type(value).__name__
+    if "fake" in value:
+        return "FakePart"
+    if "vllm" in value:
+        return "VllmPart"
+    plugin = len(value) == 1 and isinstance(next(iter(value.values())), dict | None)
+    return "PluginPart" if plugin and "base_url" not in value else "ExternalPart"
 
 
 EngineSpec = Annotated[
     Annotated[LocalEngine, Tag("str")]
+    | Annotated[PluginPart, Tag("PluginPart")]
     | Annotated[ExternalPart, Tag("ExternalPart")]
     | Annotated[FakePart, Tag("FakePart")]
     | Annotated[VllmPart, Tag("VllmPart")],

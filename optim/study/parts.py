@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     field_validator,
 )
 
-from orkester.errors import did_you_mean, nearest
+from orkester.errors import did_you_mean
 from orkester.evals.footprint import Footprint, footprint, grids
 from orkester.evals.task import FieldName
+from orkester.serving.energy import AUTO_METER
 
 from .yaml_source import short
-
-MeterName = Literal["auto", "nvml", "rapl", "zeus", "estimate"]
 
 
 class Part(BaseModel):
@@ -102,19 +100,22 @@ class BudgetPart(Part):
     confirm_calls: int | None = Field(None, ge=1, description="requests sent in confirmation, over all resumes")
 
 
-class ReplayPart(Part):
-    """``meter: {replay: …}``: joules that were recorded before."""
-
-    replay: str = Field(min_length=1, description="CSV of a meter, relative to the study file")
+#: A meter's name, or its name with options; of ``replay`` the option may be the path alone.
+MeterSpec = str | dict[str, str | dict[str, Any]]
 
 
 def _meter_form(value: object) -> object:
-    names = get_args(MeterName)
-    if isinstance(value, str) and value not in names:
-        raise ValueError(f"unknown meter {nearest(value, names)}, {{replay: PATH}}")
-    if isinstance(value, (str, dict, ReplayPart)):
+    if isinstance(value, str):
         return value
-    raise ValueError(f"takes {', '.join(names)} or {{replay: PATH}}, but got {short(value)}")
+    if isinstance(value, dict) and len(value) == 1:
+        ((name, options),) = value.items()
+        if isinstance(name, str) and isinstance(options, dict | None):
+            return {name: options or {}}
+        if name == "replay" and isinstance(options, str) and options:
+            return value
+    raise ValueError(
+        f"takes a meter's name, {{replay: PATH}}, {{NAME: {{OPTION: …}}}} or module:name, but got {short(value)}"
+    )
 
 
 def _known_region(code: str) -> str:
@@ -127,16 +128,23 @@ def _known_region(code: str) -> str:
 class EnergyPart(Part):
     """``energy:`` who measures joules, and what a joule means there."""
 
-    meter: Annotated[
-        Annotated[MeterName, Tag("str")] | Annotated[ReplayPart, Tag("ReplayPart")],
-        Discriminator(lambda value: "str" if isinstance(value, str) else "ReplayPart"),
-        BeforeValidator(_meter_form),
-    ] = "auto"
+    meter: Annotated[MeterSpec, BeforeValidator(_meter_form)] = AUTO_METER
     region: Annotated[str, AfterValidator(_known_region)] = Field("SE", description="ISO 3166-1 alpha-2 code")
     pue: float = Field(1.0, ge=1, description="what the site draws for each joule that its devices do")
     price_eur_per_kwh: float | None = Field(None, ge=0)
     carbon_g_per_kwh: float | None = Field(None, ge=0, description="instead of the region's in the table")
     gpu_hour_eur: float | None = Field(None, ge=0, description="all devices for an hour, rented or written off")
+
+    @property
+    def meter_name(self) -> str:
+        """The meter's name, without its options."""
+        return self.meter if isinstance(self.meter, str) else next(iter(self.meter))
+
+    @property
+    def meter_options(self) -> Mapping[str, Any]:
+        """The options of the meter that is named."""
+        options = {} if isinstance(self.meter, str) else self.meter[self.meter_name]
+        return {"path": options} if isinstance(options, str) else options
 
     @property
     def footprint(self) -> Footprint:

@@ -1,23 +1,29 @@
 """Energy meters, one file each, and what their readings say."""
 
 from ._base import Limits, Meter, Reading
-from ._choose import choose, survey
-from ._estimate import EstimateMeter, PowerModel
 from ._idle import IdlePower
-from ._nvml import NvmlMeter
-from ._rapl import RaplMeter
-from ._replay import ReplayMeter, record
+from ._request import MakeMeter, MeterRequest
 from ._sampler import Sampler
 from ._stopwatch import Stopwatch
 from ._unavailable import UnavailableMeter
 from ._window import Window, window
-from ._zeus import ZeusMeter
+from .choose import AUTO_METER, choose, require_meter, survey
+from .meters import METERS
+from .meters.estimate import EstimateMeter, PowerModel
+from .meters.nvml import NvmlMeter
+from .meters.rapl import RaplMeter
+from .meters.replay import ReplayMeter, record
+from .meters.zeus import ZeusMeter
 
 __all__ = [
+    "AUTO_METER",
+    "METERS",
     "EstimateMeter",
     "IdlePower",
     "Limits",
+    "MakeMeter",
     "Meter",
+    "MeterRequest",
     "NvmlMeter",
     "PowerModel",
     "RaplMeter",
@@ -30,6 +36,7 @@ __all__ = [
     "ZeusMeter",
     "choose",
     "record",
+    "require_meter",
     "survey",
     "window",
 ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from orkester.errors import EngineError
@@ -222,3 +222,21 @@ class PlainEngine:
     async def metrics(self) -> EngineMetrics | None:
         """None."""
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnginePlugin:
+    """A kind of engine that a study can name.
+
+    Attributes:
+        make: A class or function that makes an engine for one model. Its keyword parameters are the engine's options,
+            which a study file gives as ``engine: {NAME: {OPTION: VALUE}}``.
+        weights: The form in which it reads weights from this host's disk; None where it reads none.
+        gpus: Whether it runs on this host's GPUs, so that a meter has to see those. Orkester finds out for vLLM.
+        here: Whether it runs on this host. The energy of an engine that runs elsewhere is unavailable.
+    """
+
+    make: Callable[..., Engine]
+    weights: Literal["gguf", "safetensors"] | None = None
+    gpus: bool = False
+    here: bool = True

@@ -1,6 +1,6 @@
 """The child process of the llama.cpp engine: one model behind llama.cpp's own OpenAI-compatible server.
 
-Run by ``_llamacpp.py`` as a script, never imported. It takes its options as JSON in ``argv[1]``, writes the address it
+Run by ``llamacpp.py`` as a script, never imported. It takes its options as JSON in ``argv[1]``, writes the address it
 listens on as one JSON line to standard output, and ends when its standard input closes: so it cannot outlive the
 study, not even one that was killed with SIGKILL. llama.cpp logs to standard error, which the parent sends to a file.
 """

@@ -17,6 +17,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,7 +63,8 @@ class Listed:
     Attributes:
         name: The name in study files.
         origin: See ``Plugin``.
-        summary: First sentence of its documentation; empty where there is none or where it cannot be used.
+        summary: Its ``meaning`` or ``description``, else the first paragraph of its documentation or of its module's.
+            Empty where there is none or where it cannot be used.
         fault: Why it cannot be used; empty where it can.
     """
 
@@ -157,28 +159,25 @@ class Registry(Generic[T]):
             self._in_use = MappingProxyType(found)
         return self._in_use
 
-    def listed(self, summary: Callable[[T], str]) -> Sequence[Listed]:
-        """Every plug-in with where it comes from, also those that cannot be used. Imports all of them.
-
-        Args:
-            summary: A sentence about a plug-in.
-        """
+    def listed(self) -> Sequence[Listed]:
+        """Every plug-in with where it comes from, also those that cannot be used. Imports all of them."""
         rows: list[Listed] = []
         for name, plugin in self._by_name().items():
-            rows.append(self._row(name, plugin.origin, summary))
+            rows.append(self._row(plugin))
             rows += [
                 Listed(name=name, origin=other.origin, fault=f"hidden: Orkester has a {self.kind} of this name")
                 for other in self._by_package().get(name, ())
             ]
         for name in self.names()[len(self._by_name()) :]:
-            rows += [self._row(name, plugin.origin, summary) for plugin in self._by_package()[name]]
+            rows += [self._row(plugin) for plugin in self._by_package()[name]]
         return rows
 
-    def _row(self, name: str, origin: str, summary: Callable[[T], str]) -> Listed:
+    def _row(self, plugin: Plugin) -> Listed:
         try:
-            return Listed(name=name, origin=origin, summary=summary(self.get(name)))
+            self.get(plugin.name)
+            return Listed(name=plugin.name, origin=plugin.origin, summary=_summary(plugin))
         except InputError as error:
-            return Listed(name=name, origin=origin, fault=str(error))
+            return Listed(name=plugin.name, origin=plugin.origin, fault=str(error))
 
     def _plugin(self, name: str) -> Plugin:
         if (plugin := self._by_name().get(name)) is not None:
@@ -280,6 +279,34 @@ def files(package: str) -> Sequence[str]:
     return [f"{package}.{name}" for name in sorted(names)]
 
 
+def wrong_options(make: Callable[..., object], options: object) -> str:
+    """What is wrong with the names of a plug-in's options; empty when nothing is.
+
+    Args:
+        make: Makes the plug-in's object; its parameters are the options.
+        options: As a study file gives them.
+
+    Returns:
+        The end of a sentence that begins with the plug-in's name.
+    """
+    # What a ``functools.partial`` has filled in by position is no option.
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(make).parameters.items()
+        if parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}
+    }
+    listed = ", ".join(parameters) or "none"
+    if not isinstance(options, Mapping):
+        return f"takes options as {{OPTION: VALUE}}, but got {options!r}. Options: {listed}"
+    for option in options:
+        if option not in parameters:
+            return f"has no option {option!r}{did_you_mean(str(option), parameters)}. Options: {listed}"
+    for option, parameter in parameters.items():
+        if parameter.default is parameter.empty and option not in options:
+            return f"needs the option {option!r}"
+    return ""
+
+
 def import_beside(name: str, folder: Path | None) -> ModuleType:
     """Import a module, from a folder if the folder has it.
 
@@ -315,6 +342,18 @@ def import_beside(name: str, folder: Path | None) -> ModuleType:
         del sys.modules[alias]
         raise
     return module
+
+
+def _summary(plugin: Plugin) -> str:
+    loaded = plugin.load()
+    for attribute in ("meaning", "description"):
+        if isinstance(text := getattr(loaded, attribute, None), str):
+            return text
+    own = inspect.getdoc(loaded) if inspect.isclass(loaded) or inspect.isfunction(loaded) else None
+    module = importlib.import_module(plugin.target.partition(":")[0]).__doc__
+    # A file of ours holds one plug-in and says what it is; a package's module may hold several.
+    text = (module or own) if plugin.origin == BUILT_IN else (own or module)
+    return " ".join((text or "").strip().partition("\n\n")[0].split())
 
 
 def _installed(group: str) -> Iterable[importlib.metadata.EntryPoint]:

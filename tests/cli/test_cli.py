@@ -413,7 +413,7 @@ def test_the_doctor_says_what_there_is_and_why_not(cli: Callable[..., Said], tmp
     assert re.search(r"\d+ threads usable", found["cpu"])
     assert re.fullmatch(r"[\d.]+ GiB free of [\d.]+ GiB", found["memory"])
     assert found["llama.cpp"].startswith("xllamacpp ")
-    assert found["estimate"].startswith("yes: CPU seconds × ")
+    assert found["estimate"].startswith("yes: CPU seconds of the engines")
     assert "arithmetic-80k" in found["weights"]
     assert found["weights"].endswith(f"cache: {tmp_path / 'cache'}")
 

@@ -7,10 +7,10 @@ import pytest
 from contracts.meter_fakes import AMDGPUs, FakeGpu, FakeNvml, FakeSoc, Zones
 
 from orkester.serving.energy import EstimateMeter, Meter, Reading, UnavailableMeter
-from orkester.serving.energy._nvml import NvmlMeter
-from orkester.serving.energy._rapl import RaplMeter
-from orkester.serving.energy._replay import ReplayMeter, record
-from orkester.serving.energy._zeus import ZeusDevices, ZeusMeter
+from orkester.serving.energy.meters.nvml import NvmlMeter
+from orkester.serving.energy.meters.rapl import RaplMeter
+from orkester.serving.energy.meters.replay import ReplayMeter, record
+from orkester.serving.energy.meters.zeus import ZeusDevices, ZeusMeter
 from orkester.testing.meter_contract import Clock, MeterContract
 
 

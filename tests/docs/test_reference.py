@@ -12,7 +12,7 @@ from orkester.evals.objectives import objectives
 from orkester.evals.scorers import scorers
 from orkester.graphs import topologies, topology
 from orkester.optim.study.engine_parts import RESTARTS, EngineOptionsPart, ExternalPart, VllmSettings
-from orkester.optim.study.parts import BudgetPart, EnergyPart, MeasurePart, ReplayPart, TaskPart
+from orkester.optim.study.parts import BudgetPart, EnergyPart, MeasurePart, TaskPart
 from orkester.optim.study.study_file import StudyFile
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -26,7 +26,6 @@ PARTS: list[type[BaseModel]] = [
     VllmSettings,
     EngineOptionsPart,
     EnergyPart,
-    ReplayPart,
     MeasurePart,
     BudgetPart,
 ]

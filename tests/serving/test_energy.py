@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from orkester.serving.energy import EstimateMeter, PowerModel, Reading, UnavailableMeter
-from orkester.serving.energy._estimate import process_cpu_s
+from orkester.serving.energy.meters.estimate import process_cpu_s
 
 OWN = 1
 WATTS = 10.0

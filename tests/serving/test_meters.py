@@ -5,7 +5,9 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -13,13 +15,23 @@ from contracts.meter_fakes import AMDGPUs, FakeGpu, FakeNvml, FakeSoc, NVIDIAGPU
 from hypothesis import given, settings
 
 from orkester.errors import InputError
-from orkester.serving.energy import Limits, Meter, PowerModel, Reading, UnavailableMeter, window
-from orkester.serving.energy._choose import choose, survey
-from orkester.serving.energy._counter import Counter, PowerIntegral
-from orkester.serving.energy._nvml import NvmlMeter, nvml_unavailable_reason, parent_pid
-from orkester.serving.energy._rapl import RaplMeter, rapl_unavailable_reason
-from orkester.serving.energy._replay import ReplayMeter, record
-from orkester.serving.energy._zeus import ZeusDevices, ZeusMeter, zeus_unavailable_reason
+from orkester.serving.energy import (
+    Limits,
+    Meter,
+    MeterRequest,
+    Reading,
+    UnavailableMeter,
+    choose,
+    require_meter,
+    survey,
+    window,
+)
+from orkester.serving.energy.choose import Options
+from orkester.serving.energy.meters._counter import Counter, PowerIntegral
+from orkester.serving.energy.meters.nvml import NvmlMeter, nvml_unavailable_reason, parent_pid
+from orkester.serving.energy.meters.rapl import RaplMeter, rapl_unavailable_reason
+from orkester.serving.energy.meters.replay import ReplayMeter, record
+from orkester.serving.energy.meters.zeus import ZeusDevices, ZeusMeter, zeus_unavailable_reason
 from orkester.testing.meter_contract import Clock
 
 RANGE = 2**18
@@ -644,27 +656,29 @@ def test_a_recording_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 NO_ZEUS = ZeusDevices(why_none="nothing here")
 AMD = ZeusDevices(gpus=AMDGPUs(FakeGpu()))
+ON_GPUS, ON_CPU = MeterRequest(gpus=True), MeterRequest(gpus=False)
 
 
 def test_auto_takes_the_best_that_sees_the_device_at_work(tmp_path: Path) -> None:
     none, nobody = tmp_path / "none", FakeNvml(gpus=0)
     (tmp_path / "some").mkdir()
-    some = Zones.server(tmp_path / "some").root
-    rapl = choose("auto", gpus=False, root=some, nvml=FakeNvml(), devices=AMD)
+    some = {"rapl": {"root": Zones.server(tmp_path / "some").root}}
+    amd: Options = {"zeus": {"devices": AMD}}
+    rapl = choose("auto", ON_CPU, {**some, "nvml": {"nvml": FakeNvml()}, **amd})
     assert rapl.method == "rapl"
     rapl.close()
-    estimate = choose("auto", gpus=False, root=none, power=PowerModel(active_w_per_core=5.0))
+    estimate = choose("auto", ON_CPU, {"rapl": {"root": none}, "estimate": {"active_w_per_core": 5.0}})
     assert (estimate.method, estimate.assumptions["active_w_per_core"]) == ("estimate", 5.0)
-    assert choose("auto", gpus=True, root=some, nvml=FakeNvml(), devices=AMD).method == "nvml"
-    assert choose("auto", gpus=True, root=some, nvml=nobody, devices=AMD).method == "zeus"
-    nothing = choose("auto", gpus=True, root=some, nvml=nobody, devices=NO_ZEUS)
+    assert choose("auto", ON_GPUS, {**some, "nvml": {"nvml": FakeNvml()}, **amd}).method == "nvml"
+    assert choose("auto", ON_GPUS, {**some, "nvml": {"nvml": nobody}, **amd}).method == "zeus"
+    nothing = choose("auto", ON_GPUS, {**some, "nvml": {"nvml": nobody}, "zeus": {"devices": NO_ZEUS}})
     assert isinstance(nothing, UnavailableMeter)
     assert "nvml: there is no NVIDIA GPU" in nothing.reason
     assert "zeus: Zeus found no AMD GPU" in nothing.reason
 
 
 def test_only_the_gpus_that_work_are_measured() -> None:
-    meter = choose("nvml", gpus=True, nvml=FakeNvml(gpus=8), gpu_count=1)
+    meter = choose("nvml", replace(ON_GPUS, gpu_count=1), {"nvml": {"nvml": FakeNvml(gpus=8)}})
     assert set(read(meter).energy_j) == {"gpu:0"}
 
 
@@ -676,52 +690,69 @@ def test_only_gpus_that_this_process_may_use_are_measured(monkeypatch: pytest.Mo
 
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(gpus=8))
     monkeypatch.setattr(machine, "gpus", lambda: ([gpu(5), gpu(2)], ""))
-    assert set(read(choose("nvml", gpus=True)).energy_j) == {"gpu:5", "gpu:2"}
-    assert set(read(choose("auto", gpus=True, gpu_count=1)).energy_j) == {"gpu:5"}
+    assert set(read(choose("nvml", ON_GPUS)).energy_j) == {"gpu:5", "gpu:2"}
+    assert set(read(choose("auto", replace(ON_GPUS, gpu_count=1))).energy_j) == {"gpu:5"}
     monkeypatch.setattr(machine, "gpus", lambda: ([gpu(0, "amd")], ""))
     with pytest.raises(InputError, match="those here are AMD"):
-        choose("nvml", gpus=True)
+        choose("nvml", ON_GPUS)
 
 
 def test_a_meter_that_was_named_is_had_or_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the rapl meter cannot be had: .*virtual machines"):
-        choose("rapl", gpus=False, root=tmp_path)
+        choose("rapl", ON_CPU, {"rapl": {"root": tmp_path}})
     with pytest.raises(InputError, match=r"the nvml meter cannot be had: .*nvidia-smi"):
-        choose("nvml", gpus=True, nvml=FakeNvml(gpus=0))
+        choose("nvml", ON_GPUS, {"nvml": {"nvml": FakeNvml(gpus=0)}})
     with pytest.raises(InputError, match=r"the zeus meter cannot be had: .*nothing here"):
-        choose("zeus", gpus=True, devices=NO_ZEUS)
-    with pytest.raises(InputError, match="needs a recording"):
-        choose("replay", gpus=True)
+        choose("zeus", ON_GPUS, {"zeus": {"devices": NO_ZEUS}})
+    with pytest.raises(InputError, match=r"the estimate meter cannot be had: .*low <= active <= high"):
+        choose("estimate", ON_CPU, {"estimate": {"active_w_per_core": 99}})
     (tmp_path / "a.csv").write_text("time_s,gpu:0\n0,0\n1,1\n")
-    assert choose("replay", gpus=True, replay=tmp_path / "a.csv").method == "replay"
-    assert choose("estimate", gpus=False).method == "estimate"
-    assert choose("zeus", gpus=False, devices=ZeusDevices(soc=FakeSoc(cpu_total_mj=1))).method == "zeus"
+    assert choose("replay", replace(ON_GPUS, folder=tmp_path), {"replay": {"path": "a.csv"}}).method == "replay"
+    assert choose("estimate", ON_CPU).method == "estimate"
+    soc = ZeusDevices(soc=FakeSoc(cpu_total_mj=1))
+    assert choose("zeus", ON_CPU, {"zeus": {"devices": soc}}).method == "zeus"
     Zones.server(tmp_path / "zones")
-    rapl = choose("rapl", gpus=False, root=tmp_path / "zones")
+    rapl = choose("rapl", ON_CPU, {"rapl": {"root": tmp_path / "zones"}})
     assert rapl.method == "rapl"
     rapl.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("nvlm", {}, r"unknown meter 'nvlm' \(did you mean 'nvml'\?\)\. Known: auto, estimate, nvml"),
+        ("replay", {}, "the meter 'replay' needs the option 'path'"),
+        ("estimate", {"watts": 3}, "the meter 'estimate' has no option 'watts'"),
+        ("auto", {"path": "a.csv"}, "auto takes no options"),
+        ("no_such_module:meter", {}, "cannot be imported: ModuleNotFoundError"),
+    ],
+)
+def test_what_no_meter_takes_is_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        require_meter(name, options, ON_CPU)
 
 
 def test_a_meter_that_does_not_see_the_device_at_work_is_refused() -> None:
     for name in ("rapl", "estimate"):
         with pytest.raises(InputError, match="run on a GPU"):
-            choose(name, gpus=True)  # type: ignore[arg-type]
+            choose(name, ON_GPUS)
     with pytest.raises(InputError, match="run on the CPU"):
-        choose("nvml", gpus=False, nvml=FakeNvml())
+        choose("nvml", ON_CPU, {"nvml": {"nvml": FakeNvml()}})
     with pytest.raises(InputError, match="run on the CPU"):
-        choose("zeus", gpus=False, devices=AMD)
+        choose("zeus", ON_CPU, {"zeus": {"devices": AMD}})
 
 
 def test_the_survey_says_of_every_meter_what_it_has_or_why_not(tmp_path: Path) -> None:
     (tmp_path / "zones").mkdir()
     Zones.server(tmp_path / "zones")
     nvml = FakeNvml(without_counter=(0,))
-    found = survey(root=tmp_path / "zones", nvml=nvml, devices=AMD)
-    assert list(found) == ["nvml", "rapl", "zeus", "estimate", "replay"]
+    found = survey({"rapl": {"root": tmp_path / "zones"}, "nvml": {"nvml": nvml}, "zeus": {"devices": AMD}})
+    assert list(found) == ["nvml", "rapl", "zeus", "estimate"]
+    assert found["estimate"].startswith("yes: CPU seconds")
     assert found["nvml"] == "yes: gpu:0 (Fake 0), gpu:1 (Fake 1), labelled nvml-power"
     assert found["rapl"].startswith("yes: cpu:0 (package-0), dram:0")
     assert found["zeus"] == "yes: gpu:0 (Fake MI300X), labelled zeus"
     assert nvml.uses == 0
-    without = survey(root=tmp_path, nvml=FakeNvml(gpus=0), devices=NO_ZEUS)
+    without = survey({"rapl": {"root": tmp_path}, "nvml": {"nvml": FakeNvml(gpus=0)}, "zeus": {"devices": NO_ZEUS}})
     assert [without[name][:4] for name in ("nvml", "rapl", "zeus")] == ["no: "] * 3
-    assert without["estimate"].startswith("yes: CPU seconds × 8 W")
+    assert without["estimate"].startswith("yes: CPU seconds of the engines")

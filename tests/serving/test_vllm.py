@@ -17,7 +17,7 @@ from orkester.serving.catalogue import Model
 from orkester.serving.engines import Accelerator, EngineOptions, VllmEngine
 from orkester.serving.engines._model_config import read_model_config
 from orkester.serving.engines._stale import Record, RunningEngines, process, processes_of_group
-from orkester.serving.engines._vllm import reason_in
+from orkester.serving.engines.vllm import reason_in
 from orkester.serving.environments import VllmEnvironment
 from orkester.testing.engine_contract import running, until
 

@@ -13,7 +13,7 @@ from vllms import MODELS, START_S, make_engine
 
 from orkester.serving.catalogue import Model
 from orkester.serving.engines import Endpoint, EngineOptions
-from orkester.serving.engines._vllm import reason_in
+from orkester.serving.engines.vllm import reason_in
 from orkester.serving.environments import VllmEnvironment
 from orkester.testing.engine_contract import Engine, LifecycleContract, Start, ask, children, running, until
 

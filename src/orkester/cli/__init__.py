@@ -15,6 +15,7 @@ from . import bench, engines, models
 from .best import best
 from .calibrate import calibrate
 from .doctor import doctor
+from .plugins import list_plugins
 from .results import front, report
 from .run import run
 from .tune import tune
@@ -34,6 +35,7 @@ app.command()(report)
 app.command()(front)
 app.command()(best)
 app.command()(run)
+app.command("list")(list_plugins)
 app.command()(doctor)
 app.command()(calibrate)
 app.add_typer(bench.app, name="bench")

@@ -28,7 +28,7 @@ def doctor() -> None:
         "gpu": "; ".join(map(str, gpus)) or f"none: {no_gpu}",
         "llama.cpp": _version("xllamacpp"),
         "vllm": _vllm(),
-        **{name: said for name, said in survey().items() if name != "replay"},
+        **survey(),
         "weights": f"{', '.join(here) or 'none'}; cache: {catalogue.cache}",
     }
     for name, value in lines.items():

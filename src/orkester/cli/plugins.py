@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,7 +45,7 @@ def list_plugins(
         table.add_column(name, no_wrap=True)
         table.add_column("from", no_wrap=True)
         table.add_column("what it is", overflow="fold")
-        rows = registries[name].listed(_summary)
+        rows = registries[name].listed()
         for row in rows:
             what = Text(f"cannot be used: {row.fault}", style="red") if row.fault else Text(row.summary)
             table.add_row(row.name, row.origin, what)
@@ -71,15 +69,3 @@ def _registries() -> Mapping[str, Registry[Any]]:
 
     registries: list[Registry[Any]] = [TOPOLOGIES, SCORERS, ENGINES, METERS, SAMPLERS, ROUTING, TOOLS, OBJECTIVES]
     return {registry.group: registry for registry in registries}
-
-
-def _summary(plugin: object) -> str:
-    """The first sentence about a plug-in: its ``meaning`` or ``description``, or else that of its documentation."""
-    for attribute in ("meaning", "description"):
-        if isinstance(text := getattr(plugin, attribute, None), str):
-            return text
-    described = getattr(plugin, "context", plugin)  # of a topology its module has the description
-    module = sys.modules.get(getattr(described, "__module__", ""))
-    own = "" if described is not plugin else inspect.getdoc(plugin) or ""
-    text = own or (module.__doc__ if module is not None else None) or ""
-    return " ".join(text.strip().partition("\n\n")[0].split())

@@ -10,7 +10,7 @@ from orkester.errors import EngineError, InputError, ModelError
 from orkester.optim.session.back_end import back_end
 from orkester.optim.session.study_loading import load_study
 from orkester.optim.study.engine_parts import ExternalPart, FakePart, VllmPart, VllmSettings
-from orkester.optim.study.parts import EnergyPart, ReplayPart
+from orkester.optim.study.parts import EnergyPart
 from orkester.serving.cache import cache_folder
 from orkester.serving.catalogue import Catalogue
 from orkester.serving.engines import FakeScript
@@ -142,7 +142,7 @@ def test_the_meter_is_the_study_files_and_the_engines(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nvml"):
         here.meter(EnergyPart(meter="nvml"))
     (tmp_path / "joules.csv").write_text("time_s,gpu:0\n0,0\n10,100\n")
-    replayed = here.meter(EnergyPart(meter=ReplayPart(replay="joules.csv")))
+    replayed = here.meter(EnergyPart(meter={"replay": "joules.csv"}))
     assert replayed.method == "replay"
     reading = replayed.read()
     assert reading is not None

@@ -10,7 +10,7 @@ from orkester.errors import EngineError
 from ..catalogue import Model
 from ..machine import usable_threads
 from . import _probe
-from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, Footprint, PlainEngine
+from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, EnginePlugin, Footprint, PlainEngine
 from ._child import ChildServer, last_words
 
 _SERVER = Path(__file__).with_name("_llamacpp_server.py")
@@ -84,3 +84,6 @@ class LlamaCppEngine(PlainEngine):
     def alive(self) -> bool:
         """See ``Engine.alive``."""
         return self._child is not None and self._child.alive()
+
+
+engine = EnginePlugin(make=LlamaCppEngine, weights="gguf")

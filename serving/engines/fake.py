@@ -10,7 +10,7 @@ from orkester.errors import EngineError
 
 from ..catalogue import Model
 from . import _probe
-from ._base import START_TIMEOUT_S, Endpoint, EngineMetrics, EngineOptions, Footprint, PlainEngine
+from ._base import START_TIMEOUT_S, Endpoint, EngineMetrics, EngineOptions, EnginePlugin, Footprint, PlainEngine
 from ._child import ChildServer
 from ._fake_script import FakeScript
 
@@ -106,3 +106,6 @@ class FakeEngine(PlainEngine):
             prefix_cache_queries=0,
             prefix_cache_hits=0,
         )
+
+
+engine = EnginePlugin(make=FakeEngine)

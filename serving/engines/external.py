@@ -11,7 +11,7 @@ from orkester.errors import InputError
 
 from ..catalogue import Model
 from . import _probe
-from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, PlainEngine
+from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, EnginePlugin, PlainEngine
 
 
 class ExternalEngine(PlainEngine):
@@ -80,3 +80,6 @@ def api_key(endpoint: Endpoint) -> str | None:
     if not key:
         raise InputError(f"the environment variable {endpoint.api_key_env} (api_key_env) is not set; it holds the key")
     return key
+
+
+engine = EnginePlugin(make=ExternalEngine, here=False)

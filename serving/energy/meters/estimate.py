@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from ._base import Limits, Reading
+from orkester.errors import InputError
+
+from .._base import Limits, Reading
+from .._request import MeterRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +124,29 @@ def process_cpu_s(pid: int) -> float | None:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:
         return None
+
+
+def meter(
+    request: MeterRequest,
+    *,
+    active_w_per_core: float = PowerModel.active_w_per_core,
+    low_w_per_core: float = PowerModel.low_w_per_core,
+    high_w_per_core: float = PowerModel.high_w_per_core,
+) -> EstimateMeter:
+    """The estimate for engines on the CPU.
+
+    Args:
+        request: What it is needed for.
+        active_w_per_core, low_w_per_core, high_w_per_core: See ``PowerModel``.
+
+    Raises:
+        InputError: The engines run on GPUs, or the watts do not go together.
+    """
+    request.require_cpu("estimate")
+    try:
+        power = PowerModel(
+            active_w_per_core=active_w_per_core, low_w_per_core=low_w_per_core, high_w_per_core=high_w_per_core
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from error
+    return EstimateMeter(power, clock=request.clock)

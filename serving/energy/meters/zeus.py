@@ -14,7 +14,8 @@ from typing import Any
 
 from orkester.errors import InputError
 
-from ._base import Limits, Reading
+from .._base import Limits, Reading
+from .._request import MeterRequest
 from ._counter import Counter
 
 _UNIT_J = 1e-3
@@ -247,3 +248,23 @@ def _ask(function: Callable[[], Any]) -> Any:
         return function()
     except Exception:
         return None
+
+
+def meter(request: MeterRequest, *, devices: ZeusDevices | None = None) -> ZeusMeter:
+    """The meter of the GPUs, or of the whole system on a chip.
+
+    Args:
+        request: What it is needed for.
+        devices: What there is, instead of asking Zeus.
+
+    Raises:
+        InputError: Zeus or the devices are not there, or the engines run on a CPU that the devices do not include.
+    """
+    made = ZeusMeter(devices, gpu_count=request.gpu_count, clock=request.clock)
+    if not made.sees_cpu:
+        try:
+            request.require_gpus("zeus")
+        except InputError:
+            made.close()
+            raise
+    return made

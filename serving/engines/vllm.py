@@ -15,7 +15,7 @@ from orkester.errors import EngineError
 from ..catalogue import Model
 from ..environments import VllmEnvironment
 from . import _probe, _prometheus
-from ._base import Endpoint, EngineMetrics, EngineOptions, Footprint
+from ._base import Endpoint, EngineMetrics, EngineOptions, EnginePlugin, Footprint
 from ._child import ChildServer, last_words
 from ._model_config import ModelConfig, read_model_config
 from ._stale import RunningEngines, processes_of_group
@@ -337,3 +337,6 @@ def reason_in(log: str) -> str:
         if found := re.match(r"(?:[\w.]+\.)?(\w*(?:Error|Exception)): (.+)", line):
             return f"{found[1]}: {found[2].strip()}"
     return ""
+
+
+engine = EnginePlugin(make=VllmEngine, weights="safetensors")

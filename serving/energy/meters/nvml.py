@@ -14,8 +14,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from orkester.errors import InputError
+from orkester.serving import machine
 
-from ._base import Limits, Reading
+from .._base import Limits, Reading
+from .._request import MeterRequest
 from ._counter import Counter, PowerIntegral
 
 _UNIT_J = 1e-3
@@ -292,3 +294,24 @@ def _gpus(nvml: Any, indices: Sequence[int] | None) -> list[_Gpu]:
 def _text(answer: str | bytes | None) -> str:
     """Old versions of the module answer in bytes."""
     return answer.decode(errors="replace") if isinstance(answer, bytes) else answer or ""
+
+
+def meter(request: MeterRequest, *, nvml: Any = None) -> NvmlMeter:
+    """The meter of the GPUs that this process may use: the driver lists all, and the joules of others are not ours.
+
+    Args:
+        request: What it is needed for.
+        nvml: What to ask instead of the module ``pynvml``.
+
+    Raises:
+        InputError: There is no such GPU, it cannot be measured, or the engines run on the CPU.
+    """
+    request.require_gpus("nvml")
+    if nvml is not None:
+        indices = None if request.gpu_count is None else range(request.gpu_count)
+        return NvmlMeter(indices, nvml=nvml, clock=request.clock)
+    gpus, why_none = machine.gpus()
+    usable = [gpu.index for gpu in gpus if gpu.vendor == "nvidia"][: request.gpu_count]
+    if not usable:
+        raise InputError(f"there is no NVIDIA GPU that this process may use ({why_none or 'those here are AMD'})")
+    return NvmlMeter(usable, clock=request.clock)

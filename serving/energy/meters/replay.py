@@ -14,7 +14,8 @@ from pathlib import Path
 
 from orkester.errors import InputError
 
-from ._base import Limits, Reading
+from .._base import Limits, Reading
+from .._request import MeterRequest
 
 _TIME, _FAULTS, _FOREIGN, _GAUGE = "time_s", "faults", "foreign", "gauge:"
 
@@ -199,3 +200,16 @@ def _number(where: str, name: str, cell: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"{where}: {name}: expected a number, got {cell!r}")
     return value
+
+
+def meter(request: MeterRequest, *, path: str | Path) -> ReplayMeter:
+    """Plays back a recording.
+
+    Args:
+        request: What it is needed for.
+        path: The recording, a CSV file as ``record`` writes it.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    return ReplayMeter(request.folder / path, clock=request.clock)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from orkester.errors import InputError
 
-from ._base import Limits, Reading
+from .._base import Limits, Reading
+from .._request import MeterRequest
 from ._counter import Counter
 
 POWERCAP = Path("/sys/class/powercap")
@@ -179,3 +180,17 @@ def _read(file: int) -> int | None:
 
 def _microjoules(text: str) -> int:
     return int(text.strip())
+
+
+def meter(request: MeterRequest, *, root: Path = POWERCAP) -> RaplMeter:
+    """The meter of this host's CPU packages.
+
+    Args:
+        request: What it is needed for.
+        root: Where the kernel shows power zones.
+
+    Raises:
+        InputError: The counters cannot be read, or the engines run on GPUs.
+    """
+    request.require_cpu("rapl")
+    return RaplMeter(root, clock=request.clock)
