@@ -19,7 +19,7 @@ rm -rf "$checkout/build"
 wheel=$(ls "$work"/dist/*.whl)
 listing=$("${PYTHON:-python3}" -m zipfile -l "$wheel")
 for needed in orkester/py.typed orkester/cli/__init__.py orkester/agents/agent.py orkester/agents/roles/answer.yaml orkester/graphs/vote.py \
-    orkester/optim/session/tuner.py orkester/evals/runner.py orkester/serving/catalogue/models.yaml orkester/telemetry/tracing.py; do
+    orkester/testing/topology_contract.py orkester/optim/session/tuner.py orkester/evals/runner.py orkester/serving/catalogue/models.yaml orkester/telemetry/tracing.py; do
     grep -q "$needed" <<<"$listing" || { echo "the wheel lacks $needed"; exit 1; }
 done
 if grep -qE '(^| )(agents|graphs|optim|evals|serving|telemetry|tests)/' <<<"$listing"; then
@@ -33,4 +33,13 @@ venv/bin/orkester --help >/dev/null
 venv/bin/orkester models list
 venv/bin/orkester doctor
 venv/bin/python -c "from orkester.graphs import vote; print(vote.graph.get_graph().draw_mermaid(with_styles=False))"
+
+# A package with a plug-in of each kind, installed beside Orkester, used by a study, and held to the contracts.
+cp -r "$checkout/tests/plugins" plugins
+rm -rf plugins/src/*.egg-info plugins/build
+"${install[@]}" -c "$checkout/requirements-dev.lock" ./plugins pytest pytest-asyncio hypothesis
+venv/bin/orkester list
+venv/bin/orkester tune plugins/study.yaml --run run
+venv/bin/orkester front run
+venv/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir plugins --asyncio-mode=auto plugins/contracts.py
 echo "the wheel is good"

@@ -21,6 +21,7 @@ from orkester.evals.records import read_records
 from orkester.graphs import Team
 from orkester.optim.study.named_teams import find
 from orkester.optim.study.parts import EnergyPart
+from orkester.optim.study.plugins import load_plugins
 from orkester.optim.study.space import Space
 from orkester.optim.study.study_file import StudyFile
 from orkester.optim.study.yaml_source import Source
@@ -97,6 +98,7 @@ def _read(path: Path) -> Results:
         raise InputError(f"there is no run in {path}")
     asked = manifest["study"]
     try:
+        load_plugins(manifest)
         footprint = EnergyPart.model_validate(asked.get("energy", {})).footprint
         records = read_records(directory.blocks)
         return results(records, asked["objectives"], asked["constraints"], manifest["sizes"], footprint=footprint)

@@ -17,6 +17,7 @@ from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.engine_log import read_events, summary
 from orkester.optim.run.results import Results, results
 from orkester.optim.study.parts import EnergyPart
+from orkester.optim.study.plugins import load_plugins
 from orkester.optim.study.study import Study
 
 from .team_file import write_team
@@ -72,6 +73,7 @@ def open_run(path: str | Path) -> Run:
     manifest = directory.manifest()
     if manifest is None:
         raise InputError(f"{path}: there is no run here; orkester tune STUDY.yaml makes one")
+    load_plugins(manifest)
     records = read_records(directory.blocks)
     asked = manifest["study"]
     objectives: Mapping[str, Direction] = asked["objectives"]

@@ -20,13 +20,13 @@ from orkester.evals.scorers import scorer
 from orkester.evals.task import reader
 from orkester.graphs import EngineValue, KnobValue, Team, TeamSettings, topology
 from orkester.optim.run.results import Results, TeamResult
-from orkester.optim.study.engine_parts import RESTARTS, EngineOptionsPart, EngineSpec
+from orkester.optim.study.engine_parts import RESTARTS, EngineOptionsPart, EngineSpec, PluginPart
 from orkester.optim.study.study import Study
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.chat import ChatModel
 from orkester.serving.energy import UnavailableMeter
 
-from .back_end import back_end, open_pool, shots_as_messages
+from .back_end import back_end, open_pool, require_engine, shots_as_messages
 
 SCHEMA = 3
 
@@ -175,6 +175,10 @@ def load_team(path: str | Path) -> SavedTeam:
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path}: this is not a team file: {where}: {first['msg']}") from error
     try:
+        folder = Path(file.folder)
+        topology(file.topology, folder=folder)
+        if isinstance(file.engine, PluginPart):
+            require_engine(file.engine.name, file.engine.options, folder)
         team = Team(file.topology, file.knobs, _engine(file)).check()
         _roles(file)
     except InputError as error:

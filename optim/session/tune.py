@@ -92,7 +92,12 @@ def tune(
     asked = checked(extend or {})
     require_run(directory, asked)
     with directory, _on_disk(directory):
-        facts = {"name": study.name, "sizes": study.sizes, "machine": machine.facts()}
+        facts = {
+            "name": study.name,
+            "folder": str(study.path.parent.resolve()),
+            "sizes": study.sizes,
+            "machine": machine.facts(),
+        }
         directory.begin({**study.identity(), **decided.identity}, facts)
         for note in study.notes:
             observer(Preparing(line=note))

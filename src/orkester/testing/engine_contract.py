@@ -8,8 +8,10 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +81,12 @@ class EngineContract:
     ) -> Iterator[Endpoint]:
         """Of an engine that runs for all tests that do it no harm."""
         engine = make()
-        with asyncio.Runner() as runner:
+        with running_loop() as loop:  # in a thread, since an engine may answer from the process that started it
             try:
-                yield runner.run(engine.start(model, weights, cls.options, folder / "logs" / "engine.log"))
+                start = engine.start(model, weights, cls.options, folder / "logs" / "engine.log")
+                yield asyncio.run_coroutine_threadsafe(start, loop).result()
             finally:
-                runner.run(engine.stop())
+                asyncio.run_coroutine_threadsafe(engine.stop(), loop).result()
 
     @pytest.fixture
     async def engine(self, make: Callable[[], Engine]) -> AsyncIterator[Engine]:
@@ -249,6 +252,20 @@ class LifecycleContract(EngineContract):
         while any(running(pid) for pid in pids):
             assert time.monotonic() < deadline, f"{pids} outlived their parent"
             select.select([], [], [], 0.02)
+
+
+@contextmanager
+def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 async def ask(

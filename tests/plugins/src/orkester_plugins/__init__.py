@@ -1,0 +1,1 @@
+"""A plug-in of each kind, as another package brings them."""
