@@ -87,11 +87,20 @@ Record: TypeAlias = Block | TeamFailure | TeamStopped
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """Everything in the file, in its order; ``stopped`` are reasons by the team's id."""
+    """Everything in the file, in its order.
+
+    Attributes:
+        blocks: The blocks that count.
+        failures: Teams that could not be measured.
+        stopped: Why teams were stopped, by their ids.
+        duplicates: Blocks that measured once more what another block of the same team had measured. They count in what
+            a run has spent, and nowhere else.
+    """
 
     blocks: Sequence[Block]
     failures: Sequence[TeamFailure]
     stopped: Mapping[str, str] = field(default_factory=dict)
+    duplicates: Sequence[Block] = ()
 
     def __iter__(self) -> Iterator[Record]:
         """One kind after the other."""
@@ -117,10 +126,13 @@ class BlockLog:
 
     Args:
         path: made if absent.
+        arrange: What is done to the records that are in the file when it is opened; the file is not changed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, arrange: Callable[[Records], Records] | None = None) -> None:
         self._path = path
+        self._arrange = arrange
+        self._duplicates: Sequence[Block] = ()
         self._file: IO[bytes] | None = None
         self._blocks: list[Block] = []
         self._by_team: dict[tuple[str, Phase], list[Block]] = {}
@@ -131,6 +143,9 @@ class BlockLog:
     def __enter__(self) -> BlockLog:
         fresh = not self._path.exists()
         records, whole = _read(self._path)
+        if self._arrange is not None:
+            records = self._arrange(records)
+        self._duplicates = records.duplicates
         for block in records.blocks:
             self._remember(block)
         self._failures = list(records.failures)
@@ -191,11 +206,21 @@ class BlockLog:
 
     def records(self) -> Records:
         """All of them, in the file's order."""
-        return Records(blocks=tuple(self._blocks), failures=tuple(self._failures), stopped=dict(self._stopped))
+        return Records(
+            blocks=tuple(self._blocks),
+            failures=tuple(self._failures),
+            stopped=dict(self._stopped),
+            duplicates=self._duplicates,
+        )
 
     def all_blocks(self) -> Sequence[Block]:
         """Every block."""
         return self._blocks
+
+    @property
+    def duplicates(self) -> Sequence[Block]:
+        """See ``Records.duplicates``."""
+        return self._duplicates
 
     def blocks(self, team: str, phase: Phase) -> Sequence[Block]:
         """The blocks of one team in one phase, by index."""

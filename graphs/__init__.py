@@ -10,15 +10,18 @@ from types import ModuleType
 
 from orkester.registry import files
 
+from ._canonical import Canonical, Form, same_calls, temperature_of
 from ._context import TeamContext
 from ._knobs import Between, Knob, KnobValue, OneOf, OneOfModels
 from ._team import EngineValue, Team, TeamSettings, check_value, written
-from ._topology import TOPOLOGIES, Topology, topologies, topology
+from ._topology import TOPOLOGIES, Topology, form_of, topologies, topology
 
 __all__ = [
     "TOPOLOGIES",
     "Between",
+    "Canonical",
     "EngineValue",
+    "Form",
     "Knob",
     "KnobValue",
     "OneOf",
@@ -28,6 +31,9 @@ __all__ = [
     "TeamSettings",
     "Topology",
     "check_value",
+    "form_of",
+    "same_calls",
+    "temperature_of",
     "topologies",
     "topology",
     "written",

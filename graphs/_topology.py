@@ -11,6 +11,7 @@ from orkester.agents import Role
 from orkester.errors import InputError
 from orkester.registry import Registry, files_of
 
+from ._canonical import Canonical, Form, as_it_is
 from ._context import TeamContext
 from ._knobs import Knob, knobs
 
@@ -27,12 +28,16 @@ class Topology:
         graph: takes ``question``, gives ``answer``; its context schema is ``context``.
         context: a subclass of ``TeamContext``; its annotated fields are the knobs.
         roles: names of the roles that its agents play; a node that asks a model has its role's name.
+        canonical: which settings are the same team, see ``Form``.
+        decided_by: knobs whose values ``canonical`` looks at.
     """
 
     name: str
     graph: CompiledStateGraph[Any, Any, Any, Any]
     context: type[TeamContext]
     roles: tuple[str, ...]
+    canonical: Canonical = as_it_is
+    decided_by: tuple[str, ...] = ()
 
     @property
     def knobs(self) -> Mapping[str, Knob]:
@@ -46,9 +51,7 @@ class Topology:
         Raises:
             InputError: A role is nowhere to be found.
         """
-        from orkester.agents.packs import known_roles  # late: pydantic takes long to import
-
-        known = {**known_roles(), **self.context.own_roles}
+        known = known_roles_of(self)
         if missing := [name for name in self.roles if name not in known]:
             raise InputError(f"the topology {self.name} names the role {missing[0]!r}, which no role pack has")
         return {name: known[name] for name in self.roles}
@@ -81,3 +84,29 @@ def topology(name: str, *, folder: Path | None = None) -> Topology:
         InputError: There is none, or it cannot be used; the message names the one that is spelt most alike.
     """
     return TOPOLOGIES.get(name, folder=folder)
+
+
+def form_of(name: str, knobs: Mapping[str, Any], roles: Mapping[str, Role] | None = None) -> Form:
+    """What a setting of a topology comes to; settings with equal forms are one team.
+
+    Args:
+        name: The topology's.
+        knobs: A value for each of its knobs.
+        roles: Those that a study changes, by name.
+
+    Raises:
+        InputError: There is no such topology.
+    """
+    form, seen = Form(name, knobs), {""}
+    while form.topology not in seen:  # a topology may say that a setting is one of another topology
+        seen.add(form.topology)
+        plan = topology(form.topology)
+        form = plan.canonical(form, {**known_roles_of(plan), **(roles or {})})
+    return form
+
+
+def known_roles_of(plan: Topology) -> Mapping[str, Role]:
+    """The roles of the packs and those that the topology brings along, by name."""
+    from orkester.agents.packs import known_roles  # late: pydantic takes long to import
+
+    return {**known_roles(), **plan.context.own_roles}

@@ -16,6 +16,7 @@ Representations", arXiv:2310.03094). The larger model sees the question alone, n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,6 +24,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
+from orkester.agents import Role
+
+from ._canonical import Form, same_calls, temperature_of
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
 from ._topology import Topology
@@ -82,4 +86,30 @@ graph = (
     .add_edge("then", END)
     .compile(name="cascade")
 )
-topology = Topology(name="cascade", graph=graph, context=CascadeContext, roles=("first", "then"))
+
+
+def canonical(form: Form, roles: Mapping[str, Role]) -> Form:
+    """The share that agrees moves in steps of a vote; where even the smallest is enough, it is a vote."""
+    form = temperature_of("first")(form, roles)
+    votes = form.knobs["votes"]
+    # The same division as in ``majority``, so that the comparison here is the graph's.
+    share = next(count / votes for count in range(1, votes + 1) if count / votes >= form.knobs["agreement"])
+    form = Form(form.topology, {**form.knobs, "agreement": share})
+    if share > 1 / votes:
+        return form
+    form = form.without("then")
+    if not same_calls(roles["first"], roles["voter"]):
+        return form
+    names = {"votes": "agents", "first": "model"}
+    knobs = form.without("agreement").knobs
+    return Form("vote", {names.get(name, name): value for name, value in knobs.items()})
+
+
+topology = Topology(
+    name="cascade",
+    graph=graph,
+    context=CascadeContext,
+    roles=("first", "then"),
+    canonical=canonical,
+    decided_by=("votes", "agreement"),
+)

@@ -22,6 +22,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
+from ._canonical import temperature_of
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
 from ._topology import Topology
@@ -94,4 +95,6 @@ graph = (
     .add_conditional_edges("count", again, ["debater", END])
     .compile(name="debate")
 )
-topology = Topology(name="debate", graph=graph, context=DebateContext, roles=("debater",))
+topology = Topology(
+    name="debate", graph=graph, context=DebateContext, roles=("debater",), canonical=temperature_of("debater")
+)

@@ -26,6 +26,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict  # before Python 3.12 pydantic makes no JSON schema of typing's
 
+from ._canonical import temperature_of
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
 from ._topology import Topology
@@ -95,4 +96,6 @@ graph = (
     .add_conditional_edges("critic", revise, ["actor", END])
     .compile(name="reflect")
 )
-topology = Topology(name="reflect", graph=graph, context=ReflectContext, roles=("actor", "critic"))
+topology = Topology(
+    name="reflect", graph=graph, context=ReflectContext, roles=("actor", "critic"), canonical=temperature_of("actor")
+)

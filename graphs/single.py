@@ -18,6 +18,7 @@ from typing import Annotated
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
+from ._canonical import temperature_of
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
 from ._topology import Topology
@@ -47,4 +48,6 @@ graph = (
     .add_edge("solo", END)
     .compile(name="single")
 )
-topology = Topology(name="single", graph=graph, context=SingleContext, roles=("solo",))
+topology = Topology(
+    name="single", graph=graph, context=SingleContext, roles=("solo",), canonical=temperature_of("solo")
+)

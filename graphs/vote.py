@@ -14,6 +14,7 @@ to the answer that the voter with the lowest number gave.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,6 +22,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
+from orkester.agents import Role
+
+from ._canonical import Form, same_calls, temperature_of
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
 from ._topology import Topology
@@ -64,4 +68,16 @@ graph = (
     .add_edge("count", END)
     .compile(name="vote")
 )
-topology = Topology(name="vote", graph=graph, context=VoteContext, roles=("voter",))
+
+
+def canonical(form: Form, roles: Mapping[str, Role]) -> Form:
+    """A vote of one is a single agent."""
+    form = temperature_of("voter")(form, roles)
+    if form.knobs["agents"] == 1 and same_calls(roles["voter"], roles["solo"]):
+        return Form("single", form.without("agents").knobs)
+    return form
+
+
+topology = Topology(
+    name="vote", graph=graph, context=VoteContext, roles=("voter",), canonical=canonical, decided_by=("agents",)
+)

@@ -39,7 +39,7 @@ def space_of_run(manifest: Mapping[str, Any]) -> Space | None:
     asked = manifest.get("study", {})
     faults: list[str] = []
     try:
-        part = {key: asked[key] for key in ("name", "search", "objectives", "engine_options") if key in asked}
+        part = {key: asked[key] for key in ("name", "search", "roles", "objectives", "engine_options") if key in asked}
         task = {key: asked["task"][key] for key in ("data", "scorer")}
         file = StudyFile.model_validate({**part, "task": task, "models": list(asked["models"])})
     except (KeyError, TypeError, ValidationError):

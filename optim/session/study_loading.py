@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orkester.agents import Role, RoleFault
+from orkester.agents import Role
 from orkester.errors import InputError, nearest
 from orkester.evals.objectives import objective
 from orkester.evals.scorers import Scorer, ScoringFunction, scorer
 from orkester.evals.task import Example, Task, load_examples, split
-from orkester.graphs import Team, topology
+from orkester.graphs import Team
 from orkester.optim.run.warm_start import warm_start
 from orkester.optim.search.samplers import require
 from orkester.optim.study.engine_parts import EngineOptionsPart, ExternalPart, FakePart, PluginPart, VllmPart
@@ -40,9 +40,7 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     path = Path(path)
     file, source = read_study_file(path)
     space, faults = space_of(file, source)
-    roles, wrong = _roles(file, source, space.grids)
-    faults += wrong
-    task, wrong = _task(file, source, path.parent, roles)
+    task, wrong = _task(file, source, path.parent, space.roles)
     faults += wrong
     engine_faults = _about_engine(file, source, path.parent)
     models: dict[str, Model] = {}
@@ -85,28 +83,6 @@ def _first(
     earlier, unreadable = warm_start(file, source, space, folder)
     faults += [*wrong, *unreadable]
     return list({team.id: team for team in (*own, *earlier.teams)}.values()), earlier.notes
-
-
-def _roles(file: StudyFile, source: Source, searched: Iterable[str]) -> tuple[dict[str, Role], list[str]]:
-    """The roles that the file changes, by name; only those of topologies that are searched can be."""
-    used: dict[str, Role] = {}
-    roles: dict[str, Role] = {}
-    faults: list[str] = []
-    for topology_name in searched:
-        for name, role in topology(topology_name).default_roles.items():
-            if used.setdefault(name, role) != role and name in file.roles:
-                why = f"is another role in {topology_name} than in topologies before it; search them in two studies"
-                faults.append(source.error(["roles", name], why))
-    for name, change in file.roles.items():
-        if name not in used:
-            why = f"no topology of the search has the role {nearest(name, used)}"
-            faults.append(source.error(["roles", name], why))
-            continue
-        try:
-            roles[name] = change.applied(used[name])
-        except RoleFault as fault:
-            faults.append(source.error(["roles", name, fault.field], fault.message))
-    return roles, faults
 
 
 def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path) -> tuple[dict[str, Model], list[str]]:

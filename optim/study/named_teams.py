@@ -67,7 +67,7 @@ def find(space: Space, name: str, knobs: Mapping[str, object], engine: Mapping[s
         return [Misfit(place=(name,), message=f"is not searched: {nearest(name, space.grids)}. Add it to search")]
     chosen, misfits = _knobs(space, name, knobs)
     options, others = _options(space, engine)
-    return [*misfits, *others] or Team(name, chosen, options)
+    return [*misfits, *others] or space.representative(Team(name, chosen, options))
 
 
 def _knobs(space: Space, name: str, given: Mapping[str, object]) -> tuple[Mapping[str, KnobValue], Sequence[Misfit]]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
+from orkester.agents import Role, RoleFault
 from orkester.errors import InputError, nearest
 from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, Team, topology
 
 from .engine_parts import RESTARTS, Restart
+from .same_teams import SameTeams
 from .study_file import KnobSpec, StudyFile
 from .yaml_source import Source
 
@@ -43,30 +46,58 @@ class Grid:
 
 @dataclass(frozen=True)
 class Space:
-    """The teams of a study. Finite: a team differs from another by a grid step or more.
+    """The teams of a study, each once. Finite: a team differs from another by a grid step or more.
+
+    Settings that make the same calls are one team (``orkester.graphs.Form``); one of them stands for it.
 
     Attributes:
         grids: by topology and knob.
         engine: values of the engine options that are searched; every team has one of each, whatever its topology.
+        roles: the roles that the study changes, by name. Two settings that are one team may be two with other roles.
     """
 
     grids: Mapping[str, Mapping[str, Grid]]
     engine: Mapping[str, tuple[EngineValue, ...]] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
 
     def __len__(self) -> int:
+        return math.prod(len(values) for values in self.engine.values()) * self._same.count
+
+    def __contains__(self, team: object) -> bool:
+        return isinstance(team, Team) and self.has_setting(team) and self.representative(team) == team
+
+    @property
+    def settings(self) -> int:
+        """How many settings of knobs and engine options there are; at least as many as teams."""
         engines = math.prod(len(values) for values in self.engine.values())
         return engines * sum(math.prod(len(g.values) for g in knobs.values()) for knobs in self.grids.values())
 
-    def __contains__(self, team: object) -> bool:
-        if not isinstance(team, Team) or team.topology not in self.grids:
-            return False
-        grids = self.grids[team.topology]
+    def has_setting(self, team: Team) -> bool:
+        """Whether the team's values are all on the grids."""
+        grids = self.grids.get(team.topology)
         return (
-            set(grids) == set(team.knobs)
+            grids is not None
+            and set(grids) == set(team.knobs)
             and all(team.knobs[name] in grid.values for name, grid in grids.items())
             and set(self.engine) == set(team.engine)
             and all(team.engine[name] in values for name, values in self.engine.items())
         )
+
+    def representative(self, team: Team) -> Team:
+        """The team of this space that makes the same calls; the team itself where there is none.
+
+        Args:
+            team: Of this space or of another one with the same engine options.
+        """
+        if self._same.trivial or team.topology not in self.grids:
+            return team
+        name, knobs = self._same.representative(team.topology, team.knobs)
+        return team if (name, knobs) == (team.topology, team.knobs) else Team(name, knobs, team.engine)
+
+    @cached_property
+    def _same(self) -> SameTeams:
+        grids = {name: {knob: grid.values for knob, grid in knobs.items()} for name, knobs in self.grids.items()}
+        return SameTeams(grids, self.roles)
 
     @property
     def restarts(self) -> Mapping[str, Restart]:
@@ -88,20 +119,55 @@ class Space:
         return [(tuple(models), engine) for engine in self.engines()]
 
     def teams(self) -> Iterator[Team]:
-        """Every team of the space."""
+        """Every team of the space, once."""
         for name, grids in self.grids.items():
             for values in itertools.product(*(grid.values for grid in grids.values())):
+                knobs = dict(zip(grids, values, strict=True))
+                if not self._same.stands_for_itself(name, knobs):
+                    continue
                 for engine in self.engines():
-                    yield Team(name, dict(zip(grids, values, strict=True)), engine)
+                    yield Team(name, knobs, engine)
+
+    def team_at(self, place: int) -> Team | None:
+        """The setting at a place among all settings, without going through those before it.
+
+        Args:
+            place: From 0 on, below ``settings``.
+
+        Returns:
+            None where another setting stands for the team.
+
+        Raises:
+            IndexError: There is no such place.
+        """
+        for name, grids in self.grids.items():
+            choices: list[Sequence[KnobValue | EngineValue]] = [
+                *(grid.values for grid in grids.values()),
+                *self.engine.values(),
+            ]
+            count = math.prod(len(values) for values in choices)
+            if place >= count:
+                place -= count
+                continue
+            chosen: list[KnobValue | EngineValue] = []
+            for values in reversed(choices):
+                place, at = divmod(place, len(values))
+                chosen.insert(0, values[at])
+            knobs = dict(zip(grids, cast("list[KnobValue]", chosen[: len(grids)]), strict=True))
+            if not self._same.stands_for_itself(name, knobs):
+                return None
+            return Team(name, knobs, dict(zip(self.engine, chosen[len(grids) :], strict=True)))
+        raise IndexError(place)
 
     def draw(self, rng: random.Random) -> Team:
-        """A team, topologies and values equally likely."""
+        """A team; topologies and values of knobs are equally likely."""
         name = rng.choice(list(self.grids))
         knobs = {knob: rng.choice(grid.values) for knob, grid in self.grids[name].items()}
-        return Team(name, knobs, {option: rng.choice(values) for option, values in self.engine.items()})
+        engine = {option: rng.choice(values) for option, values in self.engine.items()}
+        return self.representative(Team(name, knobs, engine))
 
     def suggest(self, trial: BaseTrial, *, flat: bool = False) -> Team:
-        """The team that Optuna asks for.
+        """The team that Optuna asks for, by any of its settings.
 
         Parameters are ``topology``, ``TOPOLOGY.KNOB`` and ``engine.OPTION``; fixed knobs are none.
 
@@ -119,10 +185,11 @@ class Space:
             option: trial.suggest_categorical(f"engine.{option}", list(values))
             for option, values in self.engine.items()
         }
-        return Team(name, knobs[name], engine)
+        return self.representative(Team(name, knobs[name], engine))
 
     def params(self, team: Team) -> dict[str, KnobValue | EngineValue]:
-        """The Optuna parameters that lead to this team."""
+        """The Optuna parameters that lead to this team: those of the setting that stands for it."""
+        team = self.representative(team)
         searched = {k: g for k, g in self.grids[team.topology].items() if not g.fixed}
         return {
             "topology": team.topology,
@@ -166,7 +233,33 @@ def build_space(study: StudyFile, complain: Complain, *, folder: Path | None = N
                 grids[name][knob.name] = _grid(knob, spec, study.models)
             except ValueError as error:
                 complain(["search", name, knob.name], str(error))
-    return Space(grids, study.engine_options.choices)
+    return Space(grids, study.engine_options.choices, changed_roles(study, grids, complain))
+
+
+def changed_roles(study: StudyFile, searched: Iterable[str], complain: Complain) -> Mapping[str, Role]:
+    """The roles that a study changes, by name. Only those of topologies that are searched can be changed.
+
+    Args:
+        study: The study file.
+        searched: Names of the topologies that are searched.
+        complain: Takes the faults.
+    """
+    used: dict[str, Role] = {}
+    for topology_name in searched:
+        for name, role in topology(topology_name).default_roles.items():
+            if used.setdefault(name, role) != role and name in study.roles:
+                why = f"is another role in {topology_name} than in topologies before it; search them in two studies"
+                complain(["roles", name], why)
+    roles: dict[str, Role] = {}
+    for name, change in study.roles.items():
+        if name not in used:
+            complain(["roles", name], f"no topology of the search has the role {nearest(name, used)}")
+            continue
+        try:
+            roles[name] = change.applied(used[name])
+        except RoleFault as fault:
+            complain(["roles", name, fault.field], fault.message)
+    return roles
 
 
 def _grid(knob: Knob, spec: KnobSpec | None, models: list[str]) -> Grid:

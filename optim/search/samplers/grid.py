@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 from orkester.evals.runner import derive_seed
-from orkester.graphs import EngineValue, KnobValue, Team
-from orkester.optim.study.space import Space
+from orkester.graphs import Team
 
 from ._base import Outcome, Setting, Standing, Turn
 
@@ -49,13 +46,13 @@ class Grid:
         return self._order[position]
 
     def _teams(self) -> Iterator[Team]:
+        space = self._setting.space
         first = {team.id: team for team in self._setting.start}
         yield from first.values()
-        space = self._setting.space
         rng = random.Random(derive_seed(self._setting.seed, "grid", 0))
-        for place in _permutation(len(space), rng):
-            team = team_at(space, place)
-            if team.id not in first:
+        for place in _permutation(space.settings, rng):
+            team = space.team_at(place)
+            if team is not None and team.id not in first:
                 yield team
 
 
@@ -66,28 +63,6 @@ def _permutation(count: int, rng: random.Random) -> Iterator[int]:
         j = rng.randrange(i, count)
         yield moved.get(j, j)
         moved[j] = moved.pop(i, i)
-
-
-def team_at(space: Space, place: int) -> Team:
-    """The team at a place of ``Space.teams``, without going through those before it."""
-    for name, grids in space.grids.items():
-        choices: list[Sequence[KnobValue | EngineValue]] = [
-            *(grid.values for grid in grids.values()),
-            *space.engine.values(),
-        ]
-        count = math.prod(len(values) for values in choices)
-        if place >= count:
-            place -= count
-            continue
-        chosen: list[KnobValue | EngineValue] = []
-        for values in reversed(choices):
-            place, at = divmod(place, len(values))
-            chosen.insert(0, values[at])
-        knobs = cast("list[KnobValue]", chosen[: len(grids)])
-        return Team(
-            name, dict(zip(grids, knobs, strict=True)), dict(zip(space.engine, chosen[len(grids) :], strict=True))
-        )
-    raise IndexError(place)
 
 
 sampler = Grid

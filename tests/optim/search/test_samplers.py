@@ -15,7 +15,6 @@ from orkester.optim.search import samplers
 from orkester.optim.search.models.surrogate import MOST_TEAMS
 from orkester.optim.search.samplers import Outcome, Sampler, Setting, Turn, auto, make, require
 from orkester.optim.search.samplers._optuna import REPEATS
-from orkester.optim.search.samplers.grid import team_at
 from orkester.optim.search.samplers.tpe import STARTUP_TRIALS
 from orkester.optim.search.trials import Trials
 from orkester.optim.study.parts import BudgetPart
@@ -146,9 +145,9 @@ def test_a_search_over_engine_options_finds_the_best_of_them(quick_path: Path) -
 
 @pytest.mark.parametrize("space", [SPACE, SMALL, WITH_ENGINES])
 def test_a_team_is_found_by_its_place(space: Space) -> None:
-    assert [team_at(space, place) for place in range(len(space))] == list(space.teams())
+    assert [space.team_at(place) for place in range(space.settings)] == list(space.teams())
     with pytest.raises(IndexError):
-        team_at(space, len(space))
+        space.team_at(space.settings)
 
 
 def test_the_grid_is_every_team_once(quick_path: Path) -> None:
@@ -163,7 +162,9 @@ def test_the_grid_is_every_team_once(quick_path: Path) -> None:
 
 def test_a_grid_too_large_to_list_is_begun_at_once(quick_path: Path) -> None:
     wide = Grid(tuple(range(1, 200)))
-    space = Space({"cascade": dict.fromkeys(("first", "then", "votes", "temperature", "agreement"), wide)})
+    grids = dict.fromkeys(("first", "then", "temperature"), wide)
+    space = Space({"cascade": {**grids, "votes": Grid(tuple(range(2, 10))), "agreement": Grid((0.5, 0.75, 1.0))}})
+    assert len(space) > 100_000_000
     with opened(quick_path, "grid", space) as (sampler, _):
         turns = sampler.choose(Bench().standing(), 3)
     assert len({turn.team for turn in turns}) == 3

@@ -65,7 +65,11 @@ def test_a_knob_that_is_not_named_is_its_default_and_models_are_any(tmp_path: Pa
 def test_the_size_is_the_number_of_different_teams(full: Space) -> None:
     teams = list(full.teams())
     assert len(full) == len(teams) == len({team.id for team in teams})
-    assert len(full) == 2 + 4 * 15 + 2 * 3 * 3 + 2 * 2 * 25
+    # Two votes agree by a half or wholly, three by two thirds, four by a half or three quarters; where two votes that
+    # agree by a half are enough, the second model is never asked.
+    cascades = (1 + 2) + 2 + 2 * 2
+    assert len(full) == 2 + 4 * 15 + cascades + 2 * 2 * 25
+    assert full.settings == 2 + 4 * 15 + 2 * 3 * 3 + 2 * 2 * 25
     assert all(team in full for team in teams)
 
 

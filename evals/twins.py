@@ -1,0 +1,63 @@
+"""Records of a run in which one team was measured under two names.
+
+Settings of topologies that make the same calls are one team (``orkester.graphs.Form``). Runs that were made before
+Orkester knew that may hold blocks of both settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from orkester.graphs import Team
+
+from .block import Block
+from .records import Records, TeamFailure
+
+#: Returns the team that stands for a team.
+Representative: TypeAlias = Callable[[Team], Team]
+
+
+def under_one_name(records: Records, representative: Representative) -> Records:
+    """Every team under the name of the team that stands for it, each of its blocks once.
+
+    Of two blocks with the same examples the first in the file counts. Why a team was stopped or could not be measured
+    counts where it was said of the name under which the team's last block was measured.
+
+    Args:
+        records: As they are in the file.
+        representative: Returns the team that stands for a team.
+
+    Returns:
+        The records. Blocks that were left out are among the ``duplicates``.
+    """
+    names: dict[str, Team] = {}
+    named: Sequence[Block | TeamFailure] = (*records.blocks, *records.failures)
+    for record in named:
+        if record.team not in names:
+            names[record.team] = representative(Team(record.topology, record.knobs, record.engine_options))
+    if all(name == team.id for name, team in names.items()):
+        return records
+    kept: dict[tuple[str, str, int], Block] = {}
+    duplicates: list[Block] = []
+    last_name: dict[str, str] = {}
+    for block in records.blocks:
+        team = names[block.team]
+        place = (team.id, block.phase, block.index)
+        if place in kept:
+            duplicates.append(block)
+            continue
+        last_name[team.id] = block.team
+        kept[place] = replace(block, team=team.id, topology=team.topology, knobs=dict(team.knobs))
+
+    def counts(name: str) -> bool:
+        return last_name.get(names[name].id, name) == name
+
+    failures: list[TeamFailure] = []
+    for failure in records.failures:
+        if counts(failure.team):
+            team = names[failure.team]
+            failures.append(replace(failure, team=team.id, topology=team.topology, knobs=dict(team.knobs)))
+    stopped = {names[name].id: reason for name, reason in records.stopped.items() if name in names and counts(name)}
+    return Records(blocks=tuple(kept.values()), failures=failures, stopped=stopped, duplicates=duplicates)
