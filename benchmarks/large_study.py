@@ -60,6 +60,7 @@ from orkester.optim.search.samplers import make as make_sampler
 from orkester.optim.search.search import Search
 from orkester.optim.search.trials import Trials
 from orkester.optim.session.block_driver import BlockDriver
+from orkester.optim.session.progress import Progress
 from orkester.optim.session.study_loading import load_study
 from orkester.optim.session.tuner import Tuner
 from orkester.serving import machine
@@ -262,10 +263,11 @@ async def _search(folder: Path, teams: int, sampler: str) -> Clock:
     ):
         traces.begin_study(study_id=study.id, objectives=list(goal.objectives))
         setting = Setting(space=study.space, goal=goal, seed=study.file.seed)
+        budget = Budget.of(study.file.budget)
         tuner = Tuner(
             study=study,
             log=log,
-            budget=Budget.of(study.file.budget),
+            budget=budget,
             search=TimedSearch(
                 goal=goal,
                 examples=EXAMPLES,
@@ -276,9 +278,8 @@ async def _search(folder: Path, teams: int, sampler: str) -> Clock:
             ),
             sampler=TimedSampler(sampler=make_sampler(sampler, setting, trials), clock=clock),
             driver=cast("BlockDriver", MadeBlocks(maker=maker, clock=clock)),
-            store=CallStore(),
             traces=traces,
-            observer=observer,
+            progress=Progress(study=study, budget=budget, observer=observer),
         )
         try:
             await tuner.run()

@@ -160,7 +160,7 @@ async def _all(
                     # Left before the next one is entered: no window has another model's idle power.
                     async with pool:
                         work = _one(plan, job, state, score, rng, say, pool, sampler, events, clock, sleep)
-                        await interrupts.heed(work)
+                        await interrupts.run(work)
             except OrkesterError as error:
                 # One model that cannot be served is no reason to lose the others.
                 state.first_error = state.first_error or error

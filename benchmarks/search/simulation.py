@@ -38,6 +38,7 @@ from orkester.optim.search.samplers.ehvi import Ehvi
 from orkester.optim.search.samplers.grid import Grid as InTurn
 from orkester.optim.search.search import Search
 from orkester.optim.session.block_driver import BlockDriver
+from orkester.optim.session.progress import Progress
 from orkester.optim.session.tuner import Tuner
 from orkester.optim.study.space import Grid, Space
 from orkester.optim.study.study import Study
@@ -203,10 +204,11 @@ def run(plan: Plan, folder: Path | None = None) -> Found:
             ends.append(event.reason)
 
     with _quick_folder() as quick, BlockLog((folder or quick) / "blocks.jsonl") as log:
+        budget = Budget.of(study.file.budget)
         tuner = Tuner(
             study=study,
             log=log,
-            budget=Budget.of(study.file.budget),
+            budget=budget,
             search=Search(
                 goal=goal,
                 examples=plan.examples,
@@ -218,9 +220,8 @@ def run(plan: Plan, folder: Path | None = None) -> Found:
             ),
             sampler=_SAMPLERS[plan.sampler](Setting(space=world.space, goal=goal, seed=seed)),
             driver=cast("BlockDriver", driver),
-            store=CallStore(),
             traces=cast("TraceStore", _NoTraces()),
-            observer=observe,
+            progress=Progress(study=study, budget=budget, observer=observe),
         )
         results = asyncio.run(tuner.run())
         return Found(

@@ -31,7 +31,6 @@ class BlockDriver:
     Attributes:
         runner: runs blocks.
         pool: leases models; engines start when first needed.
-        idle: measures idle power where the meter's joules hold some.
         observer: told what happens.
         cold: whether a team must not profit from the prompts of those before it.
         clock: monotonic seconds.
@@ -39,13 +38,16 @@ class BlockDriver:
 
     runner: BlockRunner
     pool: Pool
-    idle: IdlePower
     observer: Observer
     cold: bool
     clock: Callable[[], float] = time.monotonic
+    _idle: IdlePower = field(init=False)  # measured where the meter's joules hold some
     _stopping: bool = field(default=False, init=False)
     _in_block: bool = field(default=False, init=False)
     _emptied: tuple[tuple[str, Phase], PrefixCache] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._idle = IdlePower(self.runner.meter)
 
     def stop(self) -> bool:
         """Finish the block under way, then raise ``Interrupted``; whether there is one, or only engines that start."""
@@ -102,14 +104,14 @@ class BlockDriver:
                 return None, lost
             raise
         resident = self.pool.resident()
-        if not self.idle.knows(resident):
+        if not self._idle.knows(resident):
             self.observer(Preparing(line=f"measuring idle power with {len(resident)} engines resident"))
         block = await self.runner.run(
             plan,
             lease.models,
             engines=lease.facts,
             metrics=lease.metrics,
-            idle_w=await self.idle.measured(resident),
+            idle_w=await self._idle.measured(resident),
             progress=progress,
             store=store,
         )

@@ -50,8 +50,8 @@ class Interrupts:
             for number in _SIGNALS:
                 asyncio.get_running_loop().remove_signal_handler(number)
 
-    async def heed(self, work: Awaitable[_T]) -> _T:
-        """Wait for what interrupts are to end.
+    async def run(self, work: Awaitable[_T]) -> _T:
+        """Wait for the work, which interrupts may end.
 
         Raises:
             Interrupted: one ended it at once.

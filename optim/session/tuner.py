@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,8 +17,7 @@ from orkester.evals.task import Example
 from orkester.graphs import Team
 from orkester.optim.confirm.confirmation import Confirmation
 from orkester.optim.run.budget import Account, Budget, readable
-from orkester.optim.run.events import BlockProgress, BudgetSpent, Observer, SearchEnded, TeamMeasured, TeamStarted
-from orkester.optim.run.forecast import LEAST_TEAMS, calls_per_example, forecast, to_come, worth_telling
+from orkester.optim.run.events import SearchEnded, TeamMeasured, TeamStarted
 from orkester.optim.run.results import Findings, Results
 from orkester.optim.search.engine_order import by_engines
 from orkester.optim.search.samplers import Outcome, Sampler, Turn
@@ -29,6 +27,7 @@ from orkester.telemetry import TraceStore
 from orkester.telemetry import attributes as names
 
 from .block_driver import BlockDriver
+from .progress import Progress
 
 
 @dataclass(kw_only=True)
@@ -44,13 +43,10 @@ class Tuner:
         budget: when the search ends: the study file's, and what the run was given beyond it.
         search: what the blocks say, and which teams are out of the race.
         sampler: whose turn is next.
-        driver: runs blocks.
-        store: calls of the search, to be answered from; None where each is made anew.
-        traces: the run's trace store.
-        observer: told what happens.
-        metered: whether there are joules.
         batch: teams asked for at a time, to be measured in the order of their engines; the same in every resume.
-        clock: monotonic seconds.
+        driver: runs blocks.
+        traces: the run's trace store.
+        progress: announces how far the run is.
     """
 
     study: Study
@@ -58,17 +54,12 @@ class Tuner:
     budget: Budget
     search: Search
     sampler: Sampler
-    driver: BlockDriver
-    store: CallStore | None
-    traces: TraceStore
-    observer: Observer
-    metered: bool = True
     batch: int = 1
-    clock: Callable[[], float] = time.monotonic
+    driver: BlockDriver
+    traces: TraceStore
+    progress: Progress
+    _store: CallStore | None = field(init=False)  # calls of the search, to be answered from; None: each is made anew
     _account: Account = field(default_factory=Account, init=False)
-    _calls: tuple[int, int] | None = field(default=None, init=False)
-    _new_s: float = field(default=0.0, init=False)
-    _new_examples: int = field(default=0, init=False)
     _findings: Findings = field(init=False)
     _last: Results | None = field(default=None, init=False)
     _stale: bool = field(default=True, init=False)
@@ -78,6 +69,7 @@ class Tuner:
 
     def __post_init__(self) -> None:
         file = self.study.file
+        self._store = CallStore() if file.measure.reuse else None
         self._findings = Findings(file.objectives, file.constraints, self.study.sizes, footprint=file.energy.footprint)
         for record in self.log.records():
             self._findings.add(record)
@@ -94,7 +86,7 @@ class Tuner:
             OrkesterError: the study cannot go on.
         """
         self._recall()
-        await self._tell_first_forecast()
+        await self.progress.begin(self._account)
         await self._search()
         while await self._confirm():
             await self._search()
@@ -136,7 +128,7 @@ class Tuner:
                     self.sampler.tell(self._outcome(turn.team))
             if reason:
                 break
-        self.observer(SearchEnded(reason=reason, teams=len(self.search.evidence.teams)))
+        self.progress.observer(SearchEnded(reason=reason, teams=len(self.search.evidence.teams)))
 
     def _nothing_left(self) -> str:
         """Why there is no turn though the budget has something left."""
@@ -156,7 +148,7 @@ class Tuner:
         if team.id in self.search.closed:
             return ""
         number = self._number(team)
-        self.observer(
+        self.progress.observer(
             TeamStarted(
                 team=team,
                 phase="search",
@@ -181,9 +173,8 @@ class Tuner:
                 span.set_attribute(names.OBJECTIVE_PREFIX + name, estimate.value)
             span.set_attribute(names.TRIAL_STATE, result.infeasible or result.stopped or "feasible")
         if team.id in self.search.closed:
-            self._tell_measured(team, "search")
-            if worth_telling(len(self._account.teams)):
-                self._tell_forecast()
+            self._announce_measured(team, "search")
+            self.progress.team_ended(self._account)
         return ""
 
     def _learn(self, team: Team, block: Block, stopped: str | None = None) -> None:
@@ -192,8 +183,8 @@ class Tuner:
         self._begun.add(team.id)
         self._measured.pop(team.id, None)
         self._measured[team.id] = team
-        if self.store is not None:
-            self.store.add(block)
+        if self._store is not None:
+            self._store.add(block)
         self.search.learn(team, rows_of(block, self.study.file.energy.footprint), Taken.of(block), stopped=stopped)
         if team.id in self.search.closed:
             self._account.end(team.id)
@@ -265,7 +256,9 @@ class Tuner:
         )
         while (turn := confirmation.next(self._results())) is not None:
             team = turn.result.team
-            self.observer(TeamStarted(team=team, phase="confirm", number=turn.number, of=turn.of, blocks=len(parts)))
+            self.progress.observer(
+                TeamStarted(team=team, phase="confirm", number=turn.number, of=turn.of, blocks=len(parts))
+            )
             try:
                 for index in range(len(self.log.blocks(team.id, "confirm")), turn.last):
                     await self._run_block(team, parts[index], "confirm", index, None)
@@ -273,7 +266,7 @@ class Tuner:
                         break
             except EngineLost as error:
                 self._give_up(team, turn.result.trial, f"in confirmation: {error}")
-            self._tell_measured(team, "confirm")
+            self._announce_measured(team, "confirm")
             if self._strike(team.id) and not self.budget.over(self._account.total):
                 return True
         return False
@@ -290,69 +283,29 @@ class Tuner:
     async def _run_block(
         self, team: Team, examples: Sequence[Example], phase: Phase, index: int, trial: int | None
     ) -> None:
-        left = self._examples_to_come()
-
-        def progress(done: int) -> None:
-            pace = self._new_s / self._new_examples if self._new_examples else None
-            self.observer(
-                BlockProgress(
-                    team=team,
-                    phase=phase,
-                    block=index + 1,
-                    of=len(self._parts(phase)),
-                    examples_done=done,
-                    examples=len(examples),
-                    remaining_s=None if pace is None else max(0.0, left - done) * pace,
-                )
+        blocks = len(self._parts(phase))
+        to_come = self._examples_to_come()
+        with self.progress.block(team, phase, index, of=blocks, examples=len(examples), to_come=to_come) as progress:
+            block = await self.driver.run(
+                team,
+                examples,
+                phase,
+                index,
+                trial=trial,
+                store=self._store if phase == "search" else None,
+                progress=progress,
             )
-
-        begun = self.clock()
-        block = await self.driver.run(
-            team,
-            examples,
-            phase,
-            index,
-            trial=trial,
-            store=self.store if phase == "search" else None,
-            progress=progress,
-        )
-        self._record(block)
-        self._new_s += self.clock() - begun
-        self._new_examples += len(examples)
+            self._record(block)
         if phase == "search":
             self._learn(team, block)
-            self._tell_spent()
+            self.progress.spent(self._account)
 
     def _parts(self, phase: Phase) -> list[Sequence[Example]]:
         examples = self.study.search_examples if phase == "search" else self.study.task.confirm
         size = self.study.file.measure.block
         return [examples[i : i + size] for i in range(0, len(examples), size)]
 
-    # -- what is told ---------------------------------------------------------------------------------------------
-
-    async def _tell_first_forecast(self) -> None:
-        study = self.study
-        if to_come(self.budget, self._account, space=len(study.space))[1] <= 0:
-            return
-        if len(self._account.teams) < LEAST_TEAMS:  # from then on what they have cost says more
-            self._calls = await calls_per_example(study.space, study.task, study.search_examples, seed=study.file.seed)
-        self._tell_forecast()
-
-    def _tell_forecast(self) -> None:
-        self.observer(
-            forecast(
-                self.budget,
-                self._account,
-                space=len(self.study.space),
-                examples=len(self.study.search_examples),
-                calls=self._calls,
-                metered=self.metered,
-            )
-        )
-
-    def _tell_spent(self) -> None:
-        if use := self.budget.tightest(self._account.total, space=len(self.study.space)):
-            self.observer(BudgetSpent(name=use.name, spent=use.spent, limit=use.limit))
+    # -- what is announced ----------------------------------------------------------------------------------------
 
     def _examples_to_come(self) -> float:
         """A guess, of search and confirmation, for what is told of the time that is left."""
@@ -373,10 +326,10 @@ class Tuner:
         shares = [use.share for use in self.budget.uses(self._account.total) if use.name != "trials" and use.share > 0]
         return min([left, *(float(done.sum()) * max(0.0, 1 / share - 1) for share in shares)]) + confirming
 
-    def _tell_measured(self, team: Team, phase: Phase) -> None:
+    def _announce_measured(self, team: Team, phase: Phase) -> None:
         found = self._results()
         result = next(result for result in found.teams if result.team.id == team.id)
-        self.observer(TeamMeasured(result=result, results=found, phase=phase))
+        self.progress.observer(TeamMeasured(result=result, results=found, phase=phase))
 
     def _lately(self) -> Results:
         """What was found when it was last put together, for guesses: those are asked for at every example."""

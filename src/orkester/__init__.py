@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from .errors import CallFailed, EngineError, EngineLost, InputError, ModelError, OrkesterError
     from .graphs import Team
     from .optim.insight.choosing import best
+    from .optim.session.evaluate import evaluate
     from .optim.session.opened_run import Run, open_run
     from .optim.session.study_loading import load_study
     from .optim.session.team_file import SavedTeam, load_team
-    from .optim.session.tune import evaluate, tune
+    from .optim.session.tune import tune
     from .optim.study.study import Study
 
 __version__ = "0.1.0"
@@ -35,7 +36,7 @@ _HOMES = {
     "Study": "optim.study.study",
     "Team": "graphs",
     "best": "optim.insight.choosing",
-    "evaluate": "optim.session.tune",
+    "evaluate": "optim.session.evaluate",
     "load_study": "optim.session.study_loading",
     "load_team": "optim.session.team_file",
     "open_run": "optim.session.opened_run",

@@ -31,8 +31,9 @@ from orkester.optim.search.samplers import Setting, make
 from orkester.optim.search.search import Search
 from orkester.optim.search.trials import Trials
 from orkester.optim.session.block_driver import MAX_RERUNS, BlockDriver
+from orkester.optim.session.progress import Progress
 from orkester.optim.session.tuner import Tuner
-from orkester.serving.energy import IdlePower, Sampler, UnavailableMeter
+from orkester.serving.energy import Sampler, UnavailableMeter
 from orkester.telemetry import TraceStore
 from orkester.testing.scripted import Asked
 
@@ -45,7 +46,7 @@ OPTIONS: dict[str, Any] = {"max_num_active_seqs": [2, 4], "prefix_caching": [Tru
 STUDY: dict[str, Any] = {
     "search": SEARCH,
     "engine_options": OPTIONS,
-    "measure": {"examples": 6, "block": 3, "concurrency": 1},
+    "measure": {"examples": 6, "block": 3, "concurrency": 1, "reuse": False},
     "objectives": {"quality": "maximize", "calls": "minimize"},
     "budget": {"trials": 16},
     "seed": 4,
@@ -86,10 +87,11 @@ class Bench:
             traces = stack.enter_context(TraceStore(folder / "traces", study="study"))
             part = study.file.measure
             meter = Sampler(UnavailableMeter("none here"))
+            budget = Budget.of(file.budget)
             tuner = Tuner(
                 study=study,
                 log=log,
-                budget=Budget.of(file.budget),
+                budget=budget,
                 search=Search(
                     goal=goal, examples=len(study.search_examples), block=part.block, race=None, composition=None
                 ),
@@ -103,14 +105,12 @@ class Bench:
                         seed=file.seed,
                     ),
                     pool=pool or ScriptedPool(),  # type: ignore[arg-type]
-                    idle=IdlePower(meter),
                     observer=observe,
                     cold=file.engine_options.prefix_cache != "warm",
                 ),
-                store=None,
-                traces=traces,
-                observer=observe,
                 batch=batch,
+                traces=traces,
+                progress=Progress(study=study, budget=budget, observer=observe),
             )
             traces.begin_study(study_id="study", objectives=list(study.file.objectives))
             try:

@@ -17,7 +17,7 @@ from orkester.graphs import Team
 from orkester.optim.run.events import BlockRerun, EnginesStarting, Event
 from orkester.optim.session.block_driver import MAX_RERUNS, BlockDriver
 from orkester.optim.session.interrupts import Interrupted
-from orkester.serving.energy import IdlePower, Sampler, UnavailableMeter
+from orkester.serving.energy import Sampler, UnavailableMeter
 
 
 def vote(agents: int) -> Team:
@@ -43,7 +43,6 @@ class Bench:
         self.driver = BlockDriver(
             runner=BlockRunner(task=self.study.task, meter=meter, concurrency=1, deadline_s=20, seed=1),
             pool=self.pool,  # type: ignore[arg-type]
-            idle=IdlePower(meter),
             observer=self.events.append,
             cold=True,
         )

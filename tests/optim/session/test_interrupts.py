@@ -39,11 +39,11 @@ class Work:
         self.over.set()
 
 
-async def heeded(work: Work, *numbers: signal.Signals, in_block: bool) -> str:
+async def interrupted(work: Work, *numbers: signal.Signals, in_block: bool) -> str:
     with Interrupts(work.stop, work.said.append) as interrupts:
         sending = asyncio.create_task(work.interrupted(*numbers))
         try:
-            return await interrupts.heed(work.run(in_block=in_block))
+            return await interrupts.run(work.run(in_block=in_block))
         finally:
             await sending
 
@@ -51,7 +51,7 @@ async def heeded(work: Work, *numbers: signal.Signals, in_block: bool) -> str:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_the_first_in_a_block_only_asks_for_the_end(number: signal.Signals) -> None:
     work = Work()
-    assert await heeded(work, number, in_block=True) == "done"
+    assert await interrupted(work, number, in_block=True) == "done"
     assert work.stopping
     assert work.said == [Stopping(at_once=False)]
 
@@ -60,14 +60,14 @@ async def test_the_first_in_a_block_only_asks_for_the_end(number: signal.Signals
 async def test_the_second_in_a_block_ends_it_and_those_after_it_change_nothing(numbers: list[signal.Signals]) -> None:
     work = Work()
     with pytest.raises(Interrupted, match=r"^stopped at once; the block under way is lost, everything before it is on"):
-        await heeded(work, *numbers, in_block=True)
+        await interrupted(work, *numbers, in_block=True)
     assert work.said == [Stopping(at_once=False), Stopping(at_once=True)]
 
 
 async def test_the_first_ends_it_where_no_block_is_under_way() -> None:
     work = Work()
     with pytest.raises(Interrupted, match=r"^stopped at once; everything measured is on disk$"):
-        await heeded(work, signal.SIGINT, signal.SIGINT, in_block=False)
+        await interrupted(work, signal.SIGINT, signal.SIGINT, in_block=False)
     assert work.said == [Stopping(at_once=True)]
 
 
@@ -76,7 +76,7 @@ async def test_the_end_of_engines_is_not_broken_into(in_block: bool) -> None:
     work = Work()
     with Interrupts(work.stop, work.said.append) as interrupts:
         work.over.set()
-        await interrupts.heed(work.run(in_block=in_block))
+        await interrupts.run(work.run(in_block=in_block))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
             os.kill(os.getpid(), number)
             await turns(5)
@@ -91,7 +91,7 @@ async def test_who_was_interrupted_can_wait_for_engines_to_end() -> None:
         with Interrupts(work.stop, work.said.append) as interrupts:
             sending = asyncio.create_task(work.interrupted(signal.SIGINT, signal.SIGINT))
             try:
-                await interrupts.heed(work.run(in_block=False))
+                await interrupts.run(work.run(in_block=False))
             finally:
                 async with asyncio.timeout(60):  # as an engine's end has: it is not to be cancelled by what is over
                     await sending
@@ -108,7 +108,7 @@ async def test_someone_elses_cancellation_stays_one() -> None:
 
     async def main() -> None:
         with Interrupts(work.stop, work.said.append) as interrupts:
-            await interrupts.heed(work.run(in_block=True))
+            await interrupts.run(work.run(in_block=True))
 
     task = asyncio.create_task(main())
     await turns(5)
@@ -117,7 +117,7 @@ async def test_someone_elses_cancellation_stays_one() -> None:
         await task
 
 
-def test_outside_the_main_thread_no_signal_is_heeded() -> None:
+def test_outside_the_main_thread_no_signal_is_caught() -> None:
     found: list[str] = []
 
     def elsewhere() -> None:
@@ -126,7 +126,7 @@ def test_outside_the_main_thread_no_signal_is_heeded() -> None:
         async def main() -> str:
             work.over.set()
             with Interrupts(work.stop, work.said.append) as interrupts:
-                return await interrupts.heed(work.run(in_block=True))
+                return await interrupts.run(work.run(in_block=True))
 
         found.append(asyncio.run(main()))
 
