@@ -67,7 +67,9 @@ from orkester.serving import machine
 from orkester.telemetry import TraceStore
 
 #: A process with all that commands import.
-_IMPORTS = "import numpy, moocore, pydantic, jinja2, rich.table; import orkester.optim.session.opened_run, orkester.optim.report"  # noqa: E501
+_IMPORTS = (
+    "import numpy, moocore, pydantic, jinja2, rich.table; import orkester.optim.session.open_run, orkester.optim.report"
+)
 #: Trials over which the search's own work is averaged.
 WINDOW = 100
 
@@ -81,7 +83,7 @@ def steps(run: Path, *, resume: bool) -> dict[str, Sequence[str]]:
     command = [str(Path(sys.executable).parent / "orkester")]
     found: dict[str, Sequence[str]] = {
         "nothing": [*python, _IMPORTS],
-        "load": [*python, f"from orkester.optim.session.opened_run import open_run; open_run({str(run)!r})"],
+        "load": [*python, f"from orkester.optim.session.open_run import open_run; open_run({str(run)!r})"],
         "report": [*command, "report", str(run)],
         "front": [*command, "front", str(run)],
         "front --json": [*command, "front", str(run), "--json"],

@@ -18,11 +18,13 @@ from orkester.evals.rows import team_rows
 from orkester.evals.stats.intervals import MIN_BLOCKS
 from orkester.evals.stats.rows import Rows
 from orkester.graphs import Team
-from orkester.optim.goals.membership import CLEAR, near_members, next_block, rivals, seeded
+from orkester.optim.goals.front_probability import CLEAR, near_members, rivals, seeded
 from orkester.optim.run.budget import Spent
 from orkester.optim.run.results import Results, TeamResult, infeasibility
 from orkester.optim.search.engine_order import by_engines
 from orkester.optim.search.search import CHANGE_CALLS
+
+from .next_block import next_block
 
 #: Blocks a turn: with fewer a team shows no spread of its joules, and engines and prompts in their caches would change
 #: the more often.

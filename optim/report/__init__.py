@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from orkester.evals.block import Block
-from orkester.optim.insight.outlook import Outlook, space_of_run
-from orkester.optim.insight.outlook import outlook as learn
+from orkester.optim.insight.insights import Insights, space_of_run
+from orkester.optim.insight.insights import insights as learn
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results
 
@@ -24,7 +24,7 @@ def write_report(
     manifest: Mapping[str, Any],
     blocks: Sequence[Block],
     engine_uses: Sequence[EngineUse] = (),
-    outlook: Outlook | None = None,
+    insights: Insights | None = None,
     now: datetime,
 ) -> None:
     """Write the report of a run in one step.
@@ -36,7 +36,7 @@ def write_report(
         manifest: of the run directory: what was asked, machine, versions.
         blocks: all of them; for engines, energy assumptions and counts.
         engine_uses: what befell the engines.
-        outlook: which knobs matter and what would be worth trying; learnt here from the results when not given.
+        insights: which knobs matter and what would be worth trying; learnt here from the results when not given.
         now: when it is written.
     """
     import jinja2
@@ -54,7 +54,7 @@ def write_report(
             name=name,
             results=results,
             manifest=manifest,
-            outlook=outlook or learn(results, space_of_run(manifest)),
+            insights=insights or learn(results, space_of_run(manifest)),
             blocks=blocks,
             engine_uses=engine_uses,
             now=now,

@@ -10,7 +10,9 @@ from orkester.evals.footprint import Footprint
 from orkester.evals.objectives import objective
 from orkester.evals.rows import team_rows
 from orkester.evals.stats.rows import Rows
-from orkester.optim.goals.membership import CLEAR, MeanOptimism, Optimism, chance, winners_curse
+from orkester.optim.confirm.probability_text import probability_text
+from orkester.optim.confirm.winners_curse import MeanOptimism, Optimism, winners_curse
+from orkester.optim.goals.front_probability import CLEAR
 from orkester.optim.run.results import Results, TeamResult
 
 from ._numbers import NOTHING, number
@@ -77,7 +79,7 @@ def _row(
         "number": number_,
         "id": result.team.id,
         "team": str(result.team),
-        "chance": chance(result.front_probability),
+        "chance": probability_text(result.front_probability),
         "n": result.confirmed.examples if result.confirmed is not None else 0,
         "of": held_out,
         "cells": [_cell(found.get(name)) for name in results.objectives],

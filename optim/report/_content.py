@@ -12,7 +12,7 @@ from markupsafe import Markup
 from orkester.evals.block import Block
 from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import objective
-from orkester.optim.insight.outlook import Outlook
+from orkester.optim.insight.insights import Insights
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results, TeamResult
 from orkester.optim.study.parts import EnergyPart
@@ -35,7 +35,7 @@ def content(
     name: str,
     results: Results,
     manifest: Mapping[str, Any],
-    outlook: Outlook,
+    insights: Insights,
     blocks: Sequence[Block],
     engine_uses: Sequence[EngineUse],
     now: datetime,
@@ -46,7 +46,7 @@ def content(
     front_charts = _charts.front_charts(results, energy) if results.front else []
     confirmation_charts = _charts.confirmation_charts(results, energy)
     spent = energy_section(results, blocks)
-    importance = importance_section(outlook) if results.front else None
+    importance = importance_section(insights) if results.front else None
     charts = [*front_charts, *confirmation_charts, *(spent["charts"] if spent is not None else ())]
     charts += importance["charts"] if importance is not None else []
     failed, failed_left_out = failures(results)
@@ -88,7 +88,7 @@ def content(
         "charts": {c.id: {"data": c.data, "layout": c.layout} for c in charts},
         "shapes": {topology: character for topology, (_, character) in _charts.shapes(results).items()},
         "importance": importance,
-        "next": next_section(outlook, results),
+        "next": next_section(insights, results),
         "teams": [_row(result, results) for result in listed(results)],
         "failures": failed,
         "failures_left_out": failed_left_out,

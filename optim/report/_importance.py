@@ -8,7 +8,7 @@ from typing import Any
 
 from orkester.evals.objectives import Estimate
 from orkester.optim.insight.importance import Importance, Share
-from orkester.optim.insight.outlook import Outlook
+from orkester.optim.insight.insights import Insights
 from orkester.optim.run.results import Results
 
 from ._numbers import NOTHING, interval
@@ -22,9 +22,9 @@ _BARS, _VISIBLE = 12, 0.01
 _PAIRS = 5
 
 
-def importance_section(outlook: Outlook) -> dict[str, Any] | None:
+def importance_section(insights: Insights) -> dict[str, Any] | None:
     """For the template; None where nothing can be said."""
-    found = outlook.importances
+    found = insights.importances
     if not found:
         return None
     pairs = [
@@ -48,9 +48,9 @@ def importance_section(outlook: Outlook) -> dict[str, Any] | None:
     }
 
 
-def next_section(outlook: Outlook, results: Results) -> dict[str, Any] | None:
+def next_section(insights: Insights, results: Results) -> dict[str, Any] | None:
     """Untried teams and ranges that end too early, for the template; None where there are neither."""
-    if not outlook.suggestions and not outlook.hints:
+    if not insights.suggestions and not insights.hints:
         return None
     return {
         "teams": [
@@ -61,9 +61,9 @@ def next_section(outlook: Outlook, results: Results) -> dict[str, Any] | None:
                 "claim": each.claim,
                 "n": next((estimate.n for estimate in each.predicted.values()), 0),
             }
-            for each in outlook.suggestions
+            for each in insights.suggestions
         ],
-        "hints": outlook.hints,
+        "hints": insights.hints,
     }
 
 

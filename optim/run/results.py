@@ -17,8 +17,8 @@ from orkester.evals.rows import team_rows
 from orkester.evals.stats.intervals import MIN_BLOCKS
 from orkester.graphs import Team
 from orkester.optim.goals.front import front_indices
+from orkester.optim.goals.front_probability import CLEAR, front_probability, seeded
 from orkester.optim.goals.goal import FAILURES, Direction, Goal, violation
-from orkester.optim.goals.membership import CLEAR, front_probability, seeded
 
 
 @dataclass(frozen=True, kw_only=True)

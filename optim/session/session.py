@@ -41,7 +41,7 @@ from orkester.telemetry import TraceStore
 from .block_driver import BlockDriver
 from .interrupts import Interrupts
 from .measurement_setup import MeasurementSetup
-from .opened_run import write_outcome
+from .outcome import write_outcome
 from .progress import Progress
 from .tuner import Tuner
 

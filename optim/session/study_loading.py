@@ -16,8 +16,8 @@ from orkester.graphs import Team
 from orkester.optim.run.warm_start import warm_start
 from orkester.optim.search.samplers import require
 from orkester.optim.study.engine_parts import EngineOptionsPart, ExternalPart, FakePart, PluginPart, VllmPart
-from orkester.optim.study.named_teams import start_teams
 from orkester.optim.study.space import Space, space_of
+from orkester.optim.study.start_teams import start_teams
 from orkester.optim.study.study import VLLM_OPTIONS, Study
 from orkester.optim.study.study_file import StudyFile, read_study_file
 from orkester.optim.study.yaml_source import Source, listed, short

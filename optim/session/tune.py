@@ -11,7 +11,7 @@ from orkester.optim.study.study import Study
 from orkester.serving.catalogue import Catalogue
 
 from .measurement_setup import MeasurementSetup
-from .opened_run import Run, open_run
+from .open_run import Run, open_run
 from .session import Session
 from .study_loading import load_study
 

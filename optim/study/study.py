@@ -14,9 +14,9 @@ from orkester.graphs import Team
 from orkester.serving.catalogue import Model
 
 from .engine_parts import EngineOptionsPart
-from .named_teams import as_entry
 from .parts import MeasurePart, Part
 from .space import Space
+from .start_teams import as_entry
 from .study_file import AUTO_SAMPLER, StudyFile
 
 #: Options that only vLLM has.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .graphs import Team
     from .optim.insight.choosing import best
     from .optim.session.evaluate import evaluate
-    from .optim.session.opened_run import Run, open_run
+    from .optim.session.open_run import Run, open_run
     from .optim.session.study_loading import load_study
     from .optim.session.team_file import SavedTeam, load_team
     from .optim.session.tune import tune
@@ -31,7 +31,7 @@ _HOMES = {
     "InputError": "errors",
     "ModelError": "errors",
     "OrkesterError": "errors",
-    "Run": "optim.session.opened_run",
+    "Run": "optim.session.open_run",
     "SavedTeam": "optim.session.team_file",
     "Study": "optim.study.study",
     "Team": "graphs",
@@ -39,7 +39,7 @@ _HOMES = {
     "evaluate": "optim.session.evaluate",
     "load_study": "optim.session.study_loading",
     "load_team": "optim.session.team_file",
-    "open_run": "optim.session.opened_run",
+    "open_run": "optim.session.open_run",
     "tune": "optim.session.tune",
 }
 

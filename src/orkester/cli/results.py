@@ -47,7 +47,7 @@ def report(run: RunArgument) -> None:
 
     Example: `orkester report runs/arithmetic`
     """
-    from orkester.optim.session.opened_run import report as write
+    from orkester.optim.session.outcome import report as write
 
     typer.echo(write(run))
 
@@ -96,7 +96,7 @@ def front_table(found: Results, *, confirmed: bool = True) -> Table:
     """Front members with the search's numbers and, below them, confirmation's; then those near it that may be on it."""
     from rich.table import Table
 
-    from orkester.optim.goals.membership import chance
+    from orkester.optim.confirm.probability_text import probability_text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("team")
@@ -111,7 +111,7 @@ def front_table(found: Results, *, confirmed: bool = True) -> Table:
         name = str(result.team) if result.on_front else f"near: {result.team}"
         table.add_row(name, *_cells(result.search, found), *blank, _n(result.search))
         if confirmed and result.confirmed is not None:
-            said = [chance(result.front_probability)] if chances else []
+            said = [probability_text(result.front_probability)] if chances else []
             table.add_row("  confirmed", *_cells(result.confirmed, found), *said, _n(result.confirmed), style="dim")
     return table
 

@@ -14,7 +14,7 @@ from orkester.evals.block import Block, Phase
 from orkester.evals.records import BlockLog
 from orkester.graphs import Team
 from orkester.optim.confirm.confirmation import TURN, Confirmation, ConfirmationTurn
-from orkester.optim.goals.membership import CLEAR
+from orkester.optim.goals.front_probability import CLEAR
 from orkester.optim.run.events import BlockProgress, Event, TeamMeasured, TeamStarted
 from orkester.optim.run.results import Results, results
 from orkester.testing.blocks import block, call, result

@@ -16,7 +16,7 @@ from orkester.evals.objectives import Estimate
 from orkester.graphs import Team
 from orkester.optim.insight.effects import MIN_TEAMS, fit
 from orkester.optim.insight.importance import Importance, Share, importances
-from orkester.optim.insight.outlook import Outlook, outlook, space_of_run
+from orkester.optim.insight.insights import Insights, insights, space_of_run
 from orkester.optim.insight.suggestions import border_hints, worth_trying
 from orkester.optim.run.results import Results, TeamResult
 from orkester.optim.search.models.design import Design
@@ -333,8 +333,8 @@ def test_a_topology_without_searched_knobs_is_one_team() -> None:
     space = Space({"single": {"model": Grid(("small",)), "temperature": Grid((0.0,))}, **SMALL.grids})
     tried = fronted(few_agents())
     extra = result(alone, {"quality": 0.2, "energy_j": 1.0}, 0.005, on_front=True)
-    before = outlook(tried, space)
-    after = outlook(replace(tried, teams=[*tried.teams, extra]), space)
+    before = insights(tried, space)
+    after = insights(replace(tried, teams=[*tried.teams, extra]), space)
     assert set(after.importances["quality"].knobs) == {"topology", "vote.agents", "vote.model"}
     assert any(tip.team == alone for tip in before.suggestions)
     assert all(tip.team != alone for tip in after.suggestions)
@@ -422,8 +422,8 @@ def test_all_of_it_is_learnt_from_a_run_and_its_manifest() -> None:
     assert space == SMALL
     for fault in ({}, {"study": {**asked, "search": {"nothing": {}}}}, {"study": {**asked, "search": 1}}):
         assert space_of_run(fault) is None
-    assert outlook(fronted(few_agents()), None) == Outlook()
-    found = outlook(fronted(few_agents(), energy_j="<= 15", latency_p95_s="<= 1"), space)
+    assert insights(fronted(few_agents()), None) == Insights()
+    found = insights(fronted(few_agents(), energy_j="<= 15", latency_p95_s="<= 1"), space)
     assert list(found.importances) == ["quality", "energy_j"]
     assert found.importances["energy_j"].logarithmic
     assert not found.importances["quality"].logarithmic

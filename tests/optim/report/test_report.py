@@ -22,7 +22,7 @@ from orkester.evals.objectives import Estimate
 from orkester.evals.records import Records, TeamFailure
 from orkester.graphs import Team
 from orkester.optim.insight.importance import Importance, Interaction, Share
-from orkester.optim.insight.outlook import Outlook, space_of_run
+from orkester.optim.insight.insights import Insights, space_of_run
 from orkester.optim.insight.suggestions import Suggestion
 from orkester.optim.report import write_report
 from orkester.optim.run.results import Results, results
@@ -120,7 +120,7 @@ def reported(run: orkester.Run, path: Path, found: Results, **changes: Any) -> P
     given: dict[str, Any] = {
         "name": run.name,
         "manifest": run.manifest,
-        "outlook": Outlook(),
+        "insights": Insights(),
         "blocks": run.blocks,
         "now": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
     }
@@ -270,7 +270,7 @@ def test_engines_are_listed_with_how_often_they_were_started(run: orkester.Run, 
     assert "#engines" not in [attributes.get("href") for _, attributes in silent.tags]
 
 
-def learnt(knob: str = "vote.agents", **changes: Any) -> Outlook:
+def learnt(knob: str = "vote.agents", **changes: Any) -> Insights:
     """What may be said of a run whose first objective is quality."""
     first = Share(value=0.75, low=0.504, high=0.9, teams=12)
     second = Share(value=0.125, low=0.0, high=0.25, teams=30)
@@ -287,11 +287,11 @@ def learnt(knob: str = "vote.agents", **changes: Any) -> Outlook:
     }
     quality = Importance(**{**given, **changes})
     energy = replace(quality, objective="energy_j", logarithmic=True, knobs={"topology": second}, interactions=[])
-    return Outlook(importances={"quality": quality, "energy_j": replace(energy, together=None)})
+    return Insights(importances={"quality": quality, "energy_j": replace(energy, together=None)})
 
 
 def test_knobs_are_listed_by_their_importance_with_intervals(run: orkester.Run, tmp_path: Path) -> None:
-    page = reported(run, tmp_path, run.results, outlook=learnt())
+    page = reported(run, tmp_path, run.results, insights=learnt())
     rows = page.rows["importance"]
     pairs, shares = rows[:2], rows[2:]
     assert pairs[1] == ["quality", "vote.agents × vote.model", "0.10 0.05–0.20", "12"]
@@ -310,15 +310,15 @@ def test_knobs_are_listed_by_their_importance_with_intervals(run: orkester.Run, 
     ticks = page.charts["importance-energy_j"]["layout"]["yaxis"]["ticktext"]
     assert ticks == ["topology", "the rest"]
     alone = learnt(interactions=[], together=None)
-    assert "Too few teams to say" in reported(run, tmp_path, run.results, outlook=alone).texts["importance"]
+    assert "Too few teams to say" in reported(run, tmp_path, run.results, insights=alone).texts["importance"]
 
 
 def test_what_would_be_worth_trying_is_said_to_be_predicted(run: orkester.Run, tmp_path: Path) -> None:
     team = Team("vote", {"agents": 9, "model": "large", "temperature": 0.5})
     predicted = {"quality": Estimate(value=0.93, low=0.88, high=0.97, n=15)}
     tip = Suggestion(team=team, predicted=predicted, chance=0.4, claim="it would beat the front's highest quality, 0.9")
-    outlook = Outlook(suggestions=[tip], hints=["2 of 3 front members are at the end"])
-    page = reported(run, tmp_path, run.results, outlook=outlook)
+    insights = Insights(suggestions=[tip], hints=["2 of 3 front members are at the end"])
+    page = reported(run, tmp_path, run.results, insights=insights)
     assert "Predicted, not measured" in page.texts["next"]
     heading, row = page.rows["next"][1:]
     assert heading == [f"{team} {tip.claim}"]
@@ -327,14 +327,14 @@ def test_what_would_be_worth_trying_is_said_to_be_predicted(run: orkester.Run, t
     assert "2 of 3 front members are at the end" in page.texts["next"]
     silent = reported(run, tmp_path, run.results)
     assert not {"importance", "next"} & set(silent.texts)
-    only = reported(run, tmp_path, run.results, outlook=replace(outlook, suggestions=[]))
+    only = reported(run, tmp_path, run.results, insights=replace(insights, suggestions=[]))
     assert "Predicted" not in only.texts["next"]
 
 
 def test_a_report_learns_from_its_run(run: orkester.Run, tmp_path: Path) -> None:
     """Nine teams, six without failures: too few to say which knobs matter."""
     assert space_of_run(run.manifest) is not None
-    page = reported(run, tmp_path, run.results, outlook=None)
+    page = reported(run, tmp_path, run.results, insights=None)
     assert "importance" not in page.texts
 
 
@@ -377,7 +377,7 @@ def test_what_users_and_engines_say_is_text_and_nothing_else(run: orkester.Run, 
     found = found_in(run, blocks=blocks, failures=[lost])
     assert found.front
     page = reported(
-        run, tmp_path, found, name=evil, manifest=manifest, blocks=blocks, outlook=replace(learnt(evil), hints=[evil])
+        run, tmp_path, found, name=evil, manifest=manifest, blocks=blocks, insights=replace(learnt(evil), hints=[evil])
     )
     assert [tag for tag, _ in page.tags].count("script") == 2
     assert not [tag for tag, attributes in page.tags if tag in {"img", "i"} or "onerror" in attributes]
@@ -390,7 +390,7 @@ def test_what_users_and_engines_say_is_text_and_nothing_else(run: orkester.Run, 
 
 def test_an_empty_front_is_said(run: orkester.Run, tmp_path: Path) -> None:
     blocks = [block for block in run.blocks if block.knobs["model"] == "broken"]
-    page = reported(run, tmp_path, found_in(run, blocks=blocks), blocks=blocks, outlook=learnt())
+    page = reported(run, tmp_path, found_in(run, blocks=blocks), blocks=blocks, insights=learnt())
     assert "No team is on the front" in page.texts["front"]
     assert page.charts == {}
     assert not {"confirmation", "members", "importance"} & set(page.texts)

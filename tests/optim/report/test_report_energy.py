@@ -14,7 +14,7 @@ import pytest
 from orkester.evals.block import Block
 from orkester.evals.records import Records, decode
 from orkester.graphs import Team
-from orkester.optim.insight.outlook import Outlook
+from orkester.optim.insight.insights import Insights
 from orkester.optim.report import write_report
 from orkester.optim.report._energy import apart, carbon_and_cost, energy_section, gauges, marks_of, shared_how
 from orkester.optim.report._engines import ledger_total
@@ -111,7 +111,7 @@ def page(
         name="energy",
         results=found(blocks, objectives, energy),
         manifest={"study": {"measure": {"deadline_s": 1.0}, **({"energy": energy} if energy else {})}},
-        outlook=Outlook(),
+        insights=Insights(),
         blocks=blocks,
         engine_uses=uses,
         now=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),

@@ -11,7 +11,7 @@ from typing import Any
 from orkester.evals.block import Block, Phase
 from orkester.evals.records import Record, Records, TeamFailure
 from orkester.graphs import Team
-from orkester.optim.insight.outlook import Outlook
+from orkester.optim.insight.insights import Insights
 from orkester.optim.report import write_report
 from orkester.optim.report._charts import MOST_POINTS, drawn
 from orkester.optim.report._teams import MOST_FAILURES, MOST_TEAMS, failures, listed
@@ -77,7 +77,7 @@ def page(found: Results, blocks: Sequence[Block], folder: Path) -> str:
         results=found,
         manifest=manifest,
         blocks=blocks,
-        outlook=Outlook(),
+        insights=Insights(),
         now=datetime(2026, 1, 1, tzinfo=UTC),
     )
     return path.read_text(encoding="utf-8")

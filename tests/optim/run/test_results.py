@@ -12,8 +12,8 @@ from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import footprint
 from orkester.evals.records import Record, Records, TeamFailure, TeamStopped
 from orkester.graphs import Team
+from orkester.optim.goals.front_probability import front_probability
 from orkester.optim.goals.goal import violation
-from orkester.optim.goals.membership import front_probability
 from orkester.optim.run.results import Findings, Results, TeamResult, results
 from orkester.testing.blocks import block, call, result
 

@@ -14,7 +14,7 @@ from orkester.evals.records import BlockLog
 from orkester.graphs import Team
 from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.warm_start import MOST_TEAMS
-from orkester.optim.study.named_teams import as_entry
+from orkester.optim.study.start_teams import as_entry
 from orkester.optim.study.study import Study
 from orkester.testing.blocks import block, call, result
 

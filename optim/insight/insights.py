@@ -20,7 +20,7 @@ from .suggestions import Suggestion, border_hints, worth_trying
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlook:
+class Insights:
     """All of it is of one model of the teams measured so far.
 
     Attributes:
@@ -48,7 +48,7 @@ def space_of_run(manifest: Mapping[str, Any]) -> Space | None:
     return space if not faults else None
 
 
-def outlook(results: Results, space: Space | None, *, seed: int = 0) -> Outlook:
+def insights(results: Results, space: Space | None, *, seed: int = 0) -> Insights:
     """Learn from a run's teams; the same teams and seed give the same.
 
     Args:
@@ -58,10 +58,10 @@ def outlook(results: Results, space: Space | None, *, seed: int = 0) -> Outlook:
         seed: of the model's random numbers.
     """
     if space is None:
-        return Outlook()
+        return Insights()
     limited = [name for name in results.constraints if name in objectives() and name != FAILURES]
     effects = fit(results, space, list(dict.fromkeys([*results.objectives, *limited])), seed=seed)
-    return Outlook(
+    return Insights(
         importances=importances(effects, results.objectives),
         suggestions=worth_trying(results, effects, seed=seed),
         hints=border_hints(results, space),

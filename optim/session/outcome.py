@@ -1,0 +1,57 @@
+"""What a run leaves for people: its report, and a file for each team of the front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orkester.evals.block import Block
+from orkester.evals.records import BlockLog
+from orkester.optim.run.directory import RunDirectory
+from orkester.optim.run.engine_log import read_events, summary
+from orkester.optim.run.results import Results, results
+from orkester.optim.study.study import Study
+
+from .open_run import open_run
+from .team_file import write_team
+
+
+def report(path: str | Path) -> Path:
+    """Write the report of a run again, from its records alone.
+
+    Raises:
+        InputError: there is no run.
+    """
+    run = open_run(path)
+    directory = RunDirectory(run.path)
+    _write_report(directory, run.name, run.manifest, run.results, run.blocks)
+    return directory.report
+
+
+def write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
+    """Write team files, of the front and of those that are likely on it, and the report."""
+    file = study.file
+    found = results(log.records(), file.objectives, file.constraints, study.sizes, footprint=file.energy.footprint)
+    for old in directory.teams.glob("*.json") if directory.teams.exists() else ():
+        old.unlink()
+    for result in [*found.front, *found.likely]:
+        write_team(directory.teams / f"{result.team.id}.json", study, result, found)
+    _write_report(directory, study.name, directory.manifest() or {}, found, log.all_blocks())
+
+
+def _write_report(
+    directory: RunDirectory, name: str, manifest: Mapping[str, Any], found: Results, blocks: Sequence[Block]
+) -> None:
+    from orkester.optim.report import write_report
+
+    write_report(
+        directory.report,
+        name=name,
+        results=found,
+        manifest=manifest,
+        blocks=blocks,
+        engine_uses=summary(read_events(directory.engines)),
+        now=datetime.now(UTC),
+    )
