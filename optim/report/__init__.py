@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from orkester.evals.block import Block
 from orkester.optim.insight.insights import Insights, space_of_run
@@ -13,7 +15,16 @@ from orkester.optim.insight.insights import insights as learn
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results
 
-from ._content import content
+from ._charts import COLOURS
+from ._material import Material
+from ._plot import library
+from ._section import Section
+from .sections import SECTIONS
+
+if TYPE_CHECKING:
+    import jinja2
+
+_FOLDER = Path(__file__).parent
 
 
 def write_report(
@@ -41,24 +52,30 @@ def write_report(
     """
     import jinja2
 
-    folder = Path(__file__).parent
+    material = Material(
+        name=name,
+        results=results,
+        manifest=manifest,
+        insights=insights or learn(results, space_of_run(manifest)),
+        blocks=blocks,
+        engine_uses=engine_uses,
+        now=now,
+    )
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html.j2").render(
-        **content(
-            name=name,
-            results=results,
-            manifest=manifest,
-            insights=insights or learn(results, space_of_run(manifest)),
-            blocks=blocks,
-            engine_uses=engine_uses,
-            now=now,
-        ),
+    contents = {section: section.content(material) for section in SECTIONS}
+    charts = [chart for content in contents.values() if content is not None for chart in content.get("charts", ())]
+    page = environment.get_template("page.html.j2").render(
+        material.page,
+        parts=[_part(environment, section, content, material) for section, content in contents.items()],
+        charts={chart.id: {"data": chart.data, "layout": chart.layout} for chart in charts},
+        colours=COLOURS,
+        plotly=Markup(library()),
         css=stylesheet(),
     )
     draft = path.with_suffix(".tmp")
@@ -68,4 +85,14 @@ def write_report(
 
 def stylesheet() -> str:
     """The style sheet that all of Orkester's pages share."""
-    return (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    return (_FOLDER / "report.css").read_text(encoding="utf-8")
+
+
+def _part(
+    environment: jinja2.Environment, section: Section, content: Mapping[str, Any] | None, material: Material
+) -> Mapping[str, str]:
+    """A section for the page; one without content has no HTML."""
+    html = ""
+    if content is not None:
+        html = Markup(environment.get_template(section.template).render(material.page, section=content))
+    return {"key": section.key, "label": section.label, "html": html}

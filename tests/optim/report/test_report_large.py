@@ -14,7 +14,8 @@ from orkester.graphs import Team
 from orkester.optim.insight.insights import Insights
 from orkester.optim.report import write_report
 from orkester.optim.report._charts import MOST_POINTS, drawn
-from orkester.optim.report._teams import MOST_FAILURES, MOST_TEAMS, failures, listed
+from orkester.optim.report.sections.failures import MOST_FAILURES, failures
+from orkester.optim.report.sections.teams import MOST_TEAMS, listed
 from orkester.optim.run.results import Results, results
 from orkester.testing.blocks import block, call, result
 

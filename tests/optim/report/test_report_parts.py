@@ -11,7 +11,7 @@ from orkester.evals.objectives import Estimate
 from orkester.graphs import Team, topologies, topology
 from orkester.optim.report._charts import _scale
 from orkester.optim.report._drawing import draw
-from orkester.optim.report._methods import joules, power_range
+from orkester.optim.report._joules import joules, power_range
 from orkester.optim.report._numbers import duration, fact, facts, interval, number, unit
 from orkester.optim.report._plot import bars
 from orkester.optim.report._waterfall import typical, waterfall

@@ -9,10 +9,11 @@ from typing import Any
 from orkester.evals.objectives import Estimate
 from orkester.optim.insight.importance import Importance, Share
 from orkester.optim.insight.insights import Insights
-from orkester.optim.run.results import Results
 
-from ._numbers import NOTHING, interval
-from ._plot import Chart, bars, chart
+from .._material import Material
+from .._numbers import NOTHING
+from .._plot import Chart, bars, chart
+from .._section import Section
 
 _BAR, _GREY, _WHISKER = "#7fbf9f", "#c3ccd1", "#1c2429"
 _PAIRED, _REST = "pairs of knobs", "the rest"
@@ -45,25 +46,6 @@ def importance_section(insights: Insights) -> dict[str, Any] | None:
         "rows": _rows(found),
         "pairs": pairs,
         "looked_at": len({(i.first, i.second) for importance in found.values() for i in importance.interactions}),
-    }
-
-
-def next_section(insights: Insights, results: Results) -> dict[str, Any] | None:
-    """Untried teams and ranges that end too early, for the template; None where there are neither."""
-    if not insights.suggestions and not insights.hints:
-        return None
-    return {
-        "teams": [
-            {
-                "team": str(each.team),
-                "cells": [interval(each.predicted.get(name)) for name in results.objectives],
-                "chance": f"{each.chance:.0%}",
-                "claim": each.claim,
-                "n": next((estimate.n for estimate in each.predicted.values()), 0),
-            }
-            for each in insights.suggestions
-        ],
-        "hints": insights.hints,
     }
 
 
@@ -137,3 +119,10 @@ def _cell(share: Share | None) -> dict[str, str]:
 
 def _written(share: float) -> str:
     return f"{share:.2f}"
+
+
+def _content(material: Material) -> dict[str, Any] | None:
+    return importance_section(material.insights) if material.results.front else None
+
+
+SECTION = Section(key="importance", label="Knobs", content=_content)

@@ -11,7 +11,9 @@ from orkester.evals.block import Block
 from orkester.graphs import written
 from orkester.optim.run.engine_log import EngineUse
 
-from ._numbers import duration, number
+from .._material import Material
+from .._numbers import duration, number
+from .._section import Section
 
 _JOULES = "joules"
 
@@ -124,3 +126,11 @@ def _table(
             for i, (model, options) in enumerate(engines)
         ],
     }
+
+
+def _content(material: Material) -> dict[str, Any] | None:
+    tables = engine_tables(material.engine_uses, material.blocks)
+    return {"tables": tables, "ledger_total": ledger_total(material.engine_uses)} if tables else None
+
+
+SECTION = Section(key="engines", label="Engines", content=_content)

@@ -16,9 +16,11 @@ from orkester.evals.records import Records, decode
 from orkester.graphs import Team
 from orkester.optim.insight.insights import Insights
 from orkester.optim.report import write_report
-from orkester.optim.report._energy import apart, carbon_and_cost, energy_section, gauges, marks_of, shared_how
-from orkester.optim.report._engines import ledger_total
-from orkester.optim.report._members import member
+from orkester.optim.report._joules import marks_of, shared_how
+from orkester.optim.report.sections.energy import apart, energy_section, gauges
+from orkester.optim.report.sections.engines import ledger_total
+from orkester.optim.report.sections.members import member
+from orkester.optim.report.sections.methods import carbon_and_cost
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results, results
 from orkester.optim.study.parts import EnergyPart

@@ -9,7 +9,7 @@ import pytest
 from orkester.evals.block import Block, Phase
 from orkester.evals.records import Records
 from orkester.graphs import Team
-from orkester.optim.report._confirmation import confirmation_section
+from orkester.optim.report.sections.confirmation import confirmation_section
 from orkester.optim.run.results import results
 from orkester.testing.blocks import block, call, result
 

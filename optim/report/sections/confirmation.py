@@ -14,8 +14,12 @@ from orkester.optim.confirm.probability_text import probability_text
 from orkester.optim.confirm.winners_curse import MeanOptimism, Optimism, winners_curse
 from orkester.optim.goals.front_probability import CLEAR
 from orkester.optim.run.results import Results, TeamResult
+from orkester.optim.study.parts import EnergyPart
 
-from ._numbers import NOTHING, number
+from .._charts import confirmation_charts
+from .._material import Material
+from .._numbers import NOTHING, number
+from .._section import Section
 
 
 def confirmation_section(
@@ -111,3 +115,17 @@ def _mean(mean: MeanOptimism) -> dict[str, str]:
 
 def _signed(value: float) -> str:
     return f"{'−' if value < 0 else '+' if value > 0 else ''}{number(abs(value))}"
+
+
+def _content(material: Material) -> dict[str, Any] | None:
+    found = confirmation_section(
+        material.results,
+        material.blocks,
+        held_out=material.manifest.get("sizes", {}).get("confirm", 0),
+        seed=material.study.get("seed", 0),
+        footprint=EnergyPart.model_validate(material.study.get("energy", {})).footprint,
+    )
+    return {**found, "charts": confirmation_charts(material.results, material.energy)} if found is not None else None
+
+
+SECTION = Section(key="confirmation", label="Confirmation", content=_content)

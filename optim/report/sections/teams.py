@@ -9,8 +9,12 @@ from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.goal import Direction
 from orkester.optim.run.results import Results, TeamResult
 
-#: Most rows of the table of teams, and most entries in the list of failures.
-MOST_TEAMS, MOST_FAILURES = 300, 100
+from .._material import Material
+from .._rows import row
+from .._section import Section
+
+#: Most rows of the table.
+MOST_TEAMS = 300
 
 
 def listed(results: Results) -> Sequence[TeamResult]:
@@ -48,26 +52,8 @@ def _front_by_front(
     return found
 
 
-def failures(results: Results) -> tuple[list[dict[str, Any]], int]:
-    """Every infeasible team, and every other that had a failed example, these by phase and kind; how many are left out.
-
-    Of many, those come first of which something failed: what breaks a limit has worked all the same.
-    """
-    found = [result for result in results.teams if result.infeasible or _failed(result)]
-    if len(found) > MOST_FAILURES:
-        found.sort(key=lambda result: result.search is not None and not _failed(result))
-    return [_failure(result) for result in found[:MOST_FAILURES]], max(0, len(found) - MOST_FAILURES)
+def _content(material: Material) -> dict[str, Any]:
+    return {"teams": [row(result, material.results) for result in listed(material.results)]}
 
 
-def _failed(result: TeamResult) -> bool:
-    return any(phase is not None and phase.failures for phase in (result.search, result.confirmed))
-
-
-def _failure(result: TeamResult) -> dict[str, Any]:
-    phases = []
-    for phase, measurement in (("search", result.search), ("confirmation", result.confirmed)):
-        if measurement is not None and measurement.failures:
-            kinds = ", ".join(f"{count} × {kind}" for kind, count in measurement.failures.items())
-            failed = f"{sum(measurement.failures.values())} of {measurement.examples} examples of the {phase} failed"
-            phases.append(failed if kinds in result.infeasible else f"{failed}: {kinds}")
-    return {"team": str(result.team), "reason": result.infeasible, "phases": "; ".join(phases)}
+SECTION = Section(key="teams", label="All teams", content=_content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -10,14 +9,15 @@ from typing import Any
 
 from orkester.evals.agent_shares import AgentShare
 from orkester.evals.block import Block
-from orkester.evals.measurement import Measurement
-from orkester.evals.objectives import Estimate, objectives
+from orkester.evals.objectives import Estimate
 from orkester.evals.objectives.energy import ENERGY
 from orkester.optim.run.results import Results, TeamResult
-from orkester.optim.study.parts import EnergyPart
 
-from ._numbers import NOTHING, interval, number, unit
-from ._plot import Chart, chart
+from .._joules import how_attributed, marks
+from .._material import Material
+from .._numbers import NOTHING, interval, number, unit
+from .._plot import Chart, chart
+from .._section import Section
 
 _INK, _WHITE = "#1c2429", "#ffffff"
 #: Of agents by their role, in turn, and of text on them; hatched in the second and third turn, if there are so many.
@@ -31,12 +31,6 @@ _COLOURS = (
 )
 _HATCHES = ("", "/", "x")
 _IDLE, _NOBODY = "#c3ccd1", "#8494a0"
-#: By what blocks say: in a table's cell, and in a sentence on what an agent's joules are.
-_HOW: Mapping[str, tuple[str, str]] = {
-    "affine": ("calibrated (affine)", "by what its steps and tokens cost, as calibrated (affine)"),
-    "tokens": ("by tokens", "by tokens (uncached prompt plus output)"),
-    "not said": ("in a way that the records do not say", "as its records have it"),
-}
 _QUANTITIES = {"power_w": "power [W]", "temperature_c": "temperature [°C]", "clock_mhz": "clock [MHz]"}
 
 
@@ -64,16 +58,6 @@ def energy_section(results: Results, blocks: Sequence[Block]) -> dict[str, Any] 
     }
 
 
-def shared_how(results: Results) -> str:
-    """What an agent's joules are in the front, in a sentence."""
-    known = [result for result in results.front if result.residual_j is not None]
-    ways = sorted({way for result in known for way in _ways(result.attribution)})
-    if not ways:
-        return "No agent's joules are known."
-    how = ", or where that was not to be had ".join(_HOW.get(way, (way, way))[1] for way in ways)
-    return f"An agent's joules are its share of its engine's {how}: they explain, they do not score."
-
-
 def apart(results: Results) -> str:
     """Which joules of the front are no agent's, in sentences."""
     idle = [result.idle_j is not None for result in results.front if result.residual_j is not None]
@@ -85,20 +69,6 @@ def apart(results: Results) -> str:
         f"{told} Joules of Orkester's own process, and of engines while no call that could be counted was under way, "
         "are no agent's."
     )
-
-
-def marks(result: TeamResult) -> list[str]:
-    """Why a team's joules are to be taken with care, and in how many blocks of the search and of confirmation."""
-    return [*_marks(result.search), *(f"in confirmation: {mark}" for mark in _marks(result.confirmed))]
-
-
-def marks_of(blocks: Sequence[Block]) -> list[str]:
-    """The same of any blocks, those without joules and without a reason among them."""
-    counts = Counter(mark for block in blocks for mark in dict.fromkeys(block.energy_marks))
-    silent = sum(b.energy_j is None and b.energy_method != "unavailable" and not b.energy_marks for b in blocks)
-    if silent:
-        counts["no joules, and no reason recorded"] = silent
-    return [f"{mark} ({count} of {_blocks(len(blocks))})" for mark, count in sorted(counts.items())]
 
 
 def gauges(blocks: Sequence[Block]) -> list[dict[str, str]]:
@@ -123,18 +93,6 @@ def gauges(blocks: Sequence[Block]) -> list[dict[str, str]]:
             }
         )
     return rows
-
-
-def carbon_and_cost(asked: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """What grams and euros stand on, where ``names`` (objectives and constraints) have them; ``asked`` is the study."""
-    bases = {each.name: each.basis for each in objectives().values() if each.name in names and each.basis is not None}
-    if not bases:
-        return []
-    try:
-        footprint = EnergyPart.model_validate(asked.get("energy", {})).footprint
-    except ValueError:  # of another version, which knew other regions or keys
-        return ["the study's energy part cannot be read by this version"]
-    return [f"{name}: {basis(footprint, number)}" for name, basis in bases.items()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +126,7 @@ class _Member:
     @property
     def table(self) -> dict[str, Any]:
         """Its head and rows."""
-        ways = ", ".join(_HOW.get(way, (way, way))[0] for way in _ways(self.result.attribution))
+        ways = how_attributed(self.result.attribution)
         return {
             "number": self.number,
             "id": self.result.team.id,
@@ -199,20 +157,6 @@ class _Member:
     @property
     def _estimate(self) -> Estimate | None:
         return self.result.search.estimates.get(ENERGY.name) if self.result.search is not None else None
-
-
-def _marks(measurement: Measurement | None) -> list[str]:
-    if measurement is None:
-        return []
-    return [f"{mark} ({count} of {_blocks(measurement.blocks)})" for mark, count in measurement.energy_marks.items()]
-
-
-def _ways(attribution: str) -> list[str]:
-    return [way for way in attribution.split(", ") if way]
-
-
-def _blocks(count: int) -> str:
-    return f"{count} block{'' if count == 1 else 's'}"
 
 
 def _roles(members: Sequence[_Member]) -> dict[str, dict[str, Any]]:
@@ -300,3 +244,10 @@ def _not_included(blocks: Sequence[Block], teams: set[str]) -> list[str]:
         if block.team in teams and block.energy_assumptions.get("not_included")
     ]
     return list(dict.fromkeys(said))
+
+
+def _content(material: Material) -> dict[str, Any] | None:
+    return energy_section(material.results, material.blocks)
+
+
+SECTION = Section(key="energy", label="Energy", content=_content)

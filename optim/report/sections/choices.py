@@ -9,7 +9,9 @@ from orkester.evals.objectives.quality import QUALITY
 from orkester.optim.insight.choosing import Choice, best
 from orkester.optim.run.results import Results
 
-from ._numbers import number, unit
+from .._material import Material
+from .._numbers import number, unit
+from .._section import Section
 
 #: Share of the best quality that is worth a look: what is saved beyond it is often much.
 _SHARE = 0.9
@@ -87,3 +89,11 @@ def _against(chosen: Choice) -> str:
 
 def _ratios(ratios: Mapping[str, float | None]) -> str:
     return ", ".join(f"{name} × {number(ratio)}" for name, ratio in ratios.items())
+
+
+def _content(material: Material) -> dict[str, Any] | None:
+    found = choices(material.results)
+    return {"teams": found} if found else None
+
+
+SECTION = Section(key="choices", label="Which one", content=_content)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from orkester.evals.records import Records
-from orkester.optim.report._engines import engine_tables
-from orkester.optim.report._members import member
-from orkester.optim.report._methods import methods
 from orkester.optim.report._waterfall import has_parts, waterfall
+from orkester.optim.report.sections.engines import engine_tables
+from orkester.optim.report.sections.members import member
+from orkester.optim.report.sections.methods import methods
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import results
 from orkester.testing.blocks import block, call, result

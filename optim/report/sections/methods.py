@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orkester.evals.block import Block
+import yaml
 
-from ._numbers import facts, number, span
+from orkester.evals.block import Block
+from orkester.evals.objectives import objectives
+from orkester.optim.study.parts import EnergyPart
+
+from .._joules import assumptions, marks_of
+from .._material import Material
+from .._numbers import facts, number
+from .._section import Section
 
 #: In words, by what a block says.
 _PREFIX_CACHE: Mapping[str, str] = {
@@ -16,32 +22,6 @@ _PREFIX_CACHE: Mapping[str, str] = {
     "kept": "not emptied between teams: the engine cannot",
     "warm": "not emptied between teams, as the study asked for",
 }
-
-
-def joules(blocks: Sequence[Block]) -> str:
-    """The label that every joule carries."""
-    return ", ".join(sorted({block.energy_method for block in blocks})) or "unavailable"
-
-
-def power_range(blocks: Sequence[Block]) -> dict[str, Any] | None:
-    """What a power model's own range makes of a joule; None for a meter, or where blocks were had by different models.
-
-    Returns:
-        ``watts``, ``low_watts`` and ``high_watts``; what the last two make of a joule: ``low``, ``high``, ``factors``.
-    """
-    models = _assumptions(blocks)
-    names = ("active_w_per_core", "low_w_per_core", "high_w_per_core")
-    if len(models) != 1 or not all(isinstance(models[0].get(name), (int, float)) for name in names):
-        return None
-    watts, low, high = (float(models[0][name]) for name in names)
-    return {
-        "watts": number(watts),
-        "low_watts": number(low),
-        "high_watts": number(high),
-        "factors": span(low / watts, high / watts),
-        "low": low / watts,
-        "high": high / watts,
-    }
 
 
 def methods(asked: Mapping[str, Any], blocks: Sequence[Block]) -> dict[str, Any]:
@@ -60,7 +40,7 @@ def methods(asked: Mapping[str, Any], blocks: Sequence[Block]) -> dict[str, Any]
         "scorer": task.get("scorer"),
         "max_tokens": task.get("max_tokens"),
         "prefix_cache": "; ".join(words for state, words in _PREFIX_CACHE.items() if state in states),
-        "energy": [facts(model) for model in _assumptions(blocks)],
+        "energy": [facts(model) for model in assumptions(blocks)],
     }
 
 
@@ -72,10 +52,29 @@ def engines(blocks: Sequence[Block]) -> dict[str, str]:
     return {model: facts(values) for model, values in sorted(found.items())}
 
 
-def _assumptions(blocks: Sequence[Block]) -> list[Mapping[str, Any]]:
-    """The different ones."""
-    found: list[Mapping[str, Any]] = []
-    for block in blocks:
-        if block.energy_assumptions not in found:
-            found.append(block.energy_assumptions)
-    return sorted(found, key=lambda each: json.dumps(dict(each), sort_keys=True))
+def carbon_and_cost(asked: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """What grams and euros stand on, where ``names`` (objectives and constraints) have them; ``asked`` is the study."""
+    bases = {each.name: each.basis for each in objectives().values() if each.name in names and each.basis is not None}
+    if not bases:
+        return []
+    try:
+        footprint = EnergyPart.model_validate(asked.get("energy", {})).footprint
+    except ValueError:  # of another version, which knew other regions or keys
+        return ["the study's energy part cannot be read by this version"]
+    return [f"{name}: {basis(footprint, number)}" for name, basis in bases.items()]
+
+
+def _content(material: Material) -> dict[str, Any]:
+    results, study = material.results, material.study
+    return {
+        **methods(study, material.blocks),
+        "energy_marks": marks_of(material.blocks),
+        "carbon_and_cost": carbon_and_cost(study, [*results.objectives, *results.constraints]),
+        "engines": engines(material.blocks),
+        "machine": facts(material.manifest.get("machine", {})),
+        "versions": material.manifest.get("versions", {}),
+        "asked": yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True),
+    }
+
+
+SECTION = Section(key="methods", label="Methods", content=_content)

@@ -9,7 +9,7 @@ from chosen import THREE, entry, of, together
 
 import orkester
 from orkester.optim.insight.choosing import best
-from orkester.optim.report._choices import choices
+from orkester.optim.report.sections.choices import choices
 
 #: On the front in this order: 5, 4, 3, 2 agents.
 POINTS = [(0.4, 0.1, 9.0), (0.8, 0.3, 5.0), (0.9, 0.5, 20.0), (1.0, 2.0, 60.0)]

@@ -15,10 +15,12 @@ from orkester.evals.objectives.energy import ENERGY
 from orkester.evals.objectives.latency import MEDIAN
 from orkester.optim.run.results import TeamResult
 
-from ._drawing import draw
-from ._energy import marks
-from ._numbers import number
-from ._waterfall import has_parts, typical, waterfall
+from .._drawing import draw
+from .._joules import marks, shared_how
+from .._material import Material
+from .._numbers import number
+from .._section import Section
+from .._waterfall import has_parts, typical, waterfall
 
 
 def member(result: TeamResult, searched: Sequence[Block]) -> dict[str, Any]:
@@ -83,3 +85,28 @@ def _median(calls: Sequence[Call], agent: AgentShare, part: str) -> float | None
     of = [call for call in calls if (call.agent, call.model) == (agent.agent, agent.model)]
     told = [value for call in of if (value := getattr(call, part)) is not None]
     return statistics.median(told) if told else None
+
+
+def _content(material: Material) -> dict[str, Any] | None:
+    if not material.results.front:
+        return None
+    of_team: dict[str, list[Block]] = {}
+    for block in material.blocks:
+        if block.phase == "search":
+            of_team.setdefault(block.team, []).append(block)
+    return {
+        "members": [
+            {
+                "number": i,
+                "id": result.team.id,
+                "team": str(result.team),
+                "trial": result.trial,
+                **member(result, of_team.get(result.team.id, [])),
+            }
+            for i, result in enumerate(material.results.front, start=1)
+        ],
+        "shared_how": shared_how(material.results),
+    }
+
+
+SECTION = Section(key="members", label="Members", content=_content)

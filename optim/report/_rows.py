@@ -1,0 +1,45 @@
+"""Teams in tables: a row for a team, a cell for each objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orkester.evals.measurement import Measurement
+from orkester.evals.objectives import objective
+from orkester.optim.run.results import Results, TeamResult
+
+from ._numbers import interval, span
+
+
+def row(result: TeamResult, results: Results) -> dict[str, Any]:
+    """A team in a table, with its values of the search."""
+    state = "front" if result.on_front else "infeasible" if result.infeasible else "" if result.whole else "unfinished"
+    if not result.infeasible:
+        state = result.stopped or (f"the same calls as {result.same_as}" if result.same_as else state)
+    reused = result.search.reused_calls if result.search else 0
+    return {
+        "id": result.team.id,
+        "team": str(result.team),
+        "trial": result.trial,
+        "cells": cells(result.search, results),
+        "n": result.search.examples if result.search else 0,
+        "state": state,
+        "reused": f"{reused} of {result.search.calls} calls reused" if result.search and reused else "",
+        "on_front": result.on_front,
+        "infeasible": bool(result.infeasible),
+    }
+
+
+def cells(
+    measurement: Measurement | None, results: Results, power: Mapping[str, Any] | None = None
+) -> list[dict[str, str]]:
+    """A cell for each objective; joules and grams also with what the range of the ``power`` model makes of them."""
+    estimates = measurement.estimates if measurement is not None else {}
+    found = []
+    for name in results.objectives:
+        cell = {**interval(estimates.get(name)), "power": ""}
+        if power is not None and name in estimates and objective(name).scales_with_joules:
+            cell["power"] = span(estimates[name].value * power["low"], estimates[name].value * power["high"])
+        found.append(cell)
+    return found

@@ -1,0 +1,46 @@
+"""What failed, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orkester.optim.run.results import Results, TeamResult
+
+from .._material import Material
+from .._section import Section
+
+#: Most entries in the list.
+MOST_FAILURES = 100
+
+
+def failures(results: Results) -> tuple[list[dict[str, Any]], int]:
+    """Every infeasible team, and every other that had a failed example, these by phase and kind; how many are left out.
+
+    Of many, those come first of which something failed: what breaks a limit has worked all the same.
+    """
+    found = [result for result in results.teams if result.infeasible or _failed(result)]
+    if len(found) > MOST_FAILURES:
+        found.sort(key=lambda result: result.search is not None and not _failed(result))
+    return [_failure(result) for result in found[:MOST_FAILURES]], max(0, len(found) - MOST_FAILURES)
+
+
+def _failed(result: TeamResult) -> bool:
+    return any(phase is not None and phase.failures for phase in (result.search, result.confirmed))
+
+
+def _failure(result: TeamResult) -> dict[str, Any]:
+    phases = []
+    for phase, measurement in (("search", result.search), ("confirmation", result.confirmed)):
+        if measurement is not None and measurement.failures:
+            kinds = ", ".join(f"{count} × {kind}" for kind, count in measurement.failures.items())
+            failed = f"{sum(measurement.failures.values())} of {measurement.examples} examples of the {phase} failed"
+            phases.append(failed if kinds in result.infeasible else f"{failed}: {kinds}")
+    return {"team": str(result.team), "reason": result.infeasible, "phases": "; ".join(phases)}
+
+
+def _content(material: Material) -> dict[str, Any]:
+    found, left_out = failures(material.results)
+    return {"failures": found, "left_out": left_out, "constraints": dict(material.results.constraints)}
+
+
+SECTION = Section(key="failures", label="Failures", content=_content)

@@ -1,0 +1,42 @@
+"""The front: its teams in plots and in numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._charts import drawn, front_charts, shapes
+from .._joules import marks
+from .._material import Material
+from .._rows import cells, row
+from .._section import Section
+
+
+def _content(material: Material) -> dict[str, Any]:
+    """Always there: where no team is on the front, it says so."""
+    results = material.results
+    return {
+        "members": _members(material),
+        "charts": front_charts(results, material.energy) if results.front else [],
+        "drawn": drawn(results),
+        "shapes": {topology: character for topology, (_, character) in shapes(results).items()},
+        "directions": dict(results.objectives),
+    }
+
+
+def _members(material: Material) -> list[dict[str, Any]]:
+    results, power = material.results, material.power_range
+    return [
+        {
+            **row(result, results),
+            "number": number,
+            "cells": cells(result.search, results, power),
+            "confirmed": cells(result.confirmed, results, power) if result.confirmed else None,
+            "confirmed_n": result.confirmed.examples if result.confirmed else 0,
+            "cut_short": bool(result.confirmed and not result.settled),
+            "marks": marks(result),
+        }
+        for number, result in enumerate(results.front, start=1)
+    ]
+
+
+SECTION = Section(key="front", label="Front", content=_content)
