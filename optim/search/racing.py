@@ -2,7 +2,7 @@
 
 Two reasons stop a team. A member of the front *beats* it: on the examples that both have seen the member is better in
 every objective, so surely that over all looks together a team of the true front is stopped with at most the stated
-probability (``orkester.evals.stats.paired_tests``). Or it is *hopeless*: it violates a constraint even if all goes well
+probability (``orkester.evals.paired_tests``). Or it is *hopeless*: it violates a constraint even if all goes well
 from here on, or would be beaten even if every example that is left were answered right.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orkester.evals.objectives import objective
-from orkester.evals.stats.paired_tests import dominated, look_level
+from orkester.evals.paired_tests import dominated, look_level
 from orkester.evals.stats.rows import Rows
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Direction, limit

@@ -20,7 +20,7 @@ from orkester.graphs import Team
 from orkester.optim.goals.goal import Goal, violation
 from orkester.optim.study.space import Space
 
-from .samplers._base import Outcome
+from .outcome import Outcome
 
 if TYPE_CHECKING:
     import optuna

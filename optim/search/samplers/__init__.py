@@ -16,7 +16,8 @@ from orkester.optim.search.models.surrogate import MOST_TEAMS
 from orkester.optim.study.study_file import AUTO_SAMPLER as AUTO
 from orkester.registry import Registry, files_of
 
-from ._base import Outcome, Sampler, Setting, Standing, Turn
+from ..outcome import Outcome
+from ._base import Sampler, Setting, Standing, Turn
 from ._recorded import Recorded
 
 if TYPE_CHECKING:

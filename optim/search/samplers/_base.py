@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from orkester.evals.measurement import Measurement
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Goal
 from orkester.optim.search.models.composition import Predicted, nothing_known
 from orkester.optim.search.models.evidence import Evidence
 from orkester.optim.study.space import Space
+
+from ..outcome import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +51,6 @@ class Standing:
     calls_left: float = float("inf")
     cost: Callable[[Team, int], float]
     predicted: Predicted = nothing_known
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a team.
-
-    Attributes:
-        team: it.
-        measurement: of the search; None when the team could not be measured.
-        infeasible: why it cannot be on the front; empty when it can.
-        stopped: why it was not measured on every example; empty when it was.
-        trial: number of the trial in the records; None for the next one.
-    """
-
-    team: Team
-    measurement: Measurement | None
-    infeasible: str = ""
-    stopped: str = ""
-    trial: int | None = None
 
 
 class Sampler(Protocol):

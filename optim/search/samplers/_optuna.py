@@ -18,7 +18,8 @@ from orkester.evals.runner import derive_seed
 from orkester.graphs import Team
 from orkester.optim.search.trials import Asked, Trials, quiet
 
-from ._base import Outcome, Setting, Standing, Turn
+from ..outcome import Outcome
+from ._base import Setting, Standing, Turn
 
 #: How often in a row a sampler may ask for teams that were told before it is overruled.
 REPEATS = 10

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from orkester.optim.search.trials import Trials
 
-from ._base import Outcome, Sampler, Standing, Turn
+from ..outcome import Outcome
+from ._base import Sampler, Standing, Turn
 
 
 class Recorded:

@@ -31,7 +31,8 @@ from orkester.optim.search.models.evidence import Evidence
 from orkester.optim.search.models.improvement import Dominated
 from orkester.optim.search.models.surrogate import Universe
 
-from ._base import Outcome, Setting, Standing, Turn
+from ..outcome import Outcome
+from ._base import Setting, Standing, Turn
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from orkester.evals.runner import derive_seed
 from orkester.graphs import Team
 
-from ._base import Outcome, Setting, Standing, Turn
+from ..outcome import Outcome
+from ._base import Setting, Standing, Turn
 
 
 class Grid:

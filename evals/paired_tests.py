@@ -11,7 +11,7 @@ What the test of each kind of objective is stands in ``orkester.evals.objectives
 What cannot be had: p95 needs some 120 examples before it shows anything at these levels (``examples_needed``), and no
 method knows of a slow example that occurs in 3 % of them before it has occurred. A paired t of log ratios would decide
 sooner, but compares geometric means: where one team is a cascade of the same median it erred in 40 % of simulated
-cases with 16 examples and in all with 64. tests/evals/stats/test_paired_tests.py records how often each test errs.
+cases with 16 examples and in all with 64. tests/evals/test_paired_tests.py records how often each test errs.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtri
 
-from orkester.evals.objectives import Direction, objective
-from orkester.evals.stats.rows import Rows
-
-from .intervals import Floats
+from .objectives import Direction, objective
+from .stats.intervals import Floats
+from .stats.rows import Rows
 
 # -- error over the looks ---------------------------------------------------------------------------------------------
 

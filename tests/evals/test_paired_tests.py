@@ -13,14 +13,14 @@ from hypothesis import example, given, settings
 from orkester.errors import InputError
 from orkester.evals.block import Block, Call, ExampleResult
 from orkester.evals.objectives import Direction, objective, objectives
-from orkester.evals.rows import team_rows
-from orkester.evals.stats.paired_tests import (
+from orkester.evals.paired_tests import (
     beaten_p,
     dominated,
     examples_needed,
     look_level,
     optimistic,
 )
+from orkester.evals.rows import team_rows
 from orkester.evals.stats.rows import Rows
 from orkester.evals.stats.weighting import (
     binomial,
