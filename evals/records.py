@@ -93,14 +93,11 @@ class Records:
         blocks: The blocks that count.
         failures: Teams that could not be measured.
         stopped: Why teams were stopped, by their ids.
-        duplicates: Blocks that measured once more what another block of the same team had measured. They count in what
-            a run has spent, and nowhere else.
     """
 
     blocks: Sequence[Block]
     failures: Sequence[TeamFailure]
     stopped: Mapping[str, str] = field(default_factory=dict)
-    duplicates: Sequence[Block] = ()
 
     def __iter__(self) -> Iterator[Record]:
         """One kind after the other."""
@@ -132,7 +129,6 @@ class BlockLog:
     def __init__(self, path: Path, *, arrange: Callable[[Records], Records] | None = None) -> None:
         self._path = path
         self._arrange = arrange
-        self._duplicates: Sequence[Block] = ()
         self._file: IO[bytes] | None = None
         self._blocks: list[Block] = []
         self._by_team: dict[tuple[str, Phase], list[Block]] = {}
@@ -145,7 +141,6 @@ class BlockLog:
         records, whole = _read(self._path)
         if self._arrange is not None:
             records = self._arrange(records)
-        self._duplicates = records.duplicates
         for block in records.blocks:
             self._remember(block)
         self._failures = list(records.failures)
@@ -206,21 +201,11 @@ class BlockLog:
 
     def records(self) -> Records:
         """All of them, in the file's order."""
-        return Records(
-            blocks=tuple(self._blocks),
-            failures=tuple(self._failures),
-            stopped=dict(self._stopped),
-            duplicates=self._duplicates,
-        )
+        return Records(blocks=tuple(self._blocks), failures=tuple(self._failures), stopped=dict(self._stopped))
 
     def all_blocks(self) -> Sequence[Block]:
         """Every block."""
         return self._blocks
-
-    @property
-    def duplicates(self) -> Sequence[Block]:
-        """See ``Records.duplicates``."""
-        return self._duplicates
 
     def blocks(self, team: str, phase: Phase) -> Sequence[Block]:
         """The blocks of one team in one phase, by index."""

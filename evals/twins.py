@@ -30,7 +30,7 @@ def under_one_name(records: Records, representative: Representative) -> Records:
         representative: Returns the team that stands for a team.
 
     Returns:
-        The records. Blocks that were left out are among the ``duplicates``.
+        The records without blocks that measured once more what another block of the same team had measured.
     """
     names: dict[str, Team] = {}
     named: Sequence[Block | TeamFailure] = (*records.blocks, *records.failures)
@@ -40,13 +40,11 @@ def under_one_name(records: Records, representative: Representative) -> Records:
     if all(name == team.id for name, team in names.items()):
         return records
     kept: dict[tuple[str, str, int], Block] = {}
-    duplicates: list[Block] = []
     last_name: dict[str, str] = {}
     for block in records.blocks:
         team = names[block.team]
         place = (team.id, block.phase, block.index)
         if place in kept:
-            duplicates.append(block)
             continue
         last_name[team.id] = block.team
         kept[place] = replace(block, team=team.id, topology=team.topology, knobs=dict(team.knobs))
@@ -60,4 +58,4 @@ def under_one_name(records: Records, representative: Representative) -> Records:
             team = names[failure.team]
             failures.append(replace(failure, team=team.id, topology=team.topology, knobs=dict(team.knobs)))
     stopped = {names[name].id: reason for name, reason in records.stopped.items() if name in names and counts(name)}
-    return Records(blocks=tuple(kept.values()), failures=failures, stopped=stopped, duplicates=duplicates)
+    return Records(blocks=tuple(kept.values()), failures=failures, stopped=stopped)

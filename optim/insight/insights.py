@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import ValidationError
 
 from orkester.evals.objectives import objectives
 from orkester.optim.goals.goal import FAILURES
 from orkester.optim.run.results import Results
-from orkester.optim.study.space import Space, build_space
-from orkester.optim.study.study_file import StudyFile
+from orkester.optim.study.space import Space
 
 from .effects import fit
 from .importance import Importance, importances
@@ -32,20 +28,6 @@ class Insights:
     importances: Mapping[str, Importance] = field(default_factory=dict)
     suggestions: Sequence[Suggestion] = ()
     hints: Sequence[str] = ()
-
-
-def space_of_run(manifest: Mapping[str, Any]) -> Space | None:
-    """The teams that a run could try, from its manifest; None where that does not say, or names an unknown topology."""
-    asked = manifest.get("study", {})
-    faults: list[str] = []
-    try:
-        part = {key: asked[key] for key in ("name", "search", "roles", "objectives", "engine_options") if key in asked}
-        task = {key: asked["task"][key] for key in ("data", "scorer")}
-        file = StudyFile.model_validate({**part, "task": task, "models": list(asked["models"])})
-    except (KeyError, TypeError, ValidationError):
-        return None
-    space = build_space(file, lambda _, message: faults.append(message))
-    return space if not faults else None
 
 
 def insights(results: Results, space: Space | None, *, seed: int = 0) -> Insights:

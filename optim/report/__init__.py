@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from orkester.evals.block import Block
-from orkester.optim.insight.insights import Insights, space_of_run
+from orkester.optim.insight.insights import Insights
 from orkester.optim.insight.insights import insights as learn
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results
+from orkester.optim.study.study_of_run import space_of_run
 
 from ._charts import COLOURS
 from ._material import Material

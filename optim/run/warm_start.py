@@ -20,10 +20,10 @@ from orkester.errors import InputError, OrkesterError
 from orkester.evals.records import read_records
 from orkester.graphs import Team
 from orkester.optim.study.parts import EnergyPart
-from orkester.optim.study.plugins import load_plugins
 from orkester.optim.study.space import Space
 from orkester.optim.study.start_teams import find
 from orkester.optim.study.study_file import StudyFile
+from orkester.optim.study.study_of_run import load_plugins
 from orkester.optim.study.yaml_source import Source
 
 from .directory import RunDirectory

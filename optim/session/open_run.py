@@ -10,12 +10,13 @@ from typing import Any
 from orkester.errors import InputError
 from orkester.evals.block import Block
 from orkester.evals.records import read_records
+from orkester.evals.twins import under_one_name
 from orkester.optim.goals.goal import Direction
 from orkester.optim.insight.choosing import Choice, best
 from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.results import Results, results
 from orkester.optim.study.parts import EnergyPart
-from orkester.optim.study.plugins import load_plugins
+from orkester.optim.study.study_of_run import load_plugins, space_of_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,8 @@ def open_run(path: str | Path) -> Run:
         raise InputError(f"{path}: there is no run here; orkester tune STUDY.yaml makes one")
     load_plugins(manifest)
     records = read_records(directory.blocks)
+    if (space := space_of_run(manifest)) is not None:
+        records = under_one_name(records, space.representative)
     asked = manifest["study"]
     objectives: Mapping[str, Direction] = asked["objectives"]
     footprint = EnergyPart.model_validate(asked.get("energy", {})).footprint

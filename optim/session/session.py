@@ -19,6 +19,7 @@ from orkester.evals.objectives import objective
 from orkester.evals.probe import probe
 from orkester.evals.records import BlockLog
 from orkester.evals.runner import BlockRunner
+from orkester.evals.twins import under_one_name
 from orkester.optim.goals.goal import Goal
 from orkester.optim.run.budget import Budget, begun
 from orkester.optim.run.directory import RunDirectory
@@ -82,8 +83,9 @@ class Session:
         require_run(self.directory, more)
         with self.directory, self._remedies():
             self._begin()
+            one_name_each = partial(under_one_name, representative=self.study.space.representative)
             with (
-                BlockLog(self.directory.blocks) as log,
+                BlockLog(self.directory.blocks, arrange=one_name_each) as log,
                 EngineLog(self.directory.engines) as engine_log,
                 Trials(self.study.space, self._goal(), path=self.directory.database, name=self.study.name) as trials,
             ):

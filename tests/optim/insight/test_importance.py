@@ -16,11 +16,12 @@ from orkester.evals.objectives import Estimate
 from orkester.graphs import Team
 from orkester.optim.insight.effects import MIN_TEAMS, fit
 from orkester.optim.insight.importance import Importance, Share, importances
-from orkester.optim.insight.insights import Insights, insights, space_of_run
+from orkester.optim.insight.insights import Insights, insights
 from orkester.optim.insight.suggestions import border_hints, worth_trying
 from orkester.optim.run.results import Results, TeamResult
 from orkester.optim.search.models.design import Design
 from orkester.optim.study.space import Grid, Space
+from orkester.optim.study.study_of_run import space_of_run
 
 MODELS = Grid(("small", "middle", "large"))
 TENTHS = Grid(tuple(round(0.1 * i, 1) for i in range(11)))

@@ -22,10 +22,11 @@ from orkester.evals.objectives import Estimate
 from orkester.evals.records import Records, TeamFailure
 from orkester.graphs import Team
 from orkester.optim.insight.importance import Importance, Interaction, Share
-from orkester.optim.insight.insights import Insights, space_of_run
+from orkester.optim.insight.insights import Insights
 from orkester.optim.insight.suggestions import Suggestion
 from orkester.optim.report import write_report
 from orkester.optim.run.results import Results, results
+from orkester.optim.study.study_of_run import space_of_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 THREE = {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}

@@ -1,4 +1,4 @@
-"""Loads the plug-ins that a run's records are read with: its topologies and objectives."""
+"""What the manifest of a run says of its study: plug-ins that its records are read with, and its space of teams."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from orkester.errors import InputError
 from orkester.evals.objectives import objective
 from orkester.graphs import topology
+
+from .space import Space, build_space
+from .study_file import StudyFile
 
 
 def load_plugins(manifest: Mapping[str, Any]) -> None:
@@ -30,3 +35,24 @@ def load_plugins(manifest: Mapping[str, Any]) -> None:
             objective(name, folder=folder)
     except InputError as error:
         raise InputError(f"the study of this run cannot be read: {error}") from error
+
+
+def space_of_run(manifest: Mapping[str, Any]) -> Space | None:
+    """The teams that a run could try.
+
+    Args:
+        manifest: The run's; its plug-ins are loaded.
+
+    Returns:
+        None where the manifest does not say it, or names an unknown topology.
+    """
+    asked = manifest.get("study", {})
+    faults: list[str] = []
+    try:
+        part = {key: asked[key] for key in ("name", "search", "roles", "objectives", "engine_options") if key in asked}
+        task = {key: asked["task"][key] for key in ("data", "scorer")}
+        file = StudyFile.model_validate({**part, "task": task, "models": list(asked["models"])})
+    except (KeyError, TypeError, ValidationError):
+        return None
+    space = build_space(file, lambda _, message: faults.append(message))
+    return space if not faults else None
