@@ -67,23 +67,23 @@ class Confirmation:
     engines_take_turns: bool = False
     _near: tuple[Sequence[str], Sequence[str]] = field(default=((), ()), init=False)
 
-    def candidates(self, found: Results) -> Sequence[TeamResult]:
+    def candidates(self, results: Results) -> Sequence[TeamResult]:
         """Front members, and at most as many near members, the nearest: no member surely beats them in the search."""
-        front = found.front
-        near = self._near_ids(found, {member.team.id for member in front})[: len(front)]
-        by_id = {result.team.id: result for result in found.teams}
+        front = results.front
+        near = self._near_ids(results, {member.team.id for member in front})[: len(front)]
+        by_id = {result.team.id: result for result in results.teams}
         return [*front, *(by_id[team] for team in near)]
 
-    def next(self, found: Results) -> ConfirmationTurn | None:
+    def next(self, results: Results) -> ConfirmationTurn | None:
         """Whose turn it is; None when confirmation is over.
 
         Args:
-            found: what the log says.
+            results: what the log says.
         """
         if self.over():
             return None
-        candidates = {result.team.id: result for result in self.candidates(found)}
-        team = self._under_way(candidates) or self._unseen(candidates) or self._least_clear(found, candidates)
+        candidates = {result.team.id: result for result in self.candidates(results)}
+        team = self._under_way(candidates) or self._unseen(candidates) or self._least_clear(results, candidates)
         if team is None:
             return None
         begun = list(dict.fromkeys(block.team for block in self.log.all_blocks() if block.phase == "confirm"))
@@ -99,9 +99,9 @@ class Confirmation:
         """Whether the calls are used up."""
         return self.calls is not None and self._sent() >= self.calls
 
-    def blocks_left(self, found: Results) -> int:
+    def blocks_left(self, results: Results) -> int:
         """At most."""
-        return sum(self.blocks - self._done(result.team.id) for result in self.candidates(found))
+        return sum(self.blocks - self._done(result.team.id) for result in self.candidates(results))
 
     # -- whose turn -----------------------------------------------------------------------------------------------
 
@@ -120,13 +120,13 @@ class Confirmation:
             return None
         return waiting[by_engines([result.team for result in waiting], self._measured())[0]].team.id
 
-    def _least_clear(self, found: Results, candidates: Mapping[str, TeamResult]) -> str | None:
+    def _least_clear(self, results: Results, candidates: Mapping[str, TeamResult]) -> str | None:
         rows = {team: self._rows(team, "confirm") for team in candidates}
-        clarity = {team: _clarity(result, found) for team, result in candidates.items()}
+        clarity = {team: _clarity(result, results) for team, result in candidates.items()}
         unclear = {team for team, probability in clarity.items() if CLEAR[0] < probability < CLEAR[1]}
         if not any(self._done(team) < self.blocks for team in unclear):
             # Only who may beat those that are used up makes them clearer.
-            able = unclear | rivals(rows, unclear, found.objectives, seeded(rows, found.objectives))
+            able = unclear | rivals(rows, unclear, results.objectives, seeded(rows, results.objectives))
             clarity = {team: probability for team, probability in clarity.items() if team in able}
         return next_block(
             rows,
@@ -144,13 +144,13 @@ class Confirmation:
         *_, last = self._measured()
         return calls + CHANGE_CALLS * ((set(last.models), last.engine) != (set(team.models), team.engine))
 
-    def _near_ids(self, found: Results, front: set[str]) -> Sequence[str]:
+    def _near_ids(self, results: Results, front: set[str]) -> Sequence[str]:
         """Teams near the front, the nearest first; looked for again only when other teams can be on it."""
-        sound = [result for result in found.teams if result.whole and not result.infeasible]
+        sound = [result for result in results.teams if result.whole and not result.infeasible]
         able = [result.team.id for result in sound if not result.same_as]
         if self._near[0] != able:
             rows = {team: self._rows(team, "search") for team in able}
-            self._near = (able, [team for team in near_members(rows, found.objectives) if team not in front])
+            self._near = (able, [team for team in near_members(rows, results.objectives) if team not in front])
         return self._near[1]
 
     # -- what the log says ----------------------------------------------------------------------------------------
@@ -168,10 +168,10 @@ class Confirmation:
         return (Team(block.topology, block.knobs, block.engine_options) for block in self.log.all_blocks())
 
 
-def _clarity(result: TeamResult, found: Results) -> float:
+def _clarity(result: TeamResult, results: Results) -> float:
     """Probability of being on the front; a half where it is not clear whether the team keeps to the constraints."""
     probability = result.front_probability or 0.0
     if result.confirmed is None or not (result.on_front or probability > CLEAR[0]):
         return probability
-    broken = infeasibility(result.confirmed, found.objectives, found.constraints)
+    broken = infeasibility(result.confirmed, results.objectives, results.constraints)
     return 0.5 if broken else probability

@@ -47,7 +47,7 @@ def write_report(
         results: its teams and front.
         manifest: of the run directory: what was asked, machine, versions.
         blocks: all of them; for engines, energy assumptions and counts.
-        engine_uses: what befell the engines.
+        engine_uses: what happened to the engines.
         insights: which knobs matter and what would be worth trying; learnt here from the results when not given.
         now: when it is written.
     """

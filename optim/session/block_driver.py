@@ -31,7 +31,7 @@ class BlockDriver:
     Attributes:
         runner: runs blocks.
         pool: leases models; engines start when first needed.
-        observer: told what happens.
+        observer: receives the events.
         cold: whether a team must not profit from the prompts of those before it.
         clock: monotonic seconds.
     """
@@ -125,9 +125,9 @@ class BlockDriver:
             return "warm"
         measuring = (plan.team.id, plan.phase)
         if self._emptied is None or self._emptied[0] != measuring:
-            found: PrefixCache = "cold" if all((await lease.reset_prefix_caches()).values()) else "kept"
-            self._emptied = (measuring, found)
-            return found
+            state: PrefixCache = "cold" if all((await lease.reset_prefix_caches()).values()) else "kept"
+            self._emptied = (measuring, state)
+            return state
         return self._emptied[1]
 
     async def _lease(self, team: Team) -> Lease:

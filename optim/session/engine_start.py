@@ -26,7 +26,7 @@ async def starting(
     """Around what starts engines: says that it begins, that it goes on, and that it is over; nothing without models.
 
     Args:
-        observer: is told.
+        observer: receives the events.
         models: whose engines are brought up.
         waking: those of them that sleep.
         options: the engine options that are searched, as these engines have them.

@@ -27,7 +27,7 @@ class Interrupts:
 
     Args:
         stop: asks for the end after the block under way; says whether there is one.
-        observer: told what follows from an interrupt.
+        observer: receives an event for each interrupt.
     """
 
     def __init__(self, stop: Callable[[], bool], observer: Observer) -> None:

@@ -33,23 +33,23 @@ def report(path: str | Path) -> Path:
 def write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
     """Write team files, of the front and of those that are likely on it, and the report."""
     file = study.file
-    found = results(log.records(), file.objectives, file.constraints, study.sizes, footprint=file.energy.footprint)
+    outcome = results(log.records(), file.objectives, file.constraints, study.sizes, footprint=file.energy.footprint)
     for old in directory.teams.glob("*.json") if directory.teams.exists() else ():
         old.unlink()
-    for result in [*found.front, *found.likely]:
-        write_team(directory.teams / f"{result.team.id}.json", study, result, found)
-    _write_report(directory, study.name, directory.manifest() or {}, found, log.all_blocks())
+    for result in [*outcome.front, *outcome.likely]:
+        write_team(directory.teams / f"{result.team.id}.json", study, result, outcome)
+    _write_report(directory, study.name, directory.manifest() or {}, outcome, log.all_blocks())
 
 
 def _write_report(
-    directory: RunDirectory, name: str, manifest: Mapping[str, Any], found: Results, blocks: Sequence[Block]
+    directory: RunDirectory, name: str, manifest: Mapping[str, Any], outcome: Results, blocks: Sequence[Block]
 ) -> None:
     from orkester.optim.report import write_report
 
     write_report(
         directory.report,
         name=name,
-        results=found,
+        results=outcome,
         manifest=manifest,
         blocks=blocks,
         engine_uses=summary(read_events(directory.engines)),

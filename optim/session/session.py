@@ -204,11 +204,11 @@ class Session:
         """Before anything is measured that could not be ranked beside what is there."""
         file, method = self.study.file, self.setup.meter.method
         there = sorted({block.energy_method for block in log.all_blocks()} - {method})
-        asked = [name for name in (*file.objectives, *file.constraints) if objective(name).of_joules]
-        if there and asked:
+        ranked = [name for name in (*file.objectives, *file.constraints) if objective(name).of_joules]
+        if there and ranked:
             raise InputError(
                 f"{self.directory.path}: its joules are of the method {', '.join(there)}, and here they would be of "
-                f"{method}; {asked[0]} cannot be ranked over both. Go on with the meter it began with (energy: "
+                f"{method}; {ranked[0]} cannot be ranked over both. Go on with the meter it began with (energy: "
                 f"{{meter: …}}; orkester doctor lists them), or begin another run: --run DIR"
             )
 

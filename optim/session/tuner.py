@@ -95,23 +95,23 @@ class Tuner:
     # -- search ---------------------------------------------------------------------------------------------------
 
     def _recall(self) -> None:
-        """What the records say; of the last block a killed process may not have said whether it stopped its team."""
+        """What the records say; a killed process may not have recorded whether the last block stopped its team."""
         blocks = self.log.all_blocks()
         last = {(block.team, block.phase): block for block in blocks}
         for block in blocks:
             ended = block is last[block.team, block.phase]
             if block.phase == "search":
-                said = self.log.stopped.get(block.team, "") if ended else ""
-                stopped = None if block is blocks[-1] and not said else said
+                reason = self.log.stopped.get(block.team, "") if ended else ""
+                stopped = None if block is blocks[-1] and not reason else reason
                 self._learn(Team(block.topology, block.knobs, block.engine_options), block, stopped)
-            elif ended:  # a team that is found wanting gets no more
+            elif ended:  # a team that failed in confirmation gets no more blocks
                 self._strike(block.team)
         for failure in self.log.failures:
             self._failed(Team(failure.topology, failure.knobs, failure.engine_options), failure.reason)
 
     async def _search(self) -> None:
         while True:
-            # Turns that a killed process had begun are chosen again, and their ends told.
+            # Turns that a killed process had begun are chosen again, and the sampler receives their outcomes.
             turns = self.search.choose(
                 self.sampler, self.batch, new_teams=self._new_teams(), calls_left=self._calls_left()
             )
@@ -272,7 +272,7 @@ class Tuner:
         return False
 
     def _strike(self, team: str) -> bool:
-        """Take a team out of the search if confirmation found it wanting; whether it did."""
+        """Take a team out of the search if it is infeasible in confirmation; whether it is."""
         wanting = bool(self._findings.team(team).infeasible)
         if wanting:
             self.search.infeasible.add(team)
@@ -308,7 +308,7 @@ class Tuner:
     # -- what is announced ----------------------------------------------------------------------------------------
 
     def _examples_to_come(self) -> float:
-        """A guess, of search and confirmation, for what is told of the time that is left."""
+        """A guess, of search and confirmation, from which the time that is left is estimated."""
         size = self.study.file.measure.block
         if self._confirmation is not None:
             return float(self._confirmation.blocks_left(self._lately()) * size)
@@ -327,15 +327,15 @@ class Tuner:
         return min([left, *(float(done.sum()) * max(0.0, 1 / share - 1) for share in shares)]) + confirming
 
     def _announce_measured(self, team: Team, phase: Phase) -> None:
-        found = self._results()
-        result = next(result for result in found.teams if result.team.id == team.id)
-        self.progress.observer(TeamMeasured(result=result, results=found, phase=phase))
+        results = self._results()
+        result = next(result for result in results.teams if result.team.id == team.id)
+        self.progress.observer(TeamMeasured(result=result, results=results, phase=phase))
 
     def _lately(self) -> Results:
-        """What was found when it was last put together, for guesses: those are asked for at every example."""
+        """The results as they were last put together, for guesses, which are needed at every example."""
         return self._last if self._last is not None else self._results()
 
-    # -- what is found --------------------------------------------------------------------------------------------
+    # -- records and results --------------------------------------------------------------------------------------
 
     def _record(self, record: Record) -> None:
         self.log.append(record)
