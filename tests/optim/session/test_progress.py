@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from blocks import TEAM, block
 from support import quick_folder, write_study
 
 import orkester
@@ -12,6 +11,7 @@ from orkester.errors import EngineLost
 from orkester.optim.run.budget import Account, Budget, account
 from orkester.optim.run.events import BlockProgress, BudgetSpent, Event, Forecast
 from orkester.optim.session.progress import Progress
+from orkester.testing.blocks import TEAM, block
 
 
 @dataclass
