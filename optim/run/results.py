@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from orkester.errors import OrkesterError
@@ -15,10 +16,12 @@ from orkester.evals.objectives import Estimate, objective
 from orkester.evals.records import Record, Records, TeamFailure, TeamStopped
 from orkester.evals.rows import team_rows
 from orkester.evals.stats.intervals import MIN_BLOCKS
+from orkester.evals.stats.rows import Rows
 from orkester.graphs import Team
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.front_probability import CLEAR, front_probability, seeded
 from orkester.optim.goals.goal import FAILURES, Direction, Goal, violation
+from orkester.optim.goals.groups import grouped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +89,15 @@ class Results:
         objectives: direction by name, in the study's order.
         constraints: limits by name, the default one included.
         teams: in the order of their trials.
+        blocks: by team and phase, for comparisons of teams; empty where none are needed.
+        footprint: what joules mean.
     """
 
     objectives: Mapping[str, Direction]
     constraints: Mapping[str, str]
     teams: Sequence[TeamResult]
+    blocks: Mapping[str, Mapping[Phase, Sequence[Block]]] = field(default_factory=dict, repr=False)
+    footprint: Footprint | None = None
 
     @property
     def front(self) -> Sequence[TeamResult]:
@@ -99,6 +106,31 @@ class Results:
         sign = -1 if direction == "maximize" else 1
         members = [result for result in self.teams if result.on_front]
         return sorted(members, key=lambda r: sign * (r.search.estimates[first].value if r.search else 0.0))
+
+    @cached_property
+    def groups(self) -> Sequence[Sequence[TeamResult]]:
+        """The front in groups of teams that cannot be told apart, the cheapest of each first.
+
+        The cheapest has the least of the study's minimised objectives: first those that follow from joules, then the
+        others, in the study's order. Groups are in the order of the front. See ``orkester.optim.goals.groups``.
+        """
+        least = [name for name, direction in self.objectives.items() if direction == "minimize"]
+        least.sort(key=lambda name: not objective(name).of_joules)
+
+        def cost(result: TeamResult) -> tuple[float, ...]:
+            return (*(_value(result.search, name) for name in least), result.trial)
+
+        front = self.front
+        rows: dict[str, list[Rows]] = {}
+        for result in front:
+            phases = self.blocks.get(result.team.id, {})
+            measured = [phases[phase] for phase in ("search", "confirm") if phases.get(phase)]
+            rows[result.team.id] = [team_rows(blocks, self.footprint) for blocks in measured]
+        ids = grouped([result.team.id for result in sorted(front, key=cost)], rows, self.objectives)
+        by_id = {result.team.id: result for result in front}
+        place = {result.team.id: number for number, result in enumerate(front)}
+        ids.sort(key=lambda group: min(place[team] for team in group))
+        return [[by_id[team] for team in group] for group in ids]
 
     @property
     def near(self) -> Sequence[TeamResult]:
@@ -180,7 +212,14 @@ class Findings:
         built = sorted(every, key=lambda result: (result.trial, result.team.id not in self._blocks))
         _refuse_mixed_energy(built, [*self._objectives, *self._constraints])
         built = _with_front(self._with_probabilities(built), self._objectives)
-        return Results(objectives=self._objectives, constraints=self._constraints, teams=built)
+        members = {result.team.id for result in built if result.on_front}
+        return Results(
+            objectives=self._objectives,
+            constraints=self._constraints,
+            teams=built,
+            blocks={team: {phase: tuple(of) for phase, of in self._blocks[team].items()} for team in members},
+            footprint=self._footprint,
+        )
 
     def _build(self, team: str) -> TeamResult:
         phases, failure = self._blocks.get(team, {}), self._failures.get(team)

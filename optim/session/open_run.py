@@ -49,12 +49,13 @@ class Run:
     def as_json(self) -> dict[str, Any]:
         """For ``orkester front --json``."""
         found = self.results
+        groups = {result.team.id: number for number, group in enumerate(found.groups, 1) for result in group}
         return {
             "study": self.name,
             "objectives": dict(found.objectives),
             "constraints": dict(found.constraints),
             "teams_measured": len(found.teams),
-            "teams": [result.as_json(found.objectives) for result in found.front],
+            "teams": [{**result.as_json(found.objectives), "group": groups[result.team.id]} for result in found.front],
             "near": [result.as_json(found.objectives) for result in found.near],
         }
 

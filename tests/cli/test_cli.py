@@ -239,6 +239,7 @@ def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Sai
             "confirmed",
             "front_probability",
             "energy_method",
+            "group",
         }
         assert 0 <= team["front_probability"] <= 1
         assert team["id"].startswith(team["topology"] + "-")
@@ -250,6 +251,7 @@ def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Sai
                 assert set(estimate) == {"value", "low", "high", "n"}
                 assert estimate["n"] == n
                 assert estimate["low"] <= estimate["value"] <= estimate["high"]
+    assert {team["group"] for team in found["teams"]} == {1}, "five held-out examples tell nobody apart"
     qualities = [team["objectives"]["quality"]["value"] for team in found["teams"]]
     assert qualities == sorted(qualities, reverse=True)
 
@@ -257,12 +259,16 @@ def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Sai
 def test_the_front_as_a_table_has_search_and_confirmation(cli: Callable[..., Said], finished_run: Path) -> None:
     said = cli("front", finished_run)
     found = orkester.open_run(finished_run).results
-    front, rows = found.front, [*found.front, *found.likely]
+    front, rows = found.front, [*(member for group in found.groups for member in group), *found.likely]
+    assert len(found.groups) < len(front)
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert len(lines) == 3 + 2 * len(rows)
+    assert len(lines) == 4 + 2 * len(rows)
+    assert lines[-3].startswith("≈: cannot be told apart from the first team of its group in any objective")
     for result, line, confirmed in zip(rows, lines[1::2], lines[2::2], strict=False):
-        assert line.removeprefix("near: ").startswith(str(result.team))
+        first = result in [group[0] for group in found.groups]
+        mark = "near: " if not result.on_front else "" if first else "  ≈ "
+        assert line.startswith(f"{mark}{result.team}")
         assert confirmed.startswith("  confirmed ")
         assert line.split()[-1] == "12"
         assert confirmed.split()[-1] == "5"

@@ -25,17 +25,20 @@ def _content(material: Material) -> dict[str, Any]:
 
 def _members(material: Material) -> list[dict[str, Any]]:
     results, power = material.results, material.power_range
+    numbers = {result.team.id: number for number, result in enumerate(results.front, start=1)}
+    members = [(result, group[0]) for group in results.groups for result in group]
     return [
         {
             **row(result, results),
-            "number": number,
+            "number": numbers[result.team.id],
+            "alike": numbers[first.team.id] if first is not result else 0,
             "cells": cells(result.search, results, power),
             "confirmed": cells(result.confirmed, results, power) if result.confirmed else None,
             "confirmed_n": result.confirmed.examples if result.confirmed else 0,
             "cut_short": bool(result.confirmed and not result.settled),
             "marks": marks(result),
         }
-        for number, result in enumerate(results.front, start=1)
+        for result, first in members
     ]
 
 

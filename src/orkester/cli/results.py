@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from orkester import Run
     from orkester.evals.measurement import Measurement
     from orkester.evals.objectives import Estimate
-    from orkester.optim.run.results import Results
+    from orkester.optim.run.results import Results, TeamResult
 
 #: Columns where there is no terminal: enough that nothing is cut or broken in a log.
 LOG_WIDTH = 250
+#: Before a team that cannot be told apart from the one above it.
+_ALIKE = "  ≈"
 #: Lines that say why nobody is on the front.
 _MOST_REASONS = 5
 
@@ -67,6 +70,12 @@ def print_front(run: Run) -> None:
         return
     console.print(front_table(found))
     methods = sorted({result.search.energy_method for result in found.front if result.search})
+    if len(found.groups) < len(found.front):
+        console.print(
+            f"{_ALIKE.strip()}: cannot be told apart from the first team of its group in any objective (paired tests "
+            "at 5 %); the cheapest team is the first.",
+            markup=False,
+        )
     console.print(
         f"{len(found.front)} of {len(found.teams)} teams are on the front. "
         f"Energy: {', '.join(methods)}. Brackets: 95 % intervals.",
@@ -106,14 +115,23 @@ def front_table(found: Results, *, confirmed: bool = True) -> Table:
     if chances:
         table.add_column("chance", justify="right")
     table.add_column("n", justify="right")
-    for result in [*found.front, *(found.likely if confirmed else ())]:
+    named = [(f"{_ALIKE} {member.team}" if i else str(member.team), member) for i, member in _members(found, confirmed)]
+    for name, result in [*named, *((f"near: {each.team}", each) for each in (found.likely if confirmed else ()))]:
         blank = [""] if chances else []
-        name = str(result.team) if result.on_front else f"near: {result.team}"
         table.add_row(name, *_cells(result.search, found), *blank, _n(result.search))
         if confirmed and result.confirmed is not None:
             said = [probability_text(result.front_probability)] if chances else []
             table.add_row("  confirmed", *_cells(result.confirmed, found), *said, _n(result.confirmed), style="dim")
     return table
+
+
+def _members(found: Results, grouped: bool) -> Iterator[tuple[int, TeamResult]]:
+    """Front members with their number in the group of those that cannot be told apart; all 0 without groups."""
+    if not grouped:
+        yield from ((0, result) for result in found.front)
+        return
+    for group in found.groups:
+        yield from enumerate(group)
 
 
 def _cells(measurement: Measurement | None, found: Results) -> list[str]:

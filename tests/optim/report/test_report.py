@@ -149,8 +149,12 @@ def shown(estimate: Estimate) -> str:
 
 def test_every_front_member_has_its_numbers_and_confirmed_numbers_with_intervals(run: orkester.Run, page: Page) -> None:
     rows = iter(page.rows["front"][1:])
-    for number, member in enumerate(run.results.front, start=1):
-        assert next(rows) == [f"{number} {member.team}"]
+    numbers = {member.team.id: number for number, member in enumerate(run.results.front, start=1)}
+    grouped = [(member, group[0]) for group in run.results.groups for member in group]
+    assert len(grouped) == len(numbers) > len(run.results.groups), "no two members are alike; nothing is tested"
+    for member, first in grouped:
+        alike = f" not told apart from {numbers[first.team.id]}" if first is not member else ""
+        assert next(rows) == [f"{numbers[member.team.id]} {member.team}{alike}"]
         for label, measurement in (("search", member.search), ("confirmed", member.confirmed)):
             assert measurement is not None
             cells = next(rows)
@@ -162,7 +166,7 @@ def test_every_front_member_has_its_numbers_and_confirmed_numbers_with_intervals
 
 def test_joules_are_an_estimate_with_the_range_of_the_power_model(run: orkester.Run, page: Page) -> None:
     assert page.rows["front"][0][-1] == "energy_j [J, estimate]"
-    best = run.results.front[0].search
+    best = run.results.groups[0][0].search
     assert best is not None
     joules = best.estimates["energy_j"].value
     assert page.rows["front"][2][-1].endswith(f"3–15 W: {joules * 3 / 8:.3g}–{joules * 15 / 8:.3g}")
@@ -442,7 +446,7 @@ def test_what_a_stopped_run_lacks_is_said(run: orkester.Run, tmp_path: Path) -> 
     blocks = [b for b in blocks if b.phase == "search" or b.team == whole.id or (b.team == part.id and b.index == 0)]
     page = reported(run, tmp_path, found_in(run, blocks=blocks), blocks=blocks)
     rows = page.rows["front"]
-    at = {row[0].partition(" ")[2]: i for i, row in enumerate(rows)}
+    at = {row[0].partition(" ")[2].partition(" not told")[0]: i for i, row in enumerate(rows)}
     assert rows[at[str(whole)] + 2][0] == "confirmed n = 5"
     assert rows[at[str(part)] + 2][0] == "confirmed in part n = 4"
     assert f"{cut_off} n = 4, unfinished" in [row[1] for row in page.rows["teams"]]
