@@ -1,6 +1,7 @@
 # make quickstart   from a fresh checkout to a confirmed front on real models
 # make test         everything that can be tested without vLLM
 # make bench-search how many model calls a search needs, ours and others', on recorded tables
+# make docs         the pages of docs/ and the reference as a site, in site/; open site/README.html or site/index.html
 # make test-vllm    the same study machinery on a real vLLM, installed into the user's cache first (4 GB)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -15,12 +16,16 @@ UV := $(shell command -v uv 2>/dev/null)
 ifdef UV
 venv = $(UV) venv -q --allow-existing --python $(PYTHON) .venv
 install = $(UV) pip install -q --python .venv/bin/python
+venv_docs = $(UV) venv -q --allow-existing --python $(PYTHON) .venv-docs
+install_docs = $(UV) pip install -q --python .venv-docs/bin/python
 else
 venv = $(PYTHON) -m venv .venv
 install = .venv/bin/python -m pip install -q --disable-pip-version-check
+venv_docs = $(PYTHON) -m venv .venv-docs
+install_docs = .venv-docs/bin/python -m pip install -q --disable-pip-version-check
 endif
 
-.PHONY: quickstart test test-vllm bench-search check lint types wheel lock clean
+.PHONY: quickstart test test-vllm bench-search docs check lint types wheel lock clean
 
 quickstart: .venv/.installed
 	@echo "Weights: $(MODELS). To do without the Gemma terms: MODELS=smollm2-135m make quickstart"
@@ -40,6 +45,12 @@ test-vllm: .venv/.installed-dev
 # Our search and others', replayed on the recorded tables and a generated one.
 bench-search: .venv/.installed-dev
 	for table in arithmetic capitals generated; do .venv/bin/python -m benchmarks.search.run --table $$table || exit 1; done
+
+# An environment of its own: tests need none of it. Links and anchors are checked; a broken one is an error.
+docs: .venv-docs/.installed
+	$(PYTHON) docs/draw.py
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build -q --strict
+	@echo "The site is in site/: open site/index.html"
 
 check: lint types
 
@@ -64,10 +75,16 @@ wheel: .venv/.installed-dev
 	$(install) -r requirements-dev.lock
 	@touch $@
 
+.venv-docs/.installed: requirements-docs.lock
+	$(venv_docs)
+	$(install_docs) -r requirements-docs.lock
+	@touch $@
+
 # Exact versions for every supported Python, from the ranges in pyproject.toml. Needs uv.
 lock:
 	uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --group docs -o requirements-docs.lock
 
 clean:
-	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-docs site build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""Agents, and the roles that they play. The roles that come with Orkester are YAML in ``roles/``."""
+"""Agents: a role on a model. Roles are YAML in ``roles/``; routing policies and tools have rooms of their own."""
 
 from .agent import Agent
 from .role import Role, RoleFault, Sees

@@ -1,1 +1,1 @@
-"""Benchmarks that users run on their own machine: `orkester bench …`."""
+"""Benchmarks that users run on their own machine: ``orkester bench``."""

@@ -1,1 +1,1 @@
-"""Tasks, scorers, the block runner, measurements and records."""
+"""Measurement: tasks, the block runner, what blocks of a team add up to, and records on disk."""

@@ -117,7 +117,7 @@ def read_records(path: Path) -> Records:
 
 
 class BlockLog:
-    """The file, open for appending. Enter it first.
+    """The file of blocks, ``blocks.jsonl``, open for appending. Enter it first.
 
     A line that a crash cut off is removed on entering; ``torn`` says whether there was one.
 

@@ -61,7 +61,7 @@ class BlockPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockRunner:
-    """Runs blocks one at a time.
+    """Runs a block: asks the team every example inside one measurement window. One block at a time.
 
     Seeds of calls derive from ``seed``, the phase, the example and the sample's number, not from the team or the
     agent: teams that ask the same thing draw the same sample, so they are compared on common random numbers (paired).

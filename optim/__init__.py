@@ -1,1 +1,1 @@
-"""Space, search, confirmation, results and report of a study."""
+"""Studies: the space of teams, the search, confirmation, what a run teaches, and the report."""

@@ -1,1 +1,1 @@
-"""Models, engines, the pool, the chat client, and energy meters."""
+"""Models on this host: the catalogue, engines, the pool that starts them, the chat client, and energy."""

@@ -97,7 +97,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Lease:
-    """Models ready to answer, until the next lease.
+    """Models whose engines are ready to answer, until the next lease.
 
     Attributes:
         models: by name.

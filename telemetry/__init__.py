@@ -1,4 +1,4 @@
-"""Spans and their names."""
+"""OpenTelemetry: span and attribute names, the tracer, and the trace files of a run."""
 
 from .tracing import TraceStore, agent_span, chat_span, noting_chat_spans, score_event, traceparent, workflow_span
 

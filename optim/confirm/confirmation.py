@@ -50,7 +50,7 @@ class ConfirmationTurn:
 
 @dataclass(kw_only=True)
 class Confirmation:
-    """See the module.
+    """Decides which team is measured next on held-out examples, until it is clear who is on the front.
 
     Attributes:
         log: blocks so far.

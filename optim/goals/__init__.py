@@ -1,1 +1,1 @@
-"""What a study wants: constraints, the front, and how probable it is that a team is on it."""
+"""What a study wants: objectives and constraints, the front, and which of its members can be told apart."""

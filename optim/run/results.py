@@ -83,7 +83,7 @@ class TeamResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """A run's teams.
+    """The teams of a run with all that was measured of them, and the front.
 
     Attributes:
         objectives: direction by name, in the study's order.
@@ -145,7 +145,7 @@ class Results:
 
 
 class Findings:
-    """A run's records, put together as they come: a new one makes only its own team be looked at again.
+    """Puts a run's records together into results. A new record makes only its own team be looked at again.
 
     A team with a missing objective is never on the front, nor one that violates a constraint, be it in confirmation.
 

@@ -58,7 +58,7 @@ class Taken:
 
 @dataclass(kw_only=True)
 class Search:
-    """See the module.
+    """Decides which team gets the next blocks, and which teams get no more.
 
     Attributes:
         goal: what is wanted.

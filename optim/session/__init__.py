@@ -1,1 +1,1 @@
-"""One call of `orkester tune`: engines, blocks, search and confirmation, from start to end."""
+"""One call of ``orkester tune``: engines, blocks, search and confirmation, from start to end."""

@@ -26,7 +26,7 @@ MAX_RERUNS = 2
 
 @dataclass(kw_only=True)
 class BlockDriver:
-    """One block at a time.
+    """Runs one block after another on engines that may have to be started, or may die.
 
     Attributes:
         runner: runs blocks.

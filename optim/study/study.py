@@ -28,7 +28,7 @@ _NEW_MEASURES = ("stop_error", "reuse")
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What is searched, ready to run. Made by ``load_study``.
+    """A study, ready to run: its task, models and space of teams. Made by ``load_study``.
 
     Attributes:
         file: what was asked.

@@ -63,7 +63,7 @@ Quantity = Annotated[str, AfterValidator(_known_objective)]
 
 
 class StudyFile(Part):
-    """A study file."""
+    """What a user asks for: the keys of a study file with their values, checked by themselves."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="also the run directory's name")]
     task: TaskPart

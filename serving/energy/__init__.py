@@ -1,4 +1,4 @@
-"""Energy meters, one file each, and what their readings say."""
+"""Energy: the choice of a meter, its readings over a window, and how joules are shared among calls."""
 
 from ._base import Limits, Meter, Reading
 from ._idle import IdlePower
