@@ -14,7 +14,18 @@ from langgraph.graph.state import CompiledStateGraph
 
 from orkester.agents import Role
 from orkester.errors import CallFailed, InputError
-from orkester.graphs import Between, KnobValue, OneOf, OneOfModels, Team, TeamContext, Topology, check_value, topology
+from orkester.graphs import (
+    Between,
+    KnobValue,
+    OneOf,
+    OneOfModels,
+    Team,
+    TeamContext,
+    Topology,
+    check_value,
+    form_of,
+    topology,
+)
 from orkester.testing.scripted import Asked, Scripted, orchestra, turns
 
 #: A question with an image, as OpenAI's chat format has it.
@@ -123,6 +134,35 @@ class TopologyContract:
         drawn = self.topology.graph.get_graph().draw_mermaid(with_styles=False)
         shown = text[text.index("graph TD;") :]
         assert shown.split() == drawn.split(), f"the drawing in the docstring is not the graph's:\n{drawn}"
+
+    def test_its_form_follows_from_the_knobs_that_it_says_decide(self, case: Case) -> None:
+        plan = self.topology
+        assert set(plan.decided_by) <= set(plan.knobs)
+        form = form_of(self.name, case.knobs)
+        stand_ins = {name: object() for name in case.knobs if name not in plan.decided_by}
+        image = form_of(self.name, {**case.knobs, **stand_ins})
+        values = {id(stand_in): case.knobs[name] for name, stand_in in stand_ins.items()}
+        assert {name: values.get(id(value), value) for name, value in image.knobs.items()} == form.knobs
+        defaults = {knob.name: knob.default for knob in topology(form.topology).knobs.values()}
+        assert form_of(form.topology, {**defaults, **form.knobs}) == form, "the form is not its own form"
+
+    async def test_settings_with_the_same_form_make_the_same_calls(self, case: Case) -> None:
+        form = form_of(self.name, case.knobs)
+        settings: list[tuple[str, Mapping[str, KnobValue]]]
+        settings = [(form.topology, {**other.knobs, **form.knobs}) for other in self.cases]
+        if form.topology != self.name:
+            settings = [(form.topology, form.knobs)]
+        expected, _ = await self.calls(self.name, case.knobs, case.answer)
+        for name, knobs in settings:
+            assert (await self.calls(name, knobs, case.answer))[0] == expected
+
+    async def calls(
+        self, name: str, knobs: Mapping[str, KnobValue], answer: Callable[[Asked], str]
+    ) -> tuple[Counter[str], str]:
+        """The calls of a team, whoever makes them, and its answer."""
+        models, asked = orchestra(lambda call: answer(replace(call, agent="")))
+        text = await Team(name, knobs).answer("?", models)
+        return Counter(repr(replace(call, agent="")) for call in asked), text
 
     # -- what it does ---------------------------------------------------------------------------------------------
 
