@@ -24,15 +24,15 @@ def as_given(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class TeamContext:
-    """Resources of a run, none of them searched.
+    """What a graph needs beside its knobs. None of it is searched.
 
     Attributes:
-        models: by the names that the knobs use.
-        instruction: the task's, for every agent whose role answers; none when empty.
-        max_tokens: most tokens of one answer, where the role does not say.
-        read: takes the answer out of a model's text.
-        key: answers with the same key are the same vote.
-        roles: those that are not as the packs have them, by name.
+        models: The models, by the names that the knobs use.
+        instruction: The task's instruction, for every agent whose role answers; empty for none.
+        max_tokens: The most tokens of one answer, where the role does not say.
+        read: Takes the answer out of a model's text.
+        key: Returns the form in which votes are compared: answers with the same key are the same vote.
+        roles: The roles that the study changes, by name.
     """
 
     models: Mapping[str, ChatModel] = field(default_factory=dict)
@@ -45,15 +45,15 @@ class TeamContext:
     own_roles: ClassVar[Mapping[str, Role]] = MappingProxyType({})
 
     def agent(self, name: str, model: str, *, temperature: float = 0.0) -> Agent:
-        """The role of that name on one of the models.
+        """An agent: a role on one of the models.
 
         Args:
-            name: the role's, from ``roles``, or else from the topology's own, or else from the packs.
-            model: by the name that the knob has.
-            temperature: where the role has none of its own.
+            name: The name of the role. It is looked up in ``roles``, then in ``own_roles``, then in the role packs.
+            model: The name of the model, as the knob has it.
+            temperature: The temperature where the role has none of its own; 0 is greedy.
 
         Raises:
-            InputError: there is no such role or no such model.
+            InputError: There is no such role or no such model.
         """
         from orkester.agents.packs import known_roles  # late: pydantic takes long to import
 

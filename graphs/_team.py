@@ -24,7 +24,7 @@ EngineValue: TypeAlias = bool | int | float | str | None
 
 @dataclass(frozen=True, kw_only=True)
 class TeamSettings:
-    """What a task tells every team; see ``TeamContext``."""
+    """What a task sets for every team. The fields are those of ``TeamContext``."""
 
     instruction: str = ""
     max_tokens: int = 64
@@ -38,10 +38,11 @@ class Team:
     """A topology with all knobs set.
 
     Attributes:
-        topology: its name.
-        knobs: a value for each knob of the topology.
-        engine: options of the engines that serve it, where the study searches them. They are not the graph's: nothing
-            here knows what they mean.
+        topology: The name of the topology.
+        knobs: A value for each knob of the topology.
+        engine: A value for each engine option that the study searches. The graph does not use them; they say how its
+            engines are started.
+        id: The topology's name and a hash of all values. Equal teams have equal ids.
     """
 
     topology: str

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
-    """A graph whose knobs are set at run time.
+    """A graph whose knobs are set when it runs.
 
     Attributes:
-        name: what study files call it.
-        graph: takes ``question``, gives ``answer``; its context schema is ``context``.
-        context: a subclass of ``TeamContext``; its annotated fields are the knobs.
-        roles: names of the roles that its agents play; a node that asks a model has its role's name.
-        canonical: which settings are the same team, see ``Form``.
-        decided_by: knobs whose values ``canonical`` looks at.
+        name: The name in study files.
+        graph: The compiled LangGraph. It takes ``question`` and returns ``answer``; its context schema is ``context``.
+        context: A subclass of ``TeamContext``. Its annotated fields are the knobs.
+        roles: The names of the roles that its agents play. A node that asks a model has the name of its role.
+        canonical: Says which settings are the same team; see ``Form``.
+        decided_by: The knobs whose values ``canonical`` looks at.
     """
 
     name: str

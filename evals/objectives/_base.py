@@ -22,12 +22,13 @@ Direction: TypeAlias = Literal["maximize", "minimize"]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number with what it stands on.
+    """An estimate of an objective with its interval.
 
     Attributes:
-        value: the point estimate.
-        low, high: ends of the 95 % interval; each None where too little was seen for it. p95 often has a low alone.
-        n: examples it stands on.
+        value: The point estimate, in the objective's unit.
+        low, high: The ends of the 95 % interval. Each is None where there are too few examples for it; a 95th
+            percentile often has only a lower end.
+        n: Number of examples that the estimate is made from.
     """
 
     value: float
@@ -38,13 +39,13 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """A column added up by block.
+    """The sums of a column over the examples of each block.
 
     Attributes:
-        totals: of each block.
-        examples: how many each block has.
-        error: how far off the meter may be in all blocks together, either way, in the unit of the totals.
-        convert: from the unit of the totals to that of the objective, by multiplication.
+        totals: The sum for each block.
+        examples: The number of examples of each block.
+        error: How far the meter may be off in all blocks together, in either direction, in the unit of the totals.
+        convert: Converts the unit of the totals to that of the objective. It must be a multiplication.
     """
 
     totals: Sequence[float]
@@ -57,10 +58,11 @@ class Column(Protocol):
     """How an objective is measured: one number for each example.
 
     Attributes:
-        name: columns of the same name are the same column.
-        counted: whether it holds whole numbers by nature: teams that agree in every shared example are taken as equal.
-        by_block: whether it is metered by block and spread evenly over its examples: then only whole blocks tell of its
-            spread, and ``values`` are not asked for.
+        name: Columns with the same name must be the same column.
+        counted: Whether the column holds counts (whole numbers). Two teams with the same counts in all shared examples
+            are then equal.
+        by_block: Whether the column is metered by block and spread evenly over the block's examples. Then only whole
+            blocks say how much it varies, and ``values`` is never called.
     """
 
     @property
@@ -71,28 +73,45 @@ class Column(Protocol):
     def by_block(self) -> bool: ...
 
     def of_block(self, block: Block, footprint: Footprint | None) -> Floats:
-        """The block's part of the column, a number for each example; NaN where it is not known."""
+        """The column of one block.
+
+        Args:
+            block: The block.
+            footprint: What a joule means where the study runs; None where nobody said.
+
+        Returns:
+            A number for each example, (examples,); NaN where it is not known.
+        """
         ...
 
     def values(self, blocks: Sequence[Block]) -> Sequence[float] | None:
-        """A number for each example of all blocks, for the estimate; None where it could not be measured."""
+        """The column of several blocks of one team, for the estimate.
+
+        Returns:
+            A number for each example of all blocks; None where it could not be measured.
+        """
         ...
 
     def totals(self, blocks: Sequence[Block], footprint: Footprint | None) -> Totals | None:
-        """The same added up by block; None where it could not be measured."""
+        """The column of several blocks of one team, added up by block.
+
+        Returns:
+            None where it could not be measured.
+        """
         ...
 
 
 class Statistic(Protocol):
-    """What an objective makes of its column: the value, its interval, its tests and its draws.
+    """What an objective computes from its column: the value, its interval, its paired test and random draws of it.
 
     Attributes:
-        share: whether it lies in [0, 1]; if not, it is positive and modelled as a logarithm.
-        plain: whether it is the mean of the column, so that effects of teams and of examples add up to it.
-        spread: variance of its estimate, as a multiple of the mean's from as many rows of a normal distribution.
-        effort: what its paired test takes, beside those of other statistics; cheap tests go first.
-        of_blocks: whether it can be made of what is metered by block.
-        beside: further columns that it is made of.
+        share: Whether the value lies in [0, 1]. If not, it is positive, and models use its logarithm.
+        plain: Whether the value is the mean of the column, so that effects of teams and of examples add up to it.
+        spread: The variance of the estimate, as a multiple of the variance of a mean of as many normally distributed
+            rows.
+        effort: How much work the paired test is, compared with other statistics. Cheap tests are made first.
+        of_blocks: Whether the value can be computed from columns that are metered by block.
+        beside: Further columns that the value is computed from.
     """
 
     @property
@@ -109,60 +128,103 @@ class Statistic(Protocol):
     def beside(self) -> Sequence[Column]: ...
 
     def value(self, column: Column, columns: Mapping[str, Floats]) -> float:
-        """The value of one team's columns; infinite where it has none."""
+        """The value of one team.
+
+        Args:
+            column: The objective's column.
+            columns: The team's columns by name, (examples,) each.
+
+        Returns:
+            Infinite where the columns have no value, for example joules per success without a success.
+        """
         ...
 
     def estimate(self, column: Column, blocks: Sequence[Block], footprint: Footprint | None) -> Estimate | None:
-        """The value with its interval; None where it could not be measured."""
+        """The value with its interval.
+
+        Args:
+            column: The objective's column.
+            blocks: The blocks of one team in one phase, at least one.
+            footprint: What a joule means where the study runs.
+
+        Returns:
+            None where it could not be measured.
+        """
         ...
 
     def paired_p(
         self, column: Column, candidate: Rows, member: Rows, direction: Direction, margin: float, enough: float
     ) -> float:
-        """p-value of the claim that the member is better; both have all columns."""
+        """The p-value of the claim that the member is better than the candidate.
+
+        Args:
+            column: The objective's column.
+            candidate, member: Rows of both teams, with all columns that the statistic needs.
+            direction: Which value is better.
+            margin: See ``Objective.paired_p``.
+            enough: See ``Objective.paired_p``.
+        """
         ...
 
     def optimistic(self, column: Column, rows: Rows, direction: Direction, level: float) -> float | None:
-        """The best that the value may still be, wrong with probability ``level``; None where there is no such bound."""
+        """The best value that the team may have in truth; the bound is wrong with probability ``level``.
+
+        Returns:
+            None where there is no such bound.
+        """
         ...
 
     def drawn(self, column: Column, rows: Rows, weights: Weights) -> Floats:
-        """The value under each draw of random weights, (draws,)."""
+        """The value when the examples get random weights.
+
+        Args:
+            column: The objective's column.
+            rows: Rows of one team.
+            weights: The draws of weights.
+
+        Returns:
+            A value for each draw, (draws,).
+        """
         ...
 
     def examples_needed(self, level: float) -> int:
-        """Shared examples, all in the member's favour, before anything can be shown at that level."""
+        """How many shared examples, all in the member's favour, a paired test needs to show anything at this level."""
         ...
 
 
 class Prediction(Enum):
-    """How an objective of a team that was never run follows from the calls that the team would make."""
+    """How an objective is predicted for a team that was never run, from the calls that the team would make."""
 
-    CALLS = "how many they are"
-    LONGEST_PATH_S = "their seconds, where calls side by side take as long as the longest"
-    SUM_J = "their joules, all added up"
+    CALLS = "the number of calls"
+    LONGEST_PATH_S = "the seconds of the calls; calls that run side by side take as long as the longest of them"
+    SUM_J = "the sum of the calls' joules"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """A measurable quantity.
+    """A quantity that a study can optimise or limit.
 
     Attributes:
-        name: as in study files.
-        unit: of its numbers; empty for shares and counts.
-        direction: what a study usually wants.
-        meaning: in a sentence.
-        column: how it is measured.
-        statistic: what is made of the column.
-        prediction: how it follows from the calls of a team that was never run; None where it does not.
-        of_joules: whether it follows from joules, so that it is unavailable where they are and never compared across
-            methods.
-        scales_with_joules: whether twice the joules make twice of it, so that it shares the error of a power model.
-        remedy: what to do where it was not measured.
-        lack: says what a footprint must have so that it can be measured and has not, empty when nothing is missing;
-            None when it needs no footprint.
-        basis: says what of a footprint it stands on, given also how numbers are written; None when it stands on none.
-        of_agent: an agent's part of it, where agents have parts that add up; None where they do not.
+        name: The name in study files.
+        unit: The unit of its numbers; empty for shares and counts.
+        direction: The direction that a study usually wants.
+        meaning: What the quantity is, in a sentence.
+        column: How the quantity is measured.
+        statistic: What is computed from the column.
+        prediction: How the quantity is predicted for a team that was never run; None where it cannot be.
+        of_joules: Whether the quantity follows from joules. Then it is unavailable where joules are, and it is never
+            compared across methods of measurement.
+        scales_with_joules: Whether twice the joules make twice the quantity, so that it has the error of the power
+            model.
+        remedy: What a user can do where the quantity was not measured.
+        lack: Returns what a footprint lacks that the quantity needs, or an empty text when nothing is missing. None
+            when the quantity needs no footprint.
+        basis: Returns the part of a footprint that the quantity depends on, as text; its second argument writes
+            numbers. None when the quantity depends on no footprint.
+        of_agent: Returns an agent's part of the quantity. None when the parts of agents do not add up to it.
+
+    Raises:
+        ValueError: The column and the statistic do not go together.
     """
 
     name: str
@@ -174,7 +236,7 @@ class Objective:
     prediction: Prediction | None = None
     of_joules: bool = False
     scales_with_joules: bool = False
-    remedy: str = "ask with another quantity"
+    remedy: str = "take another objective"
     lack: Callable[[Footprint], str] | None = None
     basis: Callable[[Footprint, Callable[[float], str]], str] | None = None
     of_agent: Callable[[AgentShare], float | None] | None = None
@@ -187,12 +249,12 @@ class Objective:
 
     @property
     def share(self) -> bool:
-        """Whether it lies in [0, 1]; if not, it is positive and modelled as a logarithm."""
+        """Whether the value lies in [0, 1]. If not, it is positive, and models use its logarithm."""
         return self.statistic.share
 
     @property
     def columns(self) -> Sequence[str]:
-        """Names of all columns that it is made of, its own first."""
+        """The names of all columns that the value is computed from, the objective's own first."""
         return [self.column.name, *(column.name for column in self.statistic.beside)]
 
     @property
@@ -201,15 +263,22 @@ class Objective:
         return self.name.replace("_", " ")
 
     def value(self, columns: Mapping[str, Floats]) -> float:
-        """The point estimate from one team's columns, by name; infinite where it has none."""
+        """The point estimate for one team.
+
+        Args:
+            columns: The team's columns by name, (examples,) each.
+
+        Returns:
+            Infinite where the columns have no value.
+        """
         return self.statistic.value(self.column, columns)
 
     def estimate(self, blocks: Sequence[Block], footprint: Footprint | None) -> Estimate | None:
-        """The value of one team's blocks in one phase, with its 95 % interval.
+        """The value for one team in one phase, with its 95 % interval.
 
         Args:
-            blocks: at least one.
-            footprint: what joules mean where they were used.
+            blocks: The team's blocks, at least one.
+            footprint: What a joule means where the study runs.
 
         Returns:
             None where it could not be measured.
@@ -219,17 +288,17 @@ class Objective:
     def paired_p(
         self, candidate: Rows, member: Rows, direction: Direction, *, margin: float = 0.0, enough: float = 1.0
     ) -> float | None:
-        """p-value of the claim that the member is better, on the examples that both have seen.
+        """The p-value of the claim that the member is better, on the examples that both teams have seen.
 
         Args:
-            candidate, member: the same examples in the same order, the shorter one a beginning of the longer.
-            direction: which is better.
-            margin: by how much the member may be worse and still count as better: an amount for shares, a fraction for
-                the rest.
-            enough: above it the exact number is of no interest.
+            candidate, member: Rows on the same examples in the same order; one may have more of them.
+            direction: Which value is better.
+            margin: By how much the member may be worse and still count as better: an amount for shares, a fraction for
+                other values.
+            enough: A p-value above it need not be exact, which saves work.
 
         Returns:
-            1 where one of the two does not have it; None when both have the same counts, which decides nothing.
+            1 where one of the teams lacks the columns; None when both have the same counts, which decides nothing.
         """
         name = self.column.name
         if name not in candidate.columns or name not in member.columns:
@@ -242,13 +311,17 @@ class Objective:
         return self.statistic.paired_p(self.column, candidate, member, direction, margin, enough)
 
     def optimistic(self, rows: Rows, direction: Direction, level: float) -> float | None:
-        """The best that it may still be, wrong with probability ``level``; None where there is no such bound."""
+        """The best value that the team may have in truth; the bound is wrong with probability ``level``.
+
+        Returns:
+            None where there is no such bound.
+        """
         if not self.known(rows) or (direction == "maximize" and not self.share):
             return None
         return self.statistic.optimistic(self.column, rows, direction, level)
 
     def drawn(self, rows: Rows, weights: Weights) -> Floats:
-        """Its value under each draw of random weights of the examples, (draws,)."""
+        """The value when the examples get random weights, for each draw, (draws,)."""
         return self.statistic.drawn(self.column, rows, weights)
 
     def known(self, rows: Rows) -> bool:

@@ -14,7 +14,7 @@ OBJECTIVES: Final = (
         meaning="Prompt tokens per example, cached ones included.",
         column=PerCall(name="input_tokens", of=lambda call: call.input_tokens),
         statistic=Mean(),
-        remedy="the engine did not count tokens; ask with calls instead, or use an engine that counts",
+        remedy="the engine did not count tokens; take calls instead, or use an engine that counts",
         of_agent=lambda share: share.input_tokens,
     ),
 )

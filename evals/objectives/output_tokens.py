@@ -14,7 +14,7 @@ OBJECTIVES: Final = (
         meaning="Generated tokens per example.",
         column=PerCall(name="output_tokens", of=lambda call: call.output_tokens),
         statistic=Mean(),
-        remedy="the engine did not count tokens; ask with calls instead, or use an engine that counts",
+        remedy="the engine did not count tokens; take calls instead, or use an engine that counts",
         of_agent=lambda share: share.output_tokens,
     ),
 )

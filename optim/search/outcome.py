@@ -10,14 +10,14 @@ from orkester.graphs import Team
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A team that gets no more blocks.
+    """The outcome of a team that gets no more blocks.
 
     Attributes:
-        team: it.
-        measurement: of the search; None when the team could not be measured.
-        infeasible: why it cannot be on the front; empty when it can.
-        stopped: why it was not measured on every example; empty when it was.
-        trial: number of the trial in the records; None for the next one.
+        team: The team.
+        measurement: Its measurement in the search; None when it could not be measured.
+        infeasible: Why it cannot be on the front; empty when it can.
+        stopped: Why it was not measured on every example; empty when it was.
+        trial: The number of its trial in the records; None for the next number.
     """
 
     team: Team

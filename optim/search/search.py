@@ -1,6 +1,6 @@
-"""A search without engines: what was seen, who is stopped, and whose turn is next.
+"""The search itself, without engines: what the blocks have shown, which teams are stopped, which team is next.
 
-The tuner runs the blocks that a search asks for; a benchmark replays them from a table. Everything follows from the
+The tuner runs the blocks that a search asks for; a benchmark replays them from a table. All decisions follow from the
 blocks in their order, the study and its seed.
 """
 
@@ -32,9 +32,9 @@ class Taken:
     """What the calls of a block took.
 
     Attributes:
-        calls_per_example: made, whether sent or answered from the call store.
-        fresh: share of them that was sent.
-        sent: role and model, seconds, and joules (NaN where not known) of every call that was sent.
+        calls_per_example: Calls per example, both those that were sent and those answered from the call store.
+        fresh: The share of the calls that were sent.
+        sent: For every call that was sent: (role, model), seconds, and joules (NaN where they are not known).
     """
 
     calls_per_example: float
@@ -61,14 +61,18 @@ class Search:
     """Decides which team gets the next blocks, and which teams get no more.
 
     Attributes:
-        goal: what is wanted.
-        examples: of a whole measurement.
-        block: examples a block.
-        race: stops teams; None for full evaluation of every team.
-        composition: what is known of teams that were not measured; None for nothing.
-        reuse: whether calls that were made before cost nothing.
-        profiles: whether latency and energy of teams are predicted from those of their parts.
-        engines_take_turns: whether another team may need engines to be changed.
+        goal: The objectives and constraints.
+        examples: The number of examples of a whole measurement.
+        block: The number of examples of a block.
+        race: Stops teams; None to measure every team on all examples.
+        composition: Predicts teams that were not measured; None for no predictions.
+        reuse: Whether calls that were made before cost nothing.
+        profiles: Whether latency and energy of a team are predicted from those of its agents.
+        engines_take_turns: Whether engines may have to be changed for another team, since not all fit into memory.
+        evidence: What all blocks have shown so far.
+        closed: Teams that get no more blocks, by id, with why each was not measured on every example (empty when it
+            was).
+        infeasible: Ids of teams that violate a constraint or could not be measured.
     """
 
     goal: Goal
@@ -88,13 +92,13 @@ class Search:
         self.evidence = Evidence([*self.goal.objectives, *self.goal.constraints], self.examples)
 
     def learn(self, team: Team, rows: Mapping[str, Floats], taken: Taken, *, stopped: str | None = None) -> None:
-        """A block was run: the team is closed if it is whole now, or out of the race.
+        """Learn from a block. The team is closed if it has seen all examples, or if the race stops it.
 
         Args:
-            team: whose.
-            rows: by quantity.
-            taken: what its calls took.
-            stopped: why the race stopped it then, empty where it did not; None where that is to be decided now.
+            team: The team that ran the block.
+            rows: The block's columns by name, (examples,) each.
+            taken: What the block's calls took.
+            stopped: Why the race stopped the team after this block, empty where it did not. None to decide it now.
         """
         evidence = self.evidence
         evidence.add(team, rows, fresh=taken.fresh)
@@ -112,27 +116,27 @@ class Search:
             self.infeasible.add(team.id)
 
     def close(self, team: Team, reason: str) -> None:
-        """No more blocks for a team.
+        """Give a team no more blocks.
 
         Args:
-            team: it.
-            reason: why it was not measured on every example; empty when it was.
+            team: The team.
+            reason: Why it was not measured on every example; empty when it was.
         """
         self.closed[team.id] = reason
 
     def give_up(self, team: Team, reason: str) -> None:
-        """A team that could not be measured at all."""
+        """Close a team that could not be measured at all; it counts as infeasible."""
         self.close(team, reason)
         self.infeasible.add(team.id)
 
     def choose(
         self, sampler: Sampler, most: int, *, new_teams: int | None = None, calls_left: float = float("inf")
     ) -> Sequence[Turn]:
-        """Whose turn it is; see ``Sampler.choose``."""
+        """Let the sampler choose; see ``Sampler.choose``."""
         return sampler.choose(self.standing(new_teams=new_teams, calls_left=calls_left), most)
 
     def standing(self, *, new_teams: int | None = None, calls_left: float = float("inf")) -> Standing:
-        """For a sampler; see ``Standing``."""
+        """What a sampler is given; see ``Standing``."""
         return Standing(
             evidence=self.evidence,
             block=self.block,

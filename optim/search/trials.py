@@ -1,7 +1,7 @@
-"""The trials of a search: an Optuna study in a SQLite file, whichever sampler chose them.
+"""The trials of a search: an Optuna study in a SQLite file, for every sampler.
 
-It opens in optuna-dashboard as it is. What is in it follows from the blocks of the run and the sampler; a trial that
-a killed process left under way is failed when the file is opened, and asked for again.
+The file opens in optuna-dashboard as it is. Its content follows from the blocks of the run and from the sampler. When
+the file is opened, a trial that a killed process had left unfinished is marked as failed; its team is asked for again.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A trial that is under way.
+class PendingTrial:
+    """A trial whose team is being measured.
 
     Attributes:
-        trial: Optuna's.
-        team: what Optuna asks for.
+        trial: The trial in Optuna's study.
+        team: The team that Optuna asks for.
     """
 
     trial: Trial
@@ -42,8 +42,14 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Told:
-    """What Optuna was told of a team; ``values`` are None where it could not be measured."""
+class _Report:
+    """What is reported to Optuna for a team.
+
+    Attributes:
+        values: A value for each objective; None where the team could not be measured.
+        constraints: Violations by constraint; above 0 is a violation.
+        attributes: User attributes of the trial.
+    """
 
     values: Sequence[float] | None
     constraints: Mapping[str, float]
@@ -51,16 +57,17 @@ class _Told:
 
 
 class Trials:
-    """Enter it; leaving closes the file.
+    """The trials of a run. A context manager: leaving it closes the file.
 
-    Each trial that was told has the user attributes ``team`` (its id) and ``trial`` (its number in the records), and
-    where they apply ``examples`` (how many it was measured on), ``infeasible``, ``stopped`` and ``unmeasurable`` (why).
+    Each finished trial has the user attributes ``team`` (the team's id) and ``trial`` (its number in the records).
+    Where they apply, it also has ``examples`` (how many the team was measured on), and ``infeasible``, ``stopped`` and
+    ``unmeasurable`` with the reason.
 
     Args:
-        space: teams to choose from.
-        goal: what is wanted.
-        path: the database; made if absent.
-        name: the study's name in it.
+        space: The teams to choose from.
+        goal: The objectives and constraints.
+        path: The database file; made if absent.
+        name: The name of the study in the database.
     """
 
     def __init__(self, space: Space, goal: Goal, *, path: Path, name: str) -> None:
@@ -77,15 +84,15 @@ class Trials:
                 self._study.set_metric_names(list(goal.objectives))
             self._close = stack.pop_all().close
         running = optuna.trial.TrialState.RUNNING
-        for left in self._study.get_trials(deepcopy=False, states=(running,)):
+        for unfinished in self._study.get_trials(deepcopy=False, states=(running,)):
             # The process that asked for it is gone (the run directory is locked).
-            self._study.tell(left.number, state=optuna.trial.TrialState.FAIL)
+            self._study.tell(unfinished.number, state=optuna.trial.TrialState.FAIL)
         self._order: list[str] = []
-        self._told: dict[str, _Told] = {}
+        self._reports: dict[str, _Report] = {}
         for trial in self._study.get_trials(deepcopy=False):
-            if _was_told(trial):
-                told = _Told(values=trial.values, constraints=trial.constraints, attributes=trial.user_attrs)
-                self._remember(str(trial.user_attrs["team"]), told)
+            if _is_reported(trial):
+                report = _Report(values=trial.values, constraints=trial.constraints, attributes=trial.user_attrs)
+                self._remember(str(trial.user_attrs["team"]), report)
 
     def __enter__(self) -> Trials:
         return self
@@ -97,67 +104,73 @@ class Trials:
 
     @property
     def order(self) -> Sequence[str]:
-        """Ids of the teams told, over all resumes; one that was told again stands here again."""
+        """Ids of the teams in the order in which they were reported, over all resumes.
+
+        A team that was reported twice is here twice.
+        """
         return self._order
 
     @property
-    def told_teams(self) -> Set[str]:
-        """Ids of the teams told so far. One may be missing that was measured just before the process was killed."""
-        return self._told.keys()
+    def reported_teams(self) -> Set[str]:
+        """Ids of the teams that were reported so far.
+
+        A team that was measured just before the process was killed may be missing.
+        """
+        return self._reports.keys()
 
     @property
     def next_number(self) -> int:
-        """Of a trial: one more than any told."""
-        return 1 + max((int(told.attributes["trial"]) for told in self._told.values()), default=-1)
+        """The number for a new trial: one more than the largest so far."""
+        return 1 + max((int(report.attributes["trial"]) for report in self._reports.values()), default=-1)
 
-    def ask(self, sampler: optuna.samplers.BaseSampler, *, flat: bool = False) -> Asked:
+    def ask(self, sampler: optuna.samplers.BaseSampler, *, flat: bool = False) -> PendingTrial:
         """Begin a trial.
 
         Args:
-            sampler: Optuna's, which chooses its team.
-            flat: see ``Space.suggest``.
+            sampler: The sampler of Optuna that chooses the team.
+            flat: See ``Space.suggest``.
         """
         with quiet():
             self._study.sampler = sampler
             trial = self._study.ask()
-            return Asked(trial=trial, team=self._space.suggest(trial, flat=flat))
+            return PendingTrial(trial=trial, team=self._space.suggest(trial, flat=flat))
 
-    def tell(self, asked: Asked, outcome: Outcome) -> None:
-        """End a trial with what became of its team."""
-        self._tell(asked, self._said(outcome))
+    def tell(self, pending: PendingTrial, outcome: Outcome) -> None:
+        """Finish a trial with the outcome of its team."""
+        self._tell(pending, self._report_of(outcome))
 
-    def repeat(self, asked: Asked) -> None:
-        """End a trial whose team was told before with what was told then."""
-        self._tell(asked, self._told[asked.team.id])
+    def repeat(self, pending: PendingTrial) -> None:
+        """Finish a trial whose team was reported before, with the same report."""
+        self._tell(pending, self._reports[pending.team.id])
 
-    def drop(self, asked: Asked) -> None:
-        """Take a trial back."""
+    def drop(self, pending: PendingTrial) -> None:
+        """Mark a trial as failed, since its team is not measured."""
         import optuna
 
-        self._study.tell(asked.trial, state=optuna.trial.TrialState.FAIL)
+        self._study.tell(pending.trial, state=optuna.trial.TrialState.FAIL)
 
     def record(self, outcome: Outcome) -> None:
-        """A trial that Optuna was not asked for, as if it had been."""
+        """Add a finished trial that another sampler than Optuna's has chosen."""
         import optuna
 
-        told = self._said(outcome)
-        given = optuna.trial.FixedTrial(self._space.params(outcome.team))
-        self._space.suggest(given)  # which says how each parameter is distributed
+        report = self._report_of(outcome)
+        fixed = optuna.trial.FixedTrial(self._space.params(outcome.team))
+        self._space.suggest(fixed)  # so that the trial knows the distribution of each parameter
         states = optuna.trial.TrialState
         self._study.add_trial(
             optuna.trial.create_trial(
-                state=states.FAIL if told.values is None else states.COMPLETE,
-                values=told.values,
-                params=given.params,
-                distributions=given.distributions,
-                user_attrs=dict(told.attributes),
-                constraints=dict(told.constraints),
+                state=states.FAIL if report.values is None else states.COMPLETE,
+                values=report.values,
+                params=fixed.params,
+                distributions=fixed.distributions,
+                user_attrs=dict(report.attributes),
+                constraints=dict(report.constraints),
             )
         )
-        self._remember(outcome.team.id, told)
+        self._remember(outcome.team.id, report)
 
-    def _said(self, outcome: Outcome) -> _Told:
-        """What Optuna is told of a team."""
+    def _report_of(self, outcome: Outcome) -> _Report:
+        """What is reported to Optuna for a team."""
         measurement = outcome.measurement
         estimates = measurement.estimates if measurement is not None else {}
         number = self.next_number if outcome.trial is None else outcome.trial
@@ -169,32 +182,32 @@ class Trials:
         if outcome.stopped:
             attributes["stopped"] = outcome.stopped
         if not all(name in estimates for name in self._goal.objectives):
-            attributes["unmeasurable"] = outcome.infeasible  # tells this failure from an interruption
-            return _Told(values=None, constraints={}, attributes=attributes)
-        # A quantity that could not be measured does not hold.
+            attributes["unmeasurable"] = outcome.infeasible  # so that the trial is not taken for an interrupted one
+            return _Report(values=None, constraints={}, attributes=attributes)
+        # A constraint whose quantity could not be measured is violated.
         constraints = {
             f"{name} {text}": violation(estimates[name].value, text) if name in estimates else 1.0
             for name, text in self._goal.constraints.items()
         }
         values = [estimates[name].value for name in self._goal.objectives]
-        return _Told(values=values, constraints=constraints, attributes=attributes)
+        return _Report(values=values, constraints=constraints, attributes=attributes)
 
-    def _tell(self, asked: Asked, told: _Told) -> None:
+    def _tell(self, pending: PendingTrial, report: _Report) -> None:
         import optuna
 
-        for key, value in told.attributes.items():
-            asked.trial.set_user_attr(key, value)
-        for key, value in told.constraints.items():
-            asked.trial.set_constraint(key, value)
-        if told.values is None:
-            self._study.tell(asked.trial, state=optuna.trial.TrialState.FAIL)
+        for key, value in report.attributes.items():
+            pending.trial.set_user_attr(key, value)
+        for key, value in report.constraints.items():
+            pending.trial.set_constraint(key, value)
+        if report.values is None:
+            self._study.tell(pending.trial, state=optuna.trial.TrialState.FAIL)
         else:
-            self._study.tell(asked.trial, told.values)
-        self._remember(asked.team.id, told)
+            self._study.tell(pending.trial, report.values)
+        self._remember(pending.team.id, report)
 
-    def _remember(self, team: str, told: _Told) -> None:
+    def _remember(self, team: str, report: _Report) -> None:
         self._order.append(team)
-        self._told[team] = told
+        self._reports[team] = report
 
 
 @contextmanager
@@ -212,7 +225,7 @@ def _database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Optuna's notes: that what we use is "experimental" (for years), that a study was created."""
+    """Suppress Optuna's messages: that features are experimental, and that a study was created."""
     import optuna
 
     verbosity = optuna.logging.get_verbosity()
@@ -226,12 +239,12 @@ def quiet() -> Iterator[None]:
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
-    """What Optuna's database raises when it cannot be read or written."""
+    """The errors of Optuna's database when it cannot be read or written."""
     import optuna
     import sqlalchemy.exc
 
     return optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError
 
 
-def _was_told(trial: optuna.trial.FrozenTrial) -> bool:
+def _is_reported(trial: optuna.trial.FrozenTrial) -> bool:
     return trial.state.name == "COMPLETE" or (trial.state.name == "FAIL" and "unmeasurable" in trial.user_attrs)

@@ -17,11 +17,11 @@ from ..outcome import Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """Blocks for one team.
+    """Blocks for one team, before the sampler is asked again.
 
     Attributes:
-        team: whose turn it is; one that is closed is told again at once.
-        blocks: most blocks to run before the sampler is asked again; None until the team is closed.
+        team: The team that is measured. For a closed team no block is run, and its outcome is reported again.
+        blocks: The most blocks to run; None to go on until the team is closed.
     """
 
     team: Team
@@ -33,14 +33,16 @@ class Standing:
     """Where a search stands when its sampler is asked.
 
     Attributes:
-        evidence: of all blocks of the search so far.
-        block: examples a block.
-        closed: ids of teams that get no more blocks: measured on every example, stopped, or not measurable.
-        infeasible: ids of teams that violate a constraint.
-        new_teams: how many teams may still be begun; None for no limit.
-        calls_left: model calls that the budget still has, whatever it is counted in; infinite for no limit.
-        cost: model calls that a team's blocks are expected to send: of the team and how many examples more.
-        predicted: what profiles of (role, model) say of teams, for one objective (see ``Composition.predicted``).
+        evidence: What all blocks of the search have shown so far.
+        block: The number of examples of a block.
+        closed: Ids of teams that get no more blocks: they were measured on every example, or stopped, or could not be
+            measured.
+        infeasible: Ids of teams that violate a constraint.
+        new_teams: How many teams may still be begun; None for no limit.
+        calls_left: How many model calls the budget still has, whatever unit it is given in; infinite for no limit.
+        cost: Returns how many model calls a team is expected to send for a number of further examples.
+        predicted: Returns what profiles of (role, model) predict for teams in one objective; see
+            ``Composition.predicted``.
     """
 
     evidence: Evidence
@@ -54,29 +56,44 @@ class Standing:
 
 
 class Sampler(Protocol):
-    """Which teams get the next blocks.
+    """Chooses which teams get the next blocks.
 
-    A choice depends on its arguments, the seed and what was told alone, so that a resumed run takes the same way.
+    A choice depends only on its arguments, the seed, and the outcomes that ``tell`` was given, so that a run that is
+    resumed chooses the same teams as one that was never interrupted.
     """
 
     def choose(self, standing: Standing, most: int) -> Sequence[Turn]:
-        """The next turns, at most so many; none when nothing is left that could change the front."""
+        """Choose the next turns.
+
+        Args:
+            standing: Where the search stands.
+            most: The most turns to return.
+
+        Returns:
+            No turns when nothing is left that could change the front.
+        """
         ...
 
     def tell(self, outcome: Outcome) -> None:
-        """A team is closed. Of several that were chosen together, in the order of the choice."""
+        """Receive the outcome of a team that is closed.
+
+        Of several teams that were chosen together, the outcomes come in the order of the choice.
+
+        Args:
+            outcome: What was measured.
+        """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What every sampler is made with.
+    """What a sampler knows of its study.
 
     Attributes:
-        space: teams to choose from.
-        goal: what is wanted.
-        seed: of the study.
-        start: the user's own teams, to be measured first.
+        space: The teams to choose from.
+        goal: The objectives and constraints.
+        seed: The study's seed.
+        start: Teams that the user wants to be measured first.
     """
 
     space: Space

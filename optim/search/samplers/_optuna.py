@@ -1,8 +1,9 @@
-"""Optuna's samplers: they choose teams, each of which is measured to its end.
+"""Samplers of Optuna: they choose teams, and each team is measured to its end.
 
-A choice depends only on what has been told before: the sampler is made and seeded anew for each by the number of trials
-told. So a run that was killed and resumed asks for the same teams as one that was not. A team that the sampler asks for
-again is no turn: Optuna is told again here what it was told before, when all that was asked for before it is told.
+A choice depends only on the outcomes that were reported before it: for each choice the sampler is made anew, with a
+seed that depends on the number of reported trials. So a run that was killed and resumed asks for the same teams as one
+that was not. When a sampler asks for a team a second time, no block is run: Optuna gets the same values again, once all
+earlier trials are finished.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from optuna.samplers import BaseSampler, PartialFixedSampler
 
 from orkester.evals.runner import derive_seed
 from orkester.graphs import Team
-from orkester.optim.search.trials import Asked, Trials, quiet
+from orkester.optim.search.trials import PendingTrial, Trials, quiet
 
 from ..outcome import Outcome
 from ._base import Setting, Standing, Turn
 
-#: How often in a row a sampler may ask for teams that were told before it is overruled.
+#: How often in a row a sampler may ask for teams that were measured before. Then another team is chosen for it.
 REPEATS = 10
 
 
@@ -33,7 +34,7 @@ class FromOptuna:
         make: Returns Optuna's sampler for a seed.
         flat: Whether the knobs of all topologies are parameters of every trial: for samplers that learn nothing of a
             parameter that some trials lack. See ``Space.suggest``.
-        needs: Packages that must be installed beside Orkester's own.
+        needs: Packages that must be installed in addition to Orkester's own.
         extra: The extra of Orkester that installs them.
     """
 
@@ -48,17 +49,17 @@ class FromOptuna:
 
 
 class OptunaSampler:
-    """A ``Sampler`` that asks one of Optuna's.
+    """A ``Sampler`` that asks one of Optuna's samplers.
 
-    The first trials are the user's teams, then one of each topology that is not among those, in the study file's order.
-    A sampler that repeats itself ``REPEATS`` times in a row is overruled by a random draw among the teams not asked for
-    yet.
+    The first trials are the user's teams, then one team of each topology that is not among those, in the order of the
+    study file. When the sampler has repeated itself ``REPEATS`` times in a row, a random team that it has not asked for
+    is taken instead.
 
     Args:
-        setting: of the study.
-        trials: where Optuna's study is.
-        make: Optuna's sampler, from a seed.
-        flat: whether all topologies' knobs are parameters of every trial, see ``Space.suggest``.
+        setting: The study's.
+        trials: Holds Optuna's study.
+        make: Returns Optuna's sampler for a seed.
+        flat: Whether the knobs of all topologies are parameters of every trial; see ``Space.suggest``.
     """
 
     def __init__(
@@ -74,61 +75,63 @@ class OptunaSampler:
             *(space.params(team) for team in setting.start),
             *({"topology": name} for name in space.grids if name not in begun),
         ]
-        self._pending: list[Asked] = []
+        self._pending: list[PendingTrial] = []
 
     def choose(self, standing: Standing, most: int) -> Sequence[Turn]:
-        """Teams, each chosen as if those before it were disappointing (Optuna's constant liar).
+        """Choose teams, each as if the teams before it had disappointing values (Optuna's constant liar).
 
-        The first ones do not depend on ``most``. What was chosen before and never told is taken back. Before any other
-        come teams that were told when an earlier budget ended, and are still in the race.
+        The first teams do not depend on ``most``. Trials that were begun before and never finished are dropped. Teams
+        that were reported when an earlier budget ended and are not closed come before all others.
         """
         self._take_back()
-        told = self._trials.told_teams
-        unfinished = [team for team in standing.evidence.teams if team.id in told and team.id not in standing.closed]
+        reported = self._trials.reported_teams
+        unfinished = [
+            team for team in standing.evidence.teams if team.id in reported and team.id not in standing.closed
+        ]
         if unfinished:
             return [Turn(team=team) for team in unfinished[:most]]
         new = float("inf") if standing.new_teams is None else standing.new_teams
         turns: list[Turn] = []
         while len(turns) < most:
-            order = [*self._trials.order, *(asked.team.id for asked in self._pending)]
+            order = [*self._trials.order, *(pending.team.id for pending in self._pending)]
             seen = set(order)
             if self._exhausted(seen):
                 break
-            asked = self._trials.ask(self._sampler(order), flat=self._flat)
-            team = asked.team
+            pending = self._trials.ask(self._sampler(order), flat=self._flat)
+            team = pending.team
             if team.id in seen:
-                self._pending.append(asked)
-                self._tell_repeats()
+                self._pending.append(pending)
+                self._report_repeats()
                 continue
             new -= team not in standing.evidence and team.id not in standing.closed
             if new < 0:
-                self._trials.drop(asked)
+                self._trials.drop(pending)
                 break
-            self._pending.append(asked)
+            self._pending.append(pending)
             turns.append(Turn(team=team))
         return turns
 
     def tell(self, outcome: Outcome) -> None:
         """See ``Sampler``."""
-        waiting = [asked for asked in self._pending if asked.team.id == outcome.team.id]
+        waiting = [pending for pending in self._pending if pending.team.id == outcome.team.id]
         if waiting:
-            self._pending = [asked for asked in self._pending if asked is not waiting[0]]
+            self._pending = [pending for pending in self._pending if pending is not waiting[0]]
         self._trials.tell(waiting[0] if waiting else self._ask_for(outcome.team), outcome)
-        self._tell_repeats()
+        self._report_repeats()
 
-    def _ask_for(self, team: Team) -> Asked:
+    def _ask_for(self, team: Team) -> PendingTrial:
         with quiet():
             chosen = self._make(derive_seed(self._setting.seed, "ask for", len(self._trials.order)))
-            given = PartialFixedSampler(self._setting.space.params(team), chosen)
-        return self._trials.ask(given, flat=self._flat)
+            fixed = PartialFixedSampler(self._setting.space.params(team), chosen)
+        return self._trials.ask(fixed, flat=self._flat)
 
-    def _tell_repeats(self) -> None:
-        while self._pending and self._pending[0].team.id in self._trials.told_teams:
+    def _report_repeats(self) -> None:
+        while self._pending and self._pending[0].team.id in self._trials.reported_teams:
             self._trials.repeat(self._pending.pop(0))
 
     def _take_back(self) -> None:
-        for asked in self._pending:
-            self._trials.drop(asked)
+        for pending in self._pending:
+            self._trials.drop(pending)
         self._pending.clear()
 
     def _exhausted(self, seen: set[str]) -> bool:
@@ -136,10 +139,10 @@ class OptunaSampler:
         return len(seen) >= len(space) and all(team.id in seen for team in space.teams())
 
     def _sampler(self, order: Sequence[str]) -> BaseSampler:
-        """Optuna's; with some given for the first trials, with everything given for one that is stuck.
+        """Optuna's sampler; for the first trials, and for a sampler that repeats itself, with parameters fixed.
 
         Args:
-            order: ids of the teams asked for so far.
+            order: Ids of the teams that were asked for so far.
         """
         with quiet():
             chosen = self._make(derive_seed(self._setting.seed, "ask", len(order)))
@@ -160,7 +163,7 @@ class OptunaSampler:
 
 
 def _repeats(order: Sequence[str]) -> int:
-    """How many of the last teams asked for had been asked for before."""
+    """How many teams at the end of the order stand in it before, too."""
     count = 0
     for i in range(len(order) - 1, -1, -1):
         if order[i] not in order[:i]:

@@ -1,4 +1,4 @@
-"""A sampler that does not ask Optuna, and all the same has its trials in Optuna's study."""
+"""Records the trials of samplers that do not ask Optuna in Optuna's study."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ._base import Sampler, Standing, Turn
 
 
 class Recorded:
-    """A ``Sampler`` that chooses as another does, and records what it is told.
+    """A ``Sampler`` that leaves the choice to another sampler and records the outcomes.
 
     Attributes:
-        sampler: the other.
+        sampler: The sampler that chooses.
     """
 
     def __init__(self, sampler: Sampler, trials: Trials) -> None:
@@ -22,10 +22,12 @@ class Recorded:
         self._trials = trials
 
     def choose(self, standing: Standing, most: int) -> Sequence[Turn]:
-        """First, teams that were closed just before the process was killed, and are to be told."""
-        told = self._trials.told_teams
+        """Teams that were closed just before the process was killed come first, so that they are recorded."""
+        reported = self._trials.reported_teams
         missed = [
-            Turn(team=team) for team in standing.evidence.teams if team.id in standing.closed and team.id not in told
+            Turn(team=team)
+            for team in standing.evidence.teams
+            if team.id in standing.closed and team.id not in reported
         ]
         return missed[:most] or self.sampler.choose(standing, most)
 

@@ -258,9 +258,9 @@ class SamplerContract:
             while turn.team.id not in bench.closed:
                 bench.run_block(turn.team)  # and the process is gone
         with self.opened(folder) as (sampler, trials):
-            assert turn.team.id not in trials.told_teams
+            assert turn.team.id not in trials.reported_teams
             bench.turn(sampler)
-            assert turn.team.id in trials.told_teams
+            assert turn.team.id in trials.reported_teams
 
     def test_the_first_of_a_choice_do_not_depend_on_how_many_follow(self, folder: Path) -> None:
         bench = Bench()
@@ -286,13 +286,13 @@ class SamplerContract:
                     break
             else:
                 pytest.fail("it never ends")
-            assert set(trials.told_teams) == set(bench.closed)
+            assert set(trials.reported_teams) == set(bench.closed)
             for team in space.teams():  # whatever it has left out is closed too
                 if team.id not in bench.closed:
                     bench.run(Turn(team=team))
                     sampler.tell(bench.outcome(team))
             assert sampler.choose(bench.standing(), self.batch) == []
-            assert set(trials.told_teams) == {team.id for team in space.teams()}
+            assert set(trials.reported_teams) == {team.id for team in space.teams()}
         with self.opened(folder, space) as (sampler, _):
             assert sampler.choose(bench.standing(), self.batch) == []
 
@@ -310,7 +310,7 @@ class SamplerContract:
                 else:
                     pytest.fail("it never ends")
                 assert bench.closed
-                assert set(trials.told_teams) == set(bench.closed)
+                assert set(trials.reported_teams) == set(bench.closed)
 
 
 def made(folder: Path, name: str) -> str:

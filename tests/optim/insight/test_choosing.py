@@ -469,7 +469,7 @@ def test_confirmation_says_which_single_agent_is_the_best() -> None:
         ({"best_in": "co2e_g"}, r"co2e_g was not measured in this run: .* energy\.region"),
         ({"keep": {"energy_idle_j": 0.9}}, "energy_idle_j was not measured in this run: orkester doctor says which"),
         ({"best_in": "output_tokens"}, "output_tokens was not measured in this run: the engine did not count"),
-        ({"best_in": "calls"}, "calls was not measured in this run: ask with another quantity"),
+        ({"best_in": "calls"}, "calls was not measured in this run: take another objective"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_to_do(asked: dict[str, Any], said: str) -> None:

@@ -95,7 +95,7 @@ def test_all_that_are_left_can_be_chosen_at_once(quick_path: Path) -> None:
         turns = bench.turn(sampler, 1000)
         assert sorted(teams_of(turns)) == sorted(team.id for team in SMALL.teams())
         assert sampler.choose(bench.standing(), 1000) == []
-        assert set(trials.told_teams) == set(bench.closed)
+        assert set(trials.reported_teams) == set(bench.closed)
 
 
 def test_what_is_chosen_and_never_told_is_taken_back(quick_path: Path) -> None:

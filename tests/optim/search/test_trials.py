@@ -125,7 +125,7 @@ def test_a_path_may_have_any_characters(quick_path: Path) -> None:
         trials.record(Outcome(team=TEAM, measurement=measurement(TEAM)))
     assert (folder / "optuna.db").exists()
     with opened(folder) as trials:
-        assert set(trials.told_teams) == {TEAM.id}
+        assert set(trials.reported_teams) == {TEAM.id}
 
 
 def test_a_team_keeps_its_parameters(quick_path: Path) -> None:
