@@ -92,10 +92,13 @@ def compose(name: str, space: Space, calls: Calls, *, searched: int) -> Table:
     made = np.empty(shape, np.uint16)
     widths = np.zeros(shape, np.int64)
     parts: list[_Part] = []
-    begin = 0
+    begin, first = 0, 0
+    stands = np.array([space.team_at(place) is not None for place in range(space.settings)])
     for topology, grids in space.grids.items():
-        knobs = _columns(grids, calls)
-        count = len(next(iter(knobs.values())))
+        settings = _columns(grids, calls)
+        last = first + len(next(iter(settings.values())))
+        knobs = {name: column[stands[first:last]] for name, column in settings.items()}
+        count, first = int(stands[first:last].sum()), last
         for part in _RULES[topology](knobs, calls):
             rows = part.rows + begin
             score[rows], latency_s[rows], energy_j[rows] = part.score, part.latency_s, part.energy_j
@@ -162,7 +165,7 @@ def majority(votes: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
 
 
 def _columns(grids: Mapping[str, Grid], calls: Calls) -> _Knobs:
-    """A row for every team of a topology, in the space's order: knob values, models and temperatures as indices."""
+    """A row for every setting of a topology, in the space's order: knob values, models and temperatures as indices."""
     places = np.indices([len(grid.values) for grid in grids.values()]).reshape(len(grids), -1)
     return {
         name: np.asarray([_place(name, value, calls) for value in grid.values])[places[i]]

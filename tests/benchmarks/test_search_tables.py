@@ -310,7 +310,7 @@ def test_harder_worlds_differ_in_what_pays() -> None:
 
     assert quality("vote", agents=9, model="large", temperature=0.8) > quality("single", model="large", temperature=0.8)
     assert quality("single", model="large", temperature=0.0) > quality("single", model="tiny", temperature=0.0)
-    assert len(default_space()) == 1264
+    assert (default_space().settings, len(default_space())) == (1264, 1024)
 
 
 STUDY = {
@@ -343,7 +343,9 @@ def test_recording_goes_on_where_it_was_cut_and_composes_what_the_graphs_do(tmp_
         again=8,
     )
     plan = Plan("small", recipe, tmp_path / "work" / "small.jsonl")
-    assert len(plan.space) == 6 + 8 + 6 + 4
+    assert plan.space.settings == 6 + 8 + 6 + 4
+    # Two votes agree by a half, which makes a vote of two, or wholly; three agree by two thirds or wholly.
+    assert len(plan.space) == 6 + 8 + 3 + 4
     assert not asyncio.run(record.record(plan, minutes=0.0))
     with pytest.raises(SystemExit, match="record more"):
         record.compact(plan, tmp_path / "tables")
