@@ -83,7 +83,7 @@ def changed(kind: Any, **facts: Any) -> EngineChanged:
         (
             Forecast(teams=1, examples=1, ranges={"llm_calls": (1, 1)}, limits={"minutes": 2.5}, later=("minutes",)),
             (
-                "forecast: at most 1 team × 1 example, 2.5 minutes: 1 calls; minutes are told after the first teams; "
+                "forecast: at most 1 team × 1 example, 2.5 minutes: 1 calls; minutes are known after the first teams; "
                 "confirmation comes on top"
             ),
         ),

@@ -1,4 +1,4 @@
-"""Shows a study while it runs: a live display on a terminal, plain lines elsewhere."""
+"""Shows the progress of a study: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from orkester.serving.lease import EngineEvent
 from .results import front_table
 
 _BAR = 24
-#: What limits of a budget are called.
+#: The words for the limits of a budget.
 _WORDS = {"trials": "teams", "llm_calls": "calls", "minutes": "minutes", "tokens": "tokens", "joules": "joules"}
 
 
@@ -62,13 +62,13 @@ def plain_lines(
     write: Callable[[str], object] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Observer:
-    """An observer that writes a line for what matters: engines, teams, confirmation, faults.
+    """An observer that writes a line for every event that matters: engines, teams, confirmation, faults.
 
     Args:
-        study: what runs.
-        directory: its run directory.
-        write: takes a line; standard error if None.
-        clock: monotonic seconds.
+        study: The study that runs.
+        directory: Its run directory.
+        write: Takes a line; None for standard error.
+        clock: Monotonic seconds.
     """
 
     def to_stderr(line: str) -> None:
@@ -90,7 +90,7 @@ def plain_lines(
             case BlockProgress(remaining_s=guess):
                 remaining = guess
             case BudgetSpent():
-                # Teams are numbered as it is.
+                # The number of teams is in the line already.
                 spent = f"; {_spent(event)}" if event.name != "trials" else ""
             case TeamStarted():
                 return
@@ -104,7 +104,7 @@ def plain_lines(
     return observe
 
 
-#: What is said when a study is asked to stop, by whether it stops at once.
+#: The line for a study that is asked to stop, by whether it stops at once.
 _STOPPING = {
     True: "stopping the engines",
     False: "stopping: the block under way is finished first; Ctrl-C again stops at once",
@@ -112,47 +112,47 @@ _STOPPING = {
 
 
 def sentence(event: Event) -> str:
-    """What an event is in words; empty for those that are only worth showing live."""
-    said = ""
+    """An event in words; empty for an event that is only shown live."""
+    line = ""
     match event:
         case Resumed(teams=teams, blocks=blocks, lost=lost):
             cut = "; the block that was cut off is run again" if lost else ""
-            said = f"resumed: {_count(teams, 'team')} and {_count(blocks, 'block')} are there already{cut}"
+            line = f"resumed: {_count(teams, 'team')} and {_count(blocks, 'block')} are there already{cut}"
         case Forecast():
-            said = _forecast(event)
-        case Preparing(line=line):
-            said = line
+            line = _forecast(event)
+        case Preparing(line=text):
+            line = text
         case EnginesStarting():
-            said = _starting(event)
+            line = _starting(event)
         case StillStarting(models=models, seconds=seconds):
-            said = f"{', '.join(models)} not ready yet after {seconds:.0f} s"
+            line = f"{', '.join(models)} not ready yet after {seconds:.0f} s"
         case EnginesReady(models=models, seconds=seconds):
-            said = f"{', '.join(models)} ready after {seconds:.1f} s"
+            line = f"{', '.join(models)} ready after {seconds:.1f} s"
         case EngineChanged(event=what):
-            said = _changed(what)
+            line = _changed(what)
         case BlockRerun(team=team, reason=reason):
-            said = f"{reason}; {team.id} runs the block again"
+            line = f"{reason}; {team.id} runs the block again"
         case SearchEnded(reason=reason, teams=teams):
-            said = f"search ended: {reason} ({teams} in all)"
+            line = f"search ended: {reason} ({teams} in all)"
         case Stopping(at_once=at_once):
-            said = _STOPPING[at_once]
+            line = _STOPPING[at_once]
         case TeamMeasured():
-            said = _measured(event)
-    return said
+            line = _measured(event)
+    return line
 
 
 def _forecast(event: Forecast) -> str:
-    """In one line: what is known of the costs, and what will be known later."""
+    """In one line: the costs that are known, and which ones will be known later."""
     parts = [_range(name, low, high) for name, (low, high) in event.ranges.items()]
     teams = _count(event.teams, "team")
     if event.measured:
         ends = f" until the {_WORDS[event.ends_by]} are spent" if event.ends_by != "trials" else " in all"
         return f"forecast from {_count(event.measured, 'team')}: {teams}{ends}: {', '.join(parts)}"
-    # Teams are counted already, and ranges end where the budget does.
-    told = {"trials", *event.ranges}
-    limits = [f"{readable(limit)} {_WORDS[name]}" for name, limit in event.limits.items() if name not in told]
+    # The number of teams is in the line already, and ranges end where the budget does.
+    shown = {"trials", *event.ranges}
+    limits = [f"{readable(limit)} {_WORDS[name]}" for name, limit in event.limits.items() if name not in shown]
     if event.later:
-        parts.append(f"{_listed([_WORDS[name] for name in event.later])} are told after the first teams")
+        parts.append(f"{_listed([_WORDS[name] for name in event.later])} are known after the first teams")
     size = ", ".join([f"{teams} × {_count(event.examples, 'example')}", *limits])
     return f"forecast: at most {size}{': ' if parts else ''}{'; '.join(parts)}; confirmation comes on top"
 
@@ -179,7 +179,7 @@ def _starting(event: EnginesStarting) -> str:
 
 
 def _changed(event: EngineEvent) -> str:
-    """Empty for starts and wakes, of which is told with all engines of a team, and for the end of a study."""
+    """Empty for starts and wakes, which have lines of their own, and for the end of a study."""
     engine = event.model + _with(event.options)
     match event.kind:
         case "slept":
@@ -280,5 +280,5 @@ class _Display:
             )
         if self._results is not None and self._results.front:
             lines.append(Text("Front so far:"))
-            lines.append(front_table(self._results))
+            lines.append(front_table(self._results, grouped=False))
         return Group(*lines)  # type: ignore[arg-type]

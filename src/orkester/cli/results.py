@@ -101,8 +101,14 @@ def _why_none(found: Results) -> list[str]:
     return lines
 
 
-def front_table(found: Results, *, confirmed: bool = True) -> Table:
-    """Front members with the search's numbers and, below them, confirmation's; then those near it that may be on it."""
+def front_table(found: Results, *, confirmed: bool = True, grouped: bool = True) -> Table:
+    """A table of the front: numbers of the search, below them those of confirmation; then teams near the front.
+
+    Args:
+        found: The results of a run.
+        confirmed: Whether numbers of confirmation, and teams near the front, are shown.
+        grouped: Whether members that cannot be told apart stand together, which takes a moment for large fronts.
+    """
     from rich.table import Table
 
     from orkester.optim.confirm.probability_text import probability_text
@@ -115,7 +121,7 @@ def front_table(found: Results, *, confirmed: bool = True) -> Table:
     if chances:
         table.add_column("chance", justify="right")
     table.add_column("n", justify="right")
-    named = [(f"{_ALIKE} {member.team}" if i else str(member.team), member) for i, member in _members(found, confirmed)]
+    named = [(f"{_ALIKE} {member.team}" if i else str(member.team), member) for i, member in _members(found, grouped)]
     for name, result in [*named, *((f"near: {each.team}", each) for each in (found.likely if confirmed else ()))]:
         blank = [""] if chances else []
         table.add_row(name, *_cells(result.search, found), *blank, _n(result.search))
