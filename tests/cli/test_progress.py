@@ -76,14 +76,14 @@ def changed(kind: Any, **facts: Any) -> EngineChanged:
                 later=("minutes", "tokens", "joules"),
             ),
             (
-                "forecast: at most 24 teams × 64 examples: 1,536 to 13,824 calls; minutes, tokens and joules are told "
+                "forecast: at most 24 teams × 64 examples: 1,536 to 13,824 calls; minutes, tokens and joules are known "
                 "after the first teams; confirmation comes on top"
             ),
         ),
         (
             Forecast(teams=1, examples=1, ranges={"llm_calls": (1, 1)}, limits={"minutes": 2.5}, later=("minutes",)),
             (
-                "forecast: at most 1 team × 1 example, 2.5 minutes: 1 calls; minutes are known after the first teams; "
+                "forecast: at most 1 team × 1 example, 2.5 minutes: 1 call; minutes are known after the first teams; "
                 "confirmation comes on top"
             ),
         ),
@@ -116,7 +116,7 @@ def changed(kind: Any, **facts: Any) -> EngineChanged:
             ),
             (
                 "forecast: at most 9 teams × 8 examples, 50,000 tokens, 5,000 joules: 250 calls; tokens and joules are "
-                "told after the first teams; confirmation comes on top"
+                "known after the first teams; confirmation comes on top"
             ),
         ),
         (

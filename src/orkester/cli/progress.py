@@ -162,7 +162,9 @@ def _range(name: str, low: float, high: float) -> str:
     if name == "minutes" and high < 2:
         what, low, high = "seconds", 60 * low, 60 * high
     few, many = readable(low), readable(high)
-    return f"{few} {what}" if few == many else f"{few} to {many} {what}"
+    if few == many:
+        return f"{few} {what.removesuffix('s') if few == '1' else what}"
+    return f"{few} to {many} {what}"
 
 
 def _listed(words: Sequence[str]) -> str:
