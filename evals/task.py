@@ -175,9 +175,9 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             row = json.loads(line)
         except ValueError as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            raise InputError(f"{path}:{number}: a JSON object a line was expected, but: {reason}") from error
+            raise InputError(f"{path}:{number}: one JSON object per line was expected, but: {reason}") from error
         if not isinstance(row, dict):
-            raise InputError(f"{path}:{number}: a JSON object a line was expected, but got {line.strip()[:40]}")
+            raise InputError(f"{path}:{number}: one JSON object per line was expected, but got {line.strip()[:40]}")
         if "\\u" in line and _has_half_characters(row):
             raise InputError(f"{path}:{number}: a \\u escape stands for half a character, which no model can be sent")
         yield number, row

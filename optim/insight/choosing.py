@@ -250,7 +250,9 @@ def _floor(found: Results, teams: Sequence[TeamResult], name: str, share: float,
     if _direction(found, name) == "minimize":
         return Limit(name=name, text=f"<= {written(min(values) / share)}")
     if max(values) < 0:
-        raise InputError(f"the best {name} is {max(values):g}, and of less than nothing there is no share; use a limit")
+        raise InputError(
+            f"the best {name} is {max(values):g}, and a share of a negative number means nothing; use a limit"
+        )
     return Limit(name=name, text=f">= {written(max(values) * share)}")
 
 

@@ -57,7 +57,7 @@ class Source:
             seen: set[str] = set()
             for key, value in node.value:
                 if key.value in seen:
-                    raise InputError(f"{self.path}:{key.start_mark.line + 1}: the key {key.value!r} is there twice")
+                    raise InputError(f"{self.path}:{key.start_mark.line + 1}: the key {key.value!r} appears twice")
                 seen.add(key.value)
                 self._lines[(*place, key.value)] = key.start_mark.line + 1
                 self._walk(value, (*place, key.value))

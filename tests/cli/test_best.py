@@ -114,7 +114,7 @@ def test_percent_and_share_are_the_same(cli: Cli, finished_run: Path) -> None:
         (["--min", "quality=90%"], "--min takes a quantity and a number, such as energy_j=40, but got 'quality=90%'"),
         (["--keep", "quality=much"], "--keep takes a quantity and a number, such as quality=90%, but got"),
         (["--keep", "quality=90"], "the share of quality to keep must be over 0 and up to 1 (100 %), but got 90"),
-        (["--max", "calls=3", "--max", "calls=4"], "--max is there twice for calls; say it once"),
+        (["--max", "calls=3", "--max", "calls=4"], "--max names calls twice; name it once"),
         (["--max", "energie_j=4"], "unknown objective 'energie_j' (did you mean 'energy_j'?)"),
         (["--for", "qualty"], "unknown objective 'qualty' (did you mean 'quality'?)"),
         (["--max", "calls=nan"], "an upper limit of calls must be a number, but got nan"),

@@ -87,11 +87,11 @@ def test_fields_may_have_other_names(tmp_path: Path) -> None:
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 BAD_LINES: dict[str, tuple[str, int, str]] = {
-    "not JSON": (GOOD + "{'question': 1}\n", 2, "a JSON object a line was expected, but: Expecting property name"),
-    "cut off": (GOOD + '{"question": "q", "ans', 2, "a JSON object a line was expected"),
-    "not an object": (GOOD + "\n[1, 2]\n", 3, "a JSON object a line was expected, but got [1, 2]"),
+    "not JSON": (GOOD + "{'question': 1}\n", 2, "one JSON object per line was expected, but: Expecting property name"),
+    "cut off": (GOOD + '{"question": "q", "ans', 2, "one JSON object per line was expected"),
+    "not an object": (GOOD + "\n[1, 2]\n", 3, "one JSON object per line was expected, but got [1, 2]"),
     "two objects on a line": (GOOD.strip() + GOOD, 1, "Extra data"),
-    "a number too long to read": (GOOD + '{"answer": ' + "1" * 5000 + "}", 2, "a JSON object a line was expected"),
+    "a number too long to read": (GOOD + '{"answer": ' + "1" * 5000 + "}", 2, "one JSON object per line was expected"),
     "half a character": (GOOD + '{"question": "\\ud83d", "answer": "x"}', 2, "half a character"),
     "field absent": (GOOD + '{"question": "q", "anwser": "x"}\n', 2, "no field 'answer' (did you mean 'anwser'?)"),
     "no fields at all": (GOOD + "{}\n", 2, "there is no field 'question'; fields here: none"),

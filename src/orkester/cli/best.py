@@ -79,7 +79,7 @@ def _numbers(option: str, asked: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise InputError(f"{option} takes a quantity and a number, such as {example}, but got {text!r}") from None
         if name in found:
-            raise InputError(f"{option} is there twice for {name}; say it once")
+            raise InputError(f"{option} names {name} twice; name it once")
         found[name] = value
     return found
 

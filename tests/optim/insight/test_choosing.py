@@ -478,7 +478,7 @@ def test_what_makes_no_sense_is_refused_with_what_to_do(asked: dict[str, Any], s
 
 
 def test_a_share_of_less_than_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match=r"the best quality is -0\.5, and of less than nothing there is no share"):
+    with pytest.raises(InputError, match=r"the best quality is -0\.5, and a share of a negative number means nothing"):
         best(of([(-0.5, 1.0)]), keep={"quality": 0.9})
 
 

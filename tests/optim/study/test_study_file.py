@@ -627,8 +627,8 @@ def test_a_fault_is_said_once() -> None:
 
 # Contents of the file; the line that is named; what is said.
 UNREADABLE: list[tuple[bytes, int, str]] = [
-    (b"name: a\nseed: 1\nname: b\n", 3, "the key 'name' is there twice"),
-    (b"name: a\ntask:\n  data: x\n  data: y\n", 4, "the key 'data' is there twice"),
+    (b"name: a\nseed: 1\nname: b\n", 3, "the key 'name' appears twice"),
+    (b"name: a\ntask:\n  data: x\n  data: y\n", 4, "the key 'data' appears twice"),
     (b"name: [a\nb: }", 2, "this is not YAML"),
     (b"name: a\n\tseed: 1\n", 2, "this is not YAML"),
     (b"name: a\nseed: \x01\n", 2, "control character #x0001"),
