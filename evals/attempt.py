@@ -1,4 +1,4 @@
-"""One example by one team: tried, with whatever comes of it as its result."""
+"""One example answered by one team. A failure is a result, not an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .task import Example, Task
 
 
 def settings_of(task: Task) -> TeamSettings:
-    """What a task tells every team."""
+    """The settings that a task gives every team."""
     return TeamSettings(
         instruction=task.instruction,
         max_tokens=task.max_tokens,
@@ -29,12 +29,12 @@ def settings_of(task: Task) -> TeamSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """What came of an example.
+    """The result of asking a team one question.
 
     Attributes:
-        answer: the team's; None when it failed.
-        failure: None, or the kind of failure.
-        took_s: from submission to answer or failure, by the clock that was given.
+        answer: The team's answer; None when the attempt failed.
+        failure: The kind of failure; None when there is an answer.
+        took_s: Seconds from the submission to the answer or the failure.
     """
 
     answer: str | None
@@ -51,15 +51,15 @@ async def attempt(
     deadline_s: float,
     clock: Callable[[], float],
 ) -> Attempt:
-    """Have a team answer, whatever comes of it.
+    """Ask a team. Failed calls, deadlines and graphs that break are results.
 
     Args:
-        team, question, models, settings: see ``Team.answer``.
-        deadline_s: without an answer by then it has failed.
-        clock: monotonic seconds.
+        team, question, models, settings: See ``Team.answer``.
+        deadline_s: An attempt that takes longer has failed.
+        clock: Monotonic seconds.
 
     Raises:
-        OrkesterError: something other than a model call is wrong: the study, not the answer.
+        OrkesterError: The study itself is wrong, not an answer.
     """
     answer: str | None = None
     failure: str | None = None
@@ -81,16 +81,18 @@ async def attempt(
 def result_of(
     example: Example, tried: Attempt, notebook: Notebook, task: Task, *, deadline_s: float, composed: bool = False
 ) -> ExampleResult:
-    """An attempt with its score.
+    """The result of an example: an attempt with its score.
 
     Args:
-        example, tried, notebook: what was asked, what came of it, and the calls.
-        task: scores.
-        deadline_s: the latency of one that failed.
-        composed: see ``ExampleResult``.
+        example: The example that was asked.
+        tried: The attempt.
+        notebook: The calls of the attempt.
+        task: Has the scorer.
+        deadline_s: The latency of an attempt that failed.
+        composed: See ``ExampleResult``.
 
     Raises:
-        OrkesterError: the scorer is broken.
+        OrkesterError: The scorer does not work.
     """
     return ExampleResult(
         id=example.id,

@@ -1,4 +1,4 @@
-"""What one run of a few examples by one team leaves behind."""
+"""A block: the record of a few examples that one team answered."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-#: Search chooses teams; confirmation measures the chosen again, on held-out examples and with fresh samples.
+#: The search chooses teams. Confirmation measures the chosen teams again, on held-out examples with fresh samples.
 Phase: TypeAlias = Literal["search", "confirm"]
-#: Begins the names of domains whose joules are those of calls that were made before.
+#: The names of energy domains begin with this word when their joules belong to calls that were made before.
 REUSED: Final = "reused"
-#: What became of engines' prefix caches before a team was measured; empty when not known.
+#: The state of the engines' prefix caches before a team was measured; empty when it is not known.
 PrefixCache: TypeAlias = Literal["", "cold", "kept", "warm"]
 
 
@@ -19,23 +19,24 @@ class Call:
     """One model call of one agent.
 
     Attributes:
-        agent: the role's name.
-        model: the model's name in the study.
-        sample: which of several draws with the same prompt.
-        start_s: when it began, from the example's submission.
-        latency_s: until the whole answer, waiting for retries included.
-        input_tokens, output_tokens, cached_tokens: as the server counted; None when it did not say.
-        attempts: 1 when the first try succeeded.
-        failure: None, or the kind of failure (``http 400``, ``timeout``, …).
-        queue_s, ttft_s, decode_s: parts of ``latency_s`` as the server timed them, see ``Reply``; None when it did not.
-        energy_j: its share of the block's joules, see ``Block.attribution``; None when there are none.
-        span_id: of its span in the trace, 16 hexadecimal digits; None when nothing was traced.
-        key: what the call was, see ``calls.Keys``: calls with the same key are the same call; None when not known, and
-            in confirmation, where nothing is reused.
-        text: what was replied; kept in the search alone, and not of a call that was reused: the first has it.
-        finish_reason: as the server gave it; None when it did not, or it was not kept.
-        reused: whether it was answered from the run's call store. Its times, tokens and joules are those of the call
-            that was made first, ``start_s`` apart.
+        agent: The name of the role.
+        model: The name of the model in the study.
+        sample: The number of the draw, among several draws with the same prompt.
+        start_s: Seconds from the submission of the example to the start of the call.
+        latency_s: Seconds from the start to the whole answer, including the time between retries.
+        input_tokens, output_tokens, cached_tokens: Token counts of the server; None when the server did not count.
+        attempts: The number of tries; 1 when the first one succeeded.
+        failure: The kind of failure (``http 400``, ``timeout``, …); None when the call succeeded.
+        queue_s, ttft_s, decode_s: Parts of ``latency_s`` as the server timed them; see ``Reply``. None when the server
+            did not time them.
+        energy_j: The call's share of the block's joules; see ``Block.attribution``. None when there are no joules.
+        span_id: The id of the call's span in the trace, 16 hexadecimal digits; None when nothing was traced.
+        key: The identity of the call: calls with the same key are the same call; see ``calls.Keys``. None when it is
+            not known, and in confirmation, where nothing is reused.
+        text: The reply. It is kept only in the search, and only for the call that was made, not for its reuses.
+        finish_reason: The reason that the server gave for the end of the reply; None when it gave none.
+        reused: Whether the call was answered from the run's call store. Times, tokens and joules, but not ``start_s``,
+            are then those of the call that was made first.
     """
 
     agent: str
@@ -64,15 +65,15 @@ class ExampleResult:
     """One example, answered or failed.
 
     Attributes:
-        id: the example's id in the data.
-        answer: the team's answer; None when it failed.
-        score: 0 to 1; 0 when it failed.
-        latency_s: from submission to answer; the deadline when it failed.
-        failure: None, or the kind of failure.
-        calls: every model call made for it, in order of their start.
-        trace_id: of its trace, 32 hexadecimal digits; None when nothing was traced.
-        composed: whether some of its calls were reused, so that ``latency_s`` was not measured: it is how long the
-            team's graph takes when each call takes what it took when it was made, see ``replay``.
+        id: The id of the example in the data.
+        answer: The answer of the team; None when the example failed.
+        score: 0 to 1; 0 when the example failed.
+        latency_s: Seconds from submission to answer; the deadline when the example failed.
+        failure: The kind of failure; None when there is an answer.
+        calls: All model calls for the example, in the order of their start.
+        trace_id: The id of the example's trace, 32 hexadecimal digits; None when nothing was traced.
+        composed: Whether some of the calls were reused. Then ``latency_s`` was not measured: it is how long the team's
+            graph takes when each call takes as long as when it was made; see ``replay``.
     """
 
     id: str
@@ -90,34 +91,36 @@ class Block:
     """A few examples run by one team inside one exclusive measurement window.
 
     Attributes:
-        team: the team's id.
-        topology, knobs: the team itself.
-        phase: search or confirm.
-        index: 0, 1, … within the team and phase; with ``team`` and ``phase`` it names the block.
-        trial: number of the trial that asked for it; None in confirmation.
-        started_at: UTC, ISO 8601.
-        wall_s: length of the window; 0 when every call was reused, for then nothing was run.
-        concurrency: examples under way at once.
-        seed: what the calls' seeds were derived from.
-        energy_j: joules in the window by domain; None when unavailable. The domains ``reused`` and ``reused:overhead``
-            were not used in it, see ``reuse``.
-        energy_method: the meter's label; ``unavailable`` when there was none.
-        energy_assumptions: what the joules stand on.
-        energy_error_j: how far off the meter may be in a window like this, either way.
-        energy_idle_j: the part of the joules that the devices would have used with the same engines idle; None where
-            idle power is not known, or not in the joules at all.
-        energy_unattributed_j: the part that no call accounts for; None when there are no joules.
-        energy_marks: why the joules are to be taken with care, or why there are none; empty when all is well.
-        energy_gauges: temperatures, clocks and watts in the window, as ``mean``, ``low`` and ``high``.
-        attribution: how calls got their share: ``affine`` (calibrated), ``tokens``; empty when they got none.
-        examples: results in the order of the data.
-        engines: facts of each engine that served it, by model name.
-        reruns: how often it was started before, because an engine was lost.
-        engine_options: the team's, of those that the study searches.
-        engine_metrics: how busy each engine was, by model name; see ``EngineSampler.summary``.
-        prefix_cache: what became of the engines' prefix caches before the team's measurement: ``cold`` when all were
-            emptied, ``kept`` when one could not be, ``warm`` when they were left on purpose; empty when not known.
-        composed_wall_s: how long the window would have been with every call made; None when none was reused.
+        team: The id of the team.
+        topology, knobs: The team's topology and knobs.
+        phase: ``search`` or ``confirm``.
+        index: The number of the block within team and phase, from 0 on. Team, phase and index name the block.
+        trial: The number of the trial that asked for the block; None in confirmation.
+        started_at: The start of the window, UTC, ISO 8601.
+        wall_s: The length of the window in seconds; 0 when every call was reused, since then nothing was run.
+        concurrency: How many examples were answered at the same time.
+        seed: The seed that the seeds of the calls derive from.
+        energy_j: Joules in the window by domain; None when unavailable. The joules of the domains ``reused`` and
+            ``reused:overhead`` were not used in this window; see ``reuse``.
+        energy_method: The label of the meter; ``unavailable`` when there was none.
+        energy_assumptions: The assumptions behind the joules.
+        energy_error_j: How far the meter may be off in a window like this, in either direction.
+        energy_idle_j: The part of the joules that the devices would have used with the same engines idle. None where
+            idle power is not known, or where the joules do not contain it.
+        energy_unattributed_j: The part of the joules that no call accounts for; None when there are no joules.
+        energy_marks: Why the joules must be taken with care, or why there are none; empty when nothing is wrong.
+        energy_gauges: Temperatures, clocks and watts in the window, as ``mean``, ``low`` and ``high``.
+        attribution: How the joules were shared among calls: ``affine`` (calibrated) or ``tokens``; empty when they were
+            not.
+        examples: The results in the order of the data.
+        engines: The facts of each engine that served the block, by model name.
+        reruns: How often the block was started before, because an engine was lost.
+        engine_options: The team's values of the engine options that the study searches.
+        engine_metrics: How busy each engine was, by model name; see ``EngineSampler.summary``.
+        prefix_cache: The state of the engines' prefix caches before the team was measured: ``cold`` when all were
+            emptied, ``kept`` when one could not be emptied, ``warm`` when they were left on purpose. Empty when it is
+            not known.
+        composed_wall_s: How long the window would have been if every call had been made; None when none was reused.
     """
 
     team: str
@@ -149,17 +152,17 @@ class Block:
 
     @property
     def reused_calls(self) -> int:
-        """How many of its calls were answered from the run's call store."""
+        """How many of the block's calls were answered from the run's call store."""
         return sum(call.reused for example in self.examples for call in example.calls)
 
     @property
     def charged_wall_s(self) -> float:
-        """Seconds that the team is charged with, as though every call had been made. ``wall_s`` is what went by."""
+        """The seconds that count for the team, as if every call had been made. ``wall_s`` is the real length."""
         return self.wall_s if self.composed_wall_s is None else self.composed_wall_s
 
     @property
     def spent_j(self) -> float | None:
-        """Joules that were really used: those of the window alone; None when unavailable."""
+        """The joules that were used in this window; None when unavailable."""
         if self.energy_j is None:
             return None
         return sum(joules for domain, joules in self.energy_j.items() if domain.split(":")[0] != REUSED)

@@ -35,20 +35,20 @@ def _utc_now() -> datetime:
 
 
 def _uncalibrated(facts: Mapping[str, object]) -> None:
-    """For engines that nobody calibrated."""
+    """For engines without a calibration."""
     del facts
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockPlan:
-    """Which block is to be run.
+    """A block that is to be run.
 
     Attributes:
-        team: who.
-        examples: what, in order.
-        phase, index: its name, with the team's id.
-        trial: the trial that asks for it; None in confirmation.
-        reruns: how often it was started before.
+        team: The team that answers.
+        examples: The examples, in order.
+        phase, index: Phase and number of the block; see ``Block``.
+        trial: The number of the trial that asks for the block; None in confirmation.
+        reruns: How often the block was started before.
     """
 
     team: Team
@@ -63,22 +63,23 @@ class BlockPlan:
 class BlockRunner:
     """Runs a block: asks the team every example inside one measurement window. One block at a time.
 
-    Seeds of calls derive from ``seed``, the phase, the example and the sample's number, not from the team or the
-    agent: teams that ask the same thing draw the same sample, so they are compared on common random numbers (paired).
+    The seed of a call derives from ``seed``, the phase, the example and the number of the sample, but not from the team
+    or the agent. Teams that ask the same thing draw the same sample, so they are compared on common random numbers.
 
-    In the search a call that was made before, the same in all that an answer depends on (see ``calls.Keys``), may be
-    answered from a call store. Confirmation makes every call.
+    In the search, a call that was made before may be answered from a call store, when everything that an answer depends
+    on is the same (see ``calls.Keys``). Confirmation makes every call.
 
     Attributes:
-        task: settings and scorer.
-        meter: read at both ends of the window.
-        concurrency: examples under way at once; an example is submitted when a place is free.
-        deadline_s: an example without an answer by then has failed.
-        seed: of the study.
-        traces: takes a trace per example, and the energy table; None for none.
-        coefficients: what an engine's steps and tokens cost, by its facts; None where it is not calibrated.
-        clock: monotonic seconds.
-        now: wall clock, for ``started_at`` alone.
+        task: The settings and the scorer.
+        meter: The meter, which is read at both ends of the window.
+        concurrency: How many examples are answered at the same time. An example is submitted when a place is free.
+        deadline_s: An example that takes longer has failed.
+        seed: The study's seed.
+        traces: Takes a trace for each example, and the energy table; None for no traces.
+        coefficients: Returns what the steps and tokens of an engine cost, given its facts; None for an engine that is
+            not calibrated.
+        clock: Monotonic seconds.
+        now: The wall clock, only for ``started_at``.
     """
 
     task: Task
@@ -106,20 +107,20 @@ class BlockRunner:
     ) -> Block:
         """Run the block and wait for all its examples.
 
-        Examples all of whose calls are in the store cost nothing; of the others those calls are sent that are not.
-        An example with a reused call has the latency that its graph takes when each call takes what it took.
+        Calls that are in the store are not sent. An example with a reused call gets the latency that its graph takes
+        when each call takes as long as when it was made.
 
         Args:
-            plan: which block.
-            models: by the names in the team's knobs.
-            engines: facts of the engines, for the record and for the calls' keys.
-            store: calls of the search so far; not looked at in confirmation. The block is not added to it.
-            progress: called with the number of examples done.
-            metrics: asks the engines how busy they are; None for not at all.
-            idle_w: idle watts by the meter's domains, with the engines that are resident; None when not known.
+            plan: The block.
+            models: The models, by the names in the team's knobs.
+            engines: The facts of the engines, for the record and for the keys of the calls.
+            store: The calls of the search so far. It is not used in confirmation. The block is not added to it.
+            progress: Called with the number of examples that are done.
+            metrics: Asks the engines how busy they are; None not to ask.
+            idle_w: Idle watts by the meter's domains, with the engines that are resident; None when not known.
 
         Raises:
-            OrkesterError: something other than a model call is wrong (a scorer of the user's, say). Failed calls
+            OrkesterError: Something other than a model call is wrong, for example a scorer of the user's. Failed calls
                 and deadlines are results, not errors.
         """
         reuse = None
@@ -134,14 +135,14 @@ class BlockRunner:
                 return self._screened(plan, known, engines, reuse)
             waiting = [place for place in range(len(plan.examples)) if place not in known]
 
-            def told(done: int) -> None:
+            def report(done: int) -> None:
                 if progress is not None:
                     progress(len(known) + done)
 
             examples = [plan.examples[place] for place in waiting]
-            block, live = await self._measured(plan, examples, models, engines, reuse, told, metrics, idle_w)
+            block, live = await self._measured(plan, examples, models, engines, reuse, report, metrics, idle_w)
             if self.traces is not None:
-                self.traces.energy(energy_table(block))  # what the window held, as the spans in it
+                self.traces.energy(energy_table(block))  # of the calls that were made in the window
                 self.traces.flush()
             if reuse is None:
                 return block
@@ -150,19 +151,22 @@ class BlockRunner:
         return _put_together(block, ended, reuse)
 
     async def screen(self, plan: BlockPlan, store: CallStore) -> Block | None:
-        """The block from the store alone, without any engine; None when a call of it must be made.
+        """Put the block together from the store alone, without an engine.
 
-        The engines are taken to be those that served these models, with the team's engine options, last.
+        The engines are taken to be those that served these models last, with the team's engine options.
+
+        Returns:
+            None when one of its calls must be made.
 
         Raises:
-            OrkesterError: see ``run``.
+            OrkesterError: See ``run``.
         """
         engines = store.engines(plan.team.models, plan.team.engine)
         if plan.phase != "search" or engines is None:
             return None
         reuse = self._reuse(plan, engines, store)
         async with self._window:
-            # Most blocks that must be run are known by their first example.
+            # Most blocks that must be run lack a call of their first example already.
             if not await reuse.recalled(plan.examples[:1]):
                 return None
             known = await reuse.recalled(plan.examples)
@@ -179,7 +183,7 @@ class BlockRunner:
         metrics: Metrics | None,
         idle_w: Mapping[str, float] | None,
     ) -> tuple[Block, list[Timed]]:
-        """Run examples in a window: a block of what was really done in it, and the examples with reused calls too."""
+        """Run examples in a window. Returns a block of the calls that were made, and the examples with all their calls."""
         fingerprints = _fingerprints(engines)
         places = asyncio.Semaphore(self.concurrency)
         done = 0
@@ -201,7 +205,7 @@ class BlockRunner:
             except ExceptionGroup as several:
                 if (wrong := several.subgroup(OrkesterError)) is None:
                     raise
-                first = wrong.exceptions[0]  # one message is enough for whoever asked
+                first = wrong.exceptions[0]  # one message is enough
                 raise first from first.__cause__
             wall_s, after = self.clock() - start, self.meter.read()
         measured = window(
@@ -244,7 +248,7 @@ class BlockRunner:
         started_at: str,
         wall_s: float,
     ) -> Block:
-        """What is known of a block without its joules."""
+        """A block without its joules."""
         return Block(
             team=plan.team.id,
             topology=plan.team.topology,
@@ -294,7 +298,7 @@ class BlockRunner:
         return self.now().isoformat(timespec="milliseconds")
 
     async def _warm_up(self, team: Team) -> None:
-        """Run the graph once with models that cost nothing: its import and first run belong to no team's numbers."""
+        """Run the graph once with models that cost nothing, so that its import and first run are in no measurement."""
         if team.topology not in self._warm:
             await team.answer("", {name: Silent(name) for name in team.models})
             self._warm.add(team.topology)
