@@ -183,7 +183,7 @@ class BlockRunner:
         metrics: Metrics | None,
         idle_w: Mapping[str, float] | None,
     ) -> tuple[Block, list[Timed]]:
-        """Run examples in a window. Returns a block of the calls that were made, and the examples with all their calls."""
+        """Run examples in a window. Returns a block of the calls made, and the examples with all calls."""
         fingerprints = _fingerprints(engines)
         places = asyncio.Semaphore(self.concurrency)
         done = 0
