@@ -1,7 +1,7 @@
 # make quickstart   from a fresh checkout to a confirmed front on real models
 # make test         everything that can be tested without vLLM
 # make bench-search how many model calls a search needs, ours and others', on recorded tables
-# make docs         the pages of docs/ and the reference as a site, in site/; open site/README.html or site/index.html
+# make docs         the pages of docs/ and the reference as a site, in site/; open site/index.html
 # make test-vllm    the same study machinery on a real vLLM, installed into the user's cache first (4 GB)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -25,7 +25,7 @@ venv_docs = $(PYTHON) -m venv .venv-docs
 install_docs = .venv-docs/bin/python -m pip install -q --disable-pip-version-check
 endif
 
-.PHONY: quickstart test test-vllm bench-search docs check lint types wheel lock clean
+.PHONY: quickstart test test-docs test-vllm bench-search docs check lint types wheel lock clean
 
 quickstart: .venv/.installed
 	@echo "Weights: $(MODELS). To do without the Gemma terms: MODELS=smollm2-135m make quickstart"
@@ -49,8 +49,12 @@ bench-search: .venv/.installed-dev
 # An environment of its own: tests need none of it. Links and anchors are checked; a broken one is an error.
 docs: .venv-docs/.installed
 	$(PYTHON) docs/draw.py
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build -q --strict
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict  # with --quiet, --strict finds nothing
 	@echo "The site is in site/: open site/index.html"
+
+# What a browser would load from the built site, its links, and what the reference shows.
+test-docs: docs .venv/.installed-dev
+	.venv/bin/pytest -m site tests/docs
 
 check: lint types
 

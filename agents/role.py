@@ -104,7 +104,9 @@ class Role:
         """The user's message: the question, with the drafts that the role sees below it.
 
         Args:
-            question, drafts, task: see ``messages``.
+            question: see ``messages``.
+            drafts: see ``messages``.
+            task: see ``messages``.
         """
         if not drafts or self.sees == "question" or "drafts" in _placeholders(self.instruction):
             return question

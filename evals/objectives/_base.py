@@ -159,7 +159,8 @@ class Statistic(Protocol):
 
         Args:
             column: The objective's column.
-            candidate, member: Rows of both teams, with all columns that the statistic needs.
+            candidate: Rows of one team, with all columns that the statistic needs.
+            member: Rows of the other team, with the same columns.
             direction: Which value is better.
             margin: See ``Objective.paired_p``.
             enough: See ``Objective.paired_p``.
@@ -291,7 +292,8 @@ class Objective:
         """The p-value of the claim that the member is better, on the examples that both teams have seen.
 
         Args:
-            candidate, member: Rows on the same examples in the same order; one may have more of them.
+            candidate: Rows of one team.
+            member: Rows of the other team on the same examples in the same order; one of the two may have more of them.
             direction: Which value is better.
             margin: By how much the member may be worse and still count as better: an amount for shares, a fraction for
                 other values.

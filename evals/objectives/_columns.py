@@ -20,7 +20,8 @@ class PerExample:
     """A number that every example has. A ``Column``.
 
     Attributes:
-        name, counted: see ``Column``.
+        name: see ``Column``.
+        counted: see ``Column``.
         of: the number.
     """
 

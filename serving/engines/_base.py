@@ -68,10 +68,12 @@ class EngineMetrics:
     """What an engine says of itself at one moment.
 
     Attributes:
-        running, waiting: requests being answered, and in its queue.
+        running: requests being answered.
+        waiting: requests in its queue.
         kv_cache_usage: share of the key-value cache in use, 0 to 1.
         preemptions: requests put back into the queue for want of cache, since it started.
-        prefix_cache_queries, prefix_cache_hits: prompt tokens looked up in, and found in, the prefix cache since then.
+        prefix_cache_queries: prompt tokens looked up in the prefix cache since it started.
+        prefix_cache_hits: prompt tokens found in the prefix cache since it started.
     """
 
     running: float
