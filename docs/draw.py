@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import textwrap
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Of a drawing, so that it fits into a page without scrolling.
@@ -32,18 +33,21 @@ WAY: Sequence[tuple[str, str]] = (
 
 def tree() -> str:
     """The packages with the first sentence of their documentation, those that import others above those."""
-    rooms = [_room("src/orkester/cli"), _room("src/orkester/testing"), *(_room(name) for name in _layers())]
-    lines = ["orkester"]
-    for number, (path, text) in enumerate(rooms):
-        last = number == len(rooms) - 1
-        start, below = ("└── ", "    ") if last else ("├── ", "│   ")
-        lines += _wrapped(f"{start}{path.name:<13}", f"{below}{'':<13}", text)
-        inner = [(each, _first_sentence(each)) for each in _packages(path)]
-        for inner_number, (each, inner_text) in enumerate(inner):
-            inner_last = inner_number == len(inner) - 1
-            branch, rest = ("└── ", "    ") if inner_last else ("├── ", "│   ")
-            lines += _wrapped(f"{below}{branch}{each.name:<13}", f"{below}{rest}{'':<13}", inner_text)
-    return "\n".join(lines)
+    rooms = [ROOT / "src/orkester" / name for name in ("cli", "testing")]
+    rooms += [ROOT / name if (ROOT / name).is_dir() else ROOT / f"src/orkester/{name}.py" for name in _layers()]
+    return "\n".join(["orkester", *_branches(rooms, "", "orkester")])
+
+
+def _branches(paths: Sequence[Path], before: str, parent: str) -> Iterator[str]:
+    """The lines of some packages or modules and of all that they contain, in the order of their imports."""
+    for path in paths:
+        branch, below = ("└── ", "    ") if path == paths[-1] else ("├── ", "│   ")
+        indent = before + below
+        yield from _wrapped(f"{before}{branch}{path.name:<13}", f"{indent}{'':<13}", _first_sentence(path))
+        name = f"{parent}.{path.name}"
+        inner = {each.parent.name: each.parent for each in path.glob("*/__init__.py")}
+        order = [each for each in _inner_layers(name) if each in inner]
+        yield from _branches([inner[each] for each in (*order, *sorted({*inner} - {*order}))], indent, name)
 
 
 def way() -> str:
@@ -71,40 +75,29 @@ def _wrapped(start: str, below: str, text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=below, drop_whitespace=True)
 
 
+def _contracts() -> Sequence[Mapping[str, Any]]:
+    """The import contracts of pyproject.toml; the first is that of the whole package."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts: Sequence[Mapping[str, Any]] = settings["tool"]["importlinter"]["contracts"]
+    return contracts
+
+
 def _layers() -> list[str]:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
-        "contracts"
-    ]
-    names = [name.rpartition(".")[2] for name in contracts[0]["layers"]]
-    return [name for name in names if (ROOT / name).is_dir()]
+    """What lies below the command line and the contracts of plug-ins, from top to bottom."""
+    return [name.rpartition(".")[2] for name in _contracts()[0]["layers"][1:]]
 
 
-def _inner_layers(room: str) -> list[str]:
-    """The order of the packages in a room, where a contract has one."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
-        "contracts"
-    ]
-    for contract in contracts:
-        if contract.get("containers") == [f"orkester.{room}"]:
-            return [
-                name for layer in contract["layers"] for name in layer.replace("(", "").replace(")", "").split(" | ")
-            ]
+def _inner_layers(package: str) -> list[str]:
+    """The order of what is in a package, from top to bottom; empty where no contract says it."""
+    for contract in _contracts():
+        if contract.get("containers") == [package]:
+            return [name for layer in contract["layers"] for name in layer.strip("()").split(" | ")]
     return []
 
 
-def _room(path: str) -> tuple[Path, str]:
-    return ROOT / path, _first_sentence(ROOT / path)
-
-
-def _packages(room: Path) -> Iterator[Path]:
-    inner = sorted(path.parent for path in room.glob("*/__init__.py"))
-    order = _inner_layers(room.name)
-    yield from sorted(inner, key=lambda path: order.index(path.name) if path.name in order else len(order))
-
-
-def _first_sentence(package: Path) -> str:
-    text = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
-    return _sentence(text)
+def _first_sentence(path: Path) -> str:
+    file = path if path.suffix == ".py" else path / "__init__.py"
+    return _sentence(ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "")
 
 
 def _documentation(name: str) -> str:

@@ -22,7 +22,7 @@ for needed in orkester/py.typed orkester/cli/__init__.py orkester/agents/agent.p
     orkester/testing/topology_contract.py orkester/optim/session/tuner.py orkester/evals/runner.py orkester/serving/catalogue/models.yaml orkester/telemetry/tracing.py; do
     grep -q "$needed" <<<"$listing" || { echo "the wheel lacks $needed"; exit 1; }
 done
-if grep -qE '(^| )(agents|graphs|optim|evals|serving|telemetry|tests)/' <<<"$listing"; then
+if grep -qE '(^| )(agents|graphs|optim|evals|serving|telemetry|bench|docs|site|tests)/' <<<"$listing"; then
     echo "the wheel has a folder at its top level that belongs under orkester/"; exit 1
 fi
 

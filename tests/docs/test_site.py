@@ -121,6 +121,12 @@ def test_arguments_results_and_errors_are_shown() -> None:
     assert "weights are absent; orkester models pull fetches them" in text
 
 
+def test_a_file_that_is_no_page_is_named_with_its_path() -> None:
+    text = (SITE / "search.html").read_text(encoding="utf-8")
+    assert "<code>benchmarks/search/run.py</code>" in text
+    assert "../benchmarks" not in text
+
+
 def test_the_site_is_that_of_the_present_sources() -> None:
     """A site that was built before a page was added would let the other tests pass without meaning."""
     expected = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
