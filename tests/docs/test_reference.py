@@ -15,7 +15,7 @@ from orkester.optim.study.engine_parts import RESTARTS, EngineOptionsPart, Exter
 from orkester.optim.study.parts import BudgetPart, EnergyPart, MeasurePart, TaskPart
 from orkester.optim.study.study_file import StudyFile
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 REFERENCE = (ROOT / "docs" / "study-file.md").read_text()
 MEASUREMENT = (ROOT / "docs" / "measurement.md").read_text()
 PARTS: list[type[BaseModel]] = [
