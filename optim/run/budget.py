@@ -1,4 +1,4 @@
-"""What a search may cost, and what it has cost: teams, minutes, calls, tokens and joules, whichever comes first."""
+"""The budget of a search, and what is spent of it: teams, minutes, calls, tokens and joules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orkester.evals.block import Block
 if TYPE_CHECKING:
     from orkester.optim.study.parts import BudgetPart
 
-#: What can be limited, by the names in the study file, with what is said when a limit is reached.
+#: The limits, by the names in the study file, with the words for a limit that is reached.
 LIMITS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "trials": "teams are measured",
@@ -36,19 +36,22 @@ _UNKNOWN: Final[Mapping[str, str]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What some blocks of the search have cost. Adds up: ``Spent.of(one) + Spent.of(other)``.
+    """What blocks of the search have cost. Two of them can be added: ``Spent.of(one) + Spent.of(other)``.
 
-    ``tokens`` and ``joules`` are for stopping, not for ranking: calls and blocks that came without them count like the
-    mean of those that came with them, so that one reading that failed does not end a search.
+    ``tokens`` and ``joules`` serve to stop a search, not to rank teams. Calls without token counts and blocks without
+    joules count like the mean of the others, so that one failed reading does not end a search.
 
     Attributes:
-        trials: teams that were measured, or could not be.
-        wall_s: in measurement windows.
-        llm_calls: requests sent: retries and failed ones too; those answered from the run's call store cost nothing.
-        answered, counted: calls sent and answered; those of them whose tokens the server counted.
-        counted_tokens: in and out, of the counted calls.
-        blocks, metered: all; those that have joules.
-        metered_j: joules of those.
+        trials: Teams that were measured, or that could not be measured.
+        wall_s: Seconds in measurement windows.
+        llm_calls: Requests that were sent, including retries and failed ones. Calls that were answered from the run's
+            call store cost nothing.
+        answered: Calls that were sent and answered.
+        counted: Those of the answered calls whose tokens the server counted.
+        counted_tokens: Tokens in and out of the counted calls.
+        blocks: All blocks.
+        metered: Those of the blocks that have joules.
+        metered_j: Joules of the metered blocks.
     """
 
     trials: int = 0
@@ -63,7 +66,7 @@ class Spent:
 
     @classmethod
     def of(cls, block: Block) -> Spent:
-        """What one block has cost; whether its team is done with it is not known here."""
+        """What one block has cost. It counts no trial, since the team may get more blocks."""
         calls = [call for example in block.examples for call in example.calls if not call.reused]
         answered = [call for call in calls if call.failure is None]
         tokens = [
@@ -87,30 +90,30 @@ class Spent:
 
     @property
     def minutes(self) -> float:
-        """In measurement windows."""
+        """Minutes in measurement windows."""
         return self.wall_s / 60
 
     @property
     def tokens(self) -> float | None:
-        """In and out; None when calls were answered and none of them was counted."""
+        """Tokens in and out; None when there are answered calls and the tokens of none were counted."""
         return _scaled(self.counted_tokens, self.counted, self.answered)
 
     @property
     def joules(self) -> float | None:
-        """By the study's meter; None when there are blocks and none of them has joules."""
+        """Joules by the study's meter; None when there are blocks and none of them has joules."""
         return _scaled(self.metered_j, self.metered, self.blocks)
 
     def amount(self, name: str) -> float | None:
-        """What was spent of the limit of that name; None when not known."""
-        found: float | None = getattr(self, name)
-        return found
+        """How much is spent of a limit, by its name; None when it is not known."""
+        amount: float | None = getattr(self, name)
+        return amount
 
 
 _FIELDS: Final = tuple(each.name for each in fields(Spent))
 
 
 def readable(amount: float) -> str:
-    """An amount for people: 3,120, 0.25, 12.5."""
+    """An amount for people, for example 3,120 or 0.25 or 12.5."""
     return f"{amount:,.0f}" if amount >= 100 else f"{amount:.3g}"
 
 
@@ -144,10 +147,10 @@ class Budget:
 
     Attributes:
         trials: different teams.
-        minutes: in measurement windows.
-        llm_calls: requests sent, see ``Spent``.
-        tokens: in and out.
-        joules: by the study's meter, in measurement windows.
+        minutes: Minutes in measurement windows.
+        llm_calls: Requests that are sent; see ``Spent``.
+        tokens: Tokens in and out.
+        joules: Joules by the study's meter, in measurement windows.
     """
 
     trials: int | None = None
@@ -158,7 +161,7 @@ class Budget:
 
     @classmethod
     def of(cls, part: BudgetPart) -> Budget:
-        """What a study file says. Its default number of teams holds only where it gives no limit at all."""
+        """The budget of a study file. The default number of teams holds only where the file gives no limit at all."""
         given = part.model_dump(include=set(LIMITS))
         others = any(limit is not None for name, limit in given.items() if name != "trials")
         if others and "trials" not in part.model_fields_set:
@@ -167,12 +170,12 @@ class Budget:
 
     @property
     def limits(self) -> Mapping[str, float]:
-        """Those that there are, by name."""
-        found = {name: getattr(self, name) for name in LIMITS}
-        return {name: limit for name, limit in found.items() if limit is not None}
+        """The limits that the budget has, by name."""
+        limits = {name: getattr(self, name) for name in LIMITS}
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     def raised(self, limits: Mapping[str, float]) -> Budget:
-        """With these limits instead, where they are higher or there were none."""
+        """A budget with these limits, where they are higher than its own or it had none."""
         higher = {name: max(limit, self.limits.get(name, limit)) for name, limit in limits.items()}
         merged = {**self.limits, **higher}
         trials, llm_calls, tokens = (_whole(merged.get(name)) for name in ("trials", "llm_calls", "tokens"))
@@ -180,14 +183,15 @@ class Budget:
         return Budget(trials=trials, minutes=minutes, llm_calls=llm_calls, tokens=tokens, joules=joules)
 
     def teams_of(self, space: int) -> int:
-        """The most teams that can be measured in a space of so many."""
+        """The most teams that can be measured in a space with so many teams."""
         return space if self.trials is None else min(self.trials, space)
 
     def over(self, spent: Spent) -> str:
         """Why the search ends, for people; empty while it goes on.
 
         Raises:
-            InputError: no limit is reached, and one of them cannot be kept, since nobody knows what was spent.
+            InputError: No limit is reached, and one of the limits cannot be kept, since it is not known how much of it
+                is spent.
         """
         for use in self.uses(spent):
             if use.spent >= use.limit:
@@ -201,16 +205,19 @@ class Budget:
         return ""
 
     def uses(self, spent: Spent) -> list[Use]:
-        """What was spent of each limit, where it is known; in the order of ``LIMITS``."""
-        found = [(name, spent.amount(name), limit) for name, limit in self.limits.items()]
-        return [Use(name=name, spent=done, limit=limit) for name, done, limit in found if done is not None]
+        """How much of each limit is spent, where it is known, in the order of ``LIMITS``."""
+        amounts = [(name, spent.amount(name), limit) for name, limit in self.limits.items()]
+        return [Use(name=name, spent=done, limit=limit) for name, done, limit in amounts if done is not None]
 
     def tightest(self, spent: Spent, *, space: int) -> Use | None:
-        """The limit that will end the search first if it goes on as so far; None when there is none.
+        """The limit that will end the search first, if the search goes on as it did so far.
 
         Args:
-            spent: so far.
-            space: teams there are to choose from: they end, too.
+            spent: What is spent so far.
+            space: The number of teams in the space; when all are measured, the search ends, too.
+
+        Returns:
+            None when nothing is known of any limit.
         """
         within = replace(self, trials=self.teams_of(space))
         return max(within.uses(spent), key=lambda use: use.share, default=None)
@@ -218,10 +225,13 @@ class Budget:
 
 @dataclass(kw_only=True)
 class Account:
-    """What a search has spent, kept as its blocks come: adding one does not look at those before it.
+    """What a search has spent, updated with each block.
 
-    Two sums, since a search that ends between teams must not depend on whether a team was cut off half-way:
-    ``spent`` is of teams that have ended, ``total`` of everything.
+    There are two sums, since the end of a search must not depend on whether a team was cut off half-way.
+
+    Attributes:
+        spent: What the teams that have ended have cost.
+        total: What all blocks have cost.
     """
 
     spent: Spent = field(default_factory=Spent, init=False)
@@ -231,11 +241,11 @@ class Account:
 
     @property
     def teams(self) -> Mapping[str, Spent]:
-        """What each team that has ended has cost, by its id, in the order in which they ended first."""
+        """What each team that has ended has cost, by its id, in the order of the first ends."""
         return self._teams
 
     def add(self, block: Block) -> None:
-        """Take a block in. Those of confirmation cost the search nothing."""
+        """Count a block. A block of confirmation costs the search nothing."""
         if block.phase != "search":
             return
         cost = Spent.of(block)
@@ -243,7 +253,7 @@ class Account:
         self._under_way[block.team] = self._under_way.get(block.team, Spent()) + cost
 
     def end(self, team: str) -> None:
-        """A team is done with: measured, given up, or stopped early. Again, when it got more blocks."""
+        """A team has ended: measured, given up, or stopped early. A team that gets more blocks ends again."""
         cost = self._under_way.pop(team, Spent())
         if team not in self._teams:
             cost += Spent(trials=1)
@@ -253,20 +263,20 @@ class Account:
 
 
 def account(blocks: Collection[Block], ended: Collection[str] = ()) -> Account:
-    """The account of a run that is there.
+    """The account of the blocks of a run.
 
     Args:
-        blocks: all of its blocks.
-        ended: ids of the teams that are done with.
+        blocks: All blocks of the run.
+        ended: Ids of the teams that have ended.
     """
-    found = Account()
+    kept = Account()
     for block in blocks:
-        found.add(block)
+        kept.add(block)
     for team in dict.fromkeys([*(block.team for block in blocks if block.team in ended), *sorted(ended)]):
-        found.end(team)
-    return found
+        kept.end(team)
+    return kept
 
 
 def begun(blocks: Collection[Block], failed: Iterable[str] = ()) -> Spent:
-    """What a run's search has cost, teams that were cut off included: all that is on disk."""
+    """What the search of a run has cost so far, including teams that were cut off."""
     return account(blocks, {*(block.team for block in blocks if block.phase == "search"), *failed}).spent

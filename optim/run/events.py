@@ -1,4 +1,4 @@
-"""What a study says while it runs. Observers show it; nothing depends on it."""
+"""Events of a running study, for observers that show them. Nothing else depends on them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,32 @@ from .results import Results, TeamResult
 
 @dataclass(frozen=True, kw_only=True)
 class Resumed:
-    """The run directory held finished work."""
+    """The run directory holds finished work, and the study goes on from there.
+
+    Attributes:
+        teams: How many teams have blocks.
+        blocks: How many blocks are finished.
+        lost: Whether a block was cut off in the middle.
+    """
 
     teams: int
     blocks: int
-    lost: bool  # whether a block had been cut off in the middle
+    lost: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What the search will cost, confirmation apart: before it starts, and again when teams have been measured.
+    """What the search will cost, without confirmation: before it starts, and again when teams have been measured.
 
     Attributes:
-        teams: most teams there will be, those that are measured included.
-        examples: a team.
-        ranges: lowest and highest by the names of limits (``llm_calls``, ``tokens``, ``minutes``, ``joules``), for the
-            whole search, what is spent included.
-        limits: of the budget, by name.
-        later: limits' names of which nothing is known before teams are measured.
-        measured: teams that the ranges follow from; 0 when they follow from the space alone.
-        ends_by: the name of the limit that ends the search; ``trials`` when there are no more teams.
+        teams: The most teams that will be measured, including those that are measured already.
+        examples: The number of examples for each team.
+        ranges: The lowest and highest cost of the whole search, by the names of limits (``llm_calls``, ``tokens``,
+            ``minutes``, ``joules``). It includes what is spent already.
+        limits: The limits of the budget, by name.
+        later: The names of limits of which nothing is known before teams are measured.
+        measured: How many measured teams the ranges follow from; 0 when they follow from the space alone.
+        ends_by: The name of the limit that ends the search; ``trials`` when there are no more teams.
     """
 
     teams: int
@@ -48,7 +54,13 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetSpent:
-    """A block has been paid for. The limit that ends the search first, by its name in the study file."""
+    """How much of the budget is spent, after a block.
+
+    Attributes:
+        name: The limit that will end the search first, by its name in the study file.
+        spent: How much of it is spent, in the limit's unit.
+        limit: The limit.
+    """
 
     name: str
     spent: float
@@ -57,19 +69,23 @@ class BudgetSpent:
 
 @dataclass(frozen=True, kw_only=True)
 class Preparing:
-    """Something that takes long goes before the engines' start: weights are converted, say."""
+    """Something is done before engines start that may take long, for example the conversion of weights.
+
+    Attributes:
+        line: What is done, in a line.
+    """
 
     line: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnginesStarting:
-    """Engines are being started, or woken where they sleep; ``EnginesReady`` follows.
+    """Engines are being started, or woken up where they sleep. ``EnginesReady`` follows.
 
     Attributes:
-        models: whose.
-        waking: those of them that sleep.
-        options: the engine options that are searched, as these have them.
+        models: The models of the engines.
+        waking: The models whose engines sleep.
+        options: The values of the engine options that are searched.
     """
 
     models: tuple[str, ...]
@@ -79,7 +95,7 @@ class EnginesStarting:
 
 @dataclass(frozen=True, kw_only=True)
 class StillStarting:
-    """They do not answer yet."""
+    """The engines do not answer yet, after so many seconds."""
 
     models: tuple[str, ...]
     seconds: float
@@ -87,7 +103,7 @@ class StillStarting:
 
 @dataclass(frozen=True, kw_only=True)
 class EnginesReady:
-    """They answer."""
+    """The engines answer, after so many seconds."""
 
     models: tuple[str, ...]
     seconds: float
@@ -95,14 +111,22 @@ class EnginesReady:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineChanged:
-    """Something befell an engine."""
+    """The state of an engine has changed."""
 
     event: EngineEvent
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeamStarted:
-    """A team's blocks begin. ``number`` counts teams of the phase from 1, up to ``of``."""
+    """The blocks of a team begin.
+
+    Attributes:
+        team: The team.
+        phase: The phase.
+        number: The number of the team in the phase, from 1.
+        of: How many teams there will be in the phase, at most.
+        blocks: The number of the team's blocks, at most.
+    """
 
     team: Team
     phase: Phase
@@ -113,7 +137,17 @@ class TeamStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockProgress:
-    """Examples of a block are done; ``remaining_s`` is a guess for the whole study, None at first."""
+    """Some examples of a block are done.
+
+    Attributes:
+        team: The team that runs the block.
+        phase: The phase.
+        block: The number of the block, from 1.
+        of: The number of the team's blocks.
+        examples_done: How many examples of the block are done.
+        examples: How many examples the block has.
+        remaining_s: An estimate of the seconds until the study ends; None at first.
+    """
 
     team: Team
     phase: Phase
@@ -126,7 +160,7 @@ class BlockProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockRerun:
-    """An engine died in a block; it is started again."""
+    """An engine died in a block. The engine is started again, and the block is run again."""
 
     team: Team
     block: int
@@ -135,7 +169,7 @@ class BlockRerun:
 
 @dataclass(frozen=True, kw_only=True)
 class TeamMeasured:
-    """A team is measured; ``results`` has the front so far."""
+    """A team gets no more blocks in this phase. ``results`` has the front so far."""
 
     result: TeamResult
     results: Results
@@ -144,7 +178,7 @@ class TeamMeasured:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchEnded:
-    """The search is over."""
+    """The search has ended, for a reason that is given in words."""
 
     reason: str
     teams: int
@@ -152,7 +186,7 @@ class SearchEnded:
 
 @dataclass(frozen=True, kw_only=True)
 class Stopping:
-    """An interrupt was seen; the block under way is finished first, unless it is to end at once."""
+    """The user has interrupted the study. The block that runs is finished first, unless it is to stop at once."""
 
     at_once: bool
 
@@ -177,5 +211,5 @@ Observer: TypeAlias = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """Show nothing."""
+    """Ignore the event."""
     del event

@@ -1,4 +1,4 @@
-"""What a run has found so far, put together from its records alone."""
+"""The results of a run, put together from its records."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ class TeamResult:
     """One team and all that was measured of it.
 
     Attributes:
-        team: the team.
-        trial: number of the trial that first asked for it.
-        search: its measurement in the search; None when it could not be measured at all.
-        confirmed: its measurement on the held-out examples; None unless it was confirmed.
-        whole: whether it was measured on every example of the search; one that was cut off is on no front yet.
-        infeasible: why it cannot be on the front; empty when it can.
-        on_front: whether no other feasible team beats it in the search, and none before made the very same calls.
-        same_as: the team of the front whose calls these were, all of them; empty when there is none.
-        agents: who used how many tokens, how much time and energy, in the search.
-        residual_j: joules per example that no agent accounts for (Orkester's own process, mostly).
-        reruns: blocks that were started again because an engine died.
-        idle_j: joules per example that idle engines would have used too; None when not known.
-        attribution: how agents got their joules, see ``AgentShares.method``.
-        stopped: why the search did not go on to all examples; empty when it did, or ended before.
-        front_probability: that no other confirmed team beats it, by the held-out examples so far; None when it was not
-            confirmed, or turned out infeasible.
-        settled: whether its confirmation has said what there is to say: it has all held-out examples, or is clearly on
-            the front or off it.
+        team: The team.
+        trial: The number of the trial that asked for the team first.
+        search: Its measurement in the search; None when it could not be measured at all.
+        confirmed: Its measurement on the held-out examples; None when it was not confirmed.
+        whole: Whether it was measured on every example of the search. A team that was cut off is on no front yet.
+        infeasible: Why it cannot be on the front; empty when it can.
+        on_front: Whether no other feasible team beats it in the search, and no team before it made the very same calls.
+        same_as: The id of the front's team that made the very same calls; empty when there is none.
+        agents: The tokens, time and energy of each agent in the search.
+        residual_j: Joules per example that no agent accounts for, mostly of Orkester's own process.
+        reruns: How many blocks were started again because an engine died.
+        idle_j: Joules per example that idle engines would have used too; None when not known.
+        attribution: How joules were shared among agents; see ``AgentShares.method``.
+        stopped: Why the search did not go on to all examples; empty when it did, or when the search ended before.
+        front_probability: The probability that no other confirmed team beats it, on the held-out examples so far. None
+            when it was not confirmed, or is infeasible.
+        settled: Whether its confirmation is finished: it has all held-out examples, or is clearly on the front or
+            clearly not.
     """
 
     team: Team
@@ -86,11 +86,11 @@ class Results:
     """The teams of a run with all that was measured of them, and the front.
 
     Attributes:
-        objectives: direction by name, in the study's order.
-        constraints: limits by name, the default one included.
-        teams: in the order of their trials.
-        blocks: by team and phase, for comparisons of teams; empty where none are needed.
-        footprint: what joules mean.
+        objectives: Direction by name, in the study's order.
+        constraints: Limits by name, including the default one.
+        teams: All teams, in the order of their trials.
+        blocks: The blocks of the front's teams, by team and phase.
+        footprint: What a joule means where the study runs.
     """
 
     objectives: Mapping[str, Direction]
@@ -101,7 +101,7 @@ class Results:
 
     @property
     def front(self) -> Sequence[TeamResult]:
-        """Teams that no feasible team beats on all objectives, best in the first objective first."""
+        """The teams that no feasible team beats on all objectives, the best in the first objective first."""
         first, direction = next(iter(self.objectives.items()))
         sign = -1 if direction == "maximize" else 1
         members = [result for result in self.teams if result.on_front]
@@ -134,25 +134,26 @@ class Results:
 
     @property
     def near(self) -> Sequence[TeamResult]:
-        """Teams beside the search's front that were confirmed with it, the likeliest to be on the front first."""
+        """Teams that are not on the search's front but were confirmed with it, the most probable front members first."""
         found = [result for result in self.teams if result.front_probability is not None and not result.on_front]
         return sorted(found, key=lambda r: (-(r.front_probability or 0.0), r.trial))
 
     @property
     def likely(self) -> Sequence[TeamResult]:
-        """Of those near the front the ones that confirmation finds likelier on it than not: the search was unlucky."""
+        """The teams near the front that are on it with a probability of at least 0.5, by confirmation."""
         return [result for result in self.near if (result.front_probability or 0.0) >= 0.5]
 
 
 class Findings:
     """Puts a run's records together into results. A new record makes only its own team be looked at again.
 
-    A team with a missing objective is never on the front, nor one that violates a constraint, be it in confirmation.
+    A team that lacks an objective is never on the front, and neither is one that violates a constraint in the search or
+    in confirmation.
 
     Args:
-        objectives, constraints: of the study.
-        sizes: examples that make a whole measurement, by phase.
-        footprint: what joules mean where the study runs; without it there is no ``co2e_g`` and no ``cost_eur``.
+        objectives, constraints: The study's.
+        sizes: The number of examples of a whole measurement, by phase.
+        footprint: What a joule means where the study runs; without it there is no ``co2e_g`` and no ``cost_eur``.
     """
 
     def __init__(
@@ -170,12 +171,12 @@ class Findings:
         self._blocks: dict[str, dict[Phase, list[Block]]] = {}
         self._failures: dict[str, TeamFailure] = {}
         self._stopped: dict[str, str] = {}
-        #: Without what follows from other teams, in the order in which teams came; None where something new has come.
+        #: By team, without what follows from other teams; None where a new record has come.
         self._teams: dict[str, TeamResult | None] = {}
         self._probabilities: tuple[Sequence[tuple[str, int]], Mapping[str, float]] = ((), {})
 
     def add(self, record: Record) -> None:
-        """The run's next record."""
+        """Add the run's next record."""
         match record:
             case Block():
                 self._blocks.setdefault(record.team, {}).setdefault(record.phase, []).append(record)
@@ -188,23 +189,23 @@ class Findings:
         self._teams[record.team] = None
 
     def team(self, team: str) -> TeamResult:
-        """One team, without what follows from others: the front and chances of being on it.
+        """The results of one team, without what follows from other teams: the front, and the probability to be on it.
 
         Args:
-            team: its id.
+            team: The team's id.
 
         Raises:
-            KeyError: there is no record of it.
+            KeyError: There is no record of the team.
         """
         if (found := self._teams[team]) is None:
             found = self._teams[team] = self._build(team)
         return found
 
     def results(self) -> Results:
-        """All of them.
+        """The results of all teams.
 
         Raises:
-            OrkesterError: joules of different methods would be compared.
+            OrkesterError: Joules of different methods would be compared.
         """
         # Teams with blocks come first, by their first block, whether the records came one by one or all at once.
         every = [self.team(team) for team in dict.fromkeys([*self._blocks, *self._teams])]
