@@ -1,4 +1,4 @@
-"""How probable it is that a team is on the front, and which teams stand in its way.
+"""How probable it is that a team is on the front, and which teams may beat it.
 
 Everything here follows from rows alone (see ``evals/paired_tests.py``). The probabilities are those of the
 Bayesian bootstrap (Rubin, "The Bayesian Bootstrap", Annals of Statistics 9, 1981): examples get random weights, the
@@ -23,9 +23,9 @@ from .front import front_indices
 from .goal import Direction
 
 DRAWS = 2000
-#: A team is clearly on the front, or clearly off it, outside these.
+#: Below the first probability a team is clearly not on the front, above the second it clearly is.
 CLEAR = (0.05, 0.95)
-#: Draws compared at a time: 60 teams then need some 4 MB.
+#: Draws that are compared at a time; 60 teams then need about 4 MB.
 _CHUNK = 500
 
 
@@ -36,32 +36,32 @@ def front_probability(
     *,
     draws: int = DRAWS,
 ) -> dict[str, float]:
-    """Probability for each team that no other one beats it in all objectives.
+    """The probability of each team that no other team beats it in all objectives.
 
-    A share has Jeffreys' prior, half an example right and half one wrong, so that ten right answers of ten are not
-    taken as certain. Joules by block are weighted by block; of one block no spread is known. A team that lacks an
-    objective has probability 0 and beats nobody.
+    A share has Jeffreys' prior, half an example right and half an example wrong, so that ten right answers out of ten
+    are not taken as certain. Joules that are metered by block are weighted by block; a single block says nothing about
+    their spread. A team that lacks an objective has probability 0 and beats no other team.
 
     Args:
-        rows: by team, on the same examples in the same order; one that is further has more of them.
-        objectives: direction by name.
-        rng: for the draws.
-        draws: at least 2,000 for two digits.
+        rows: Rows by team, on the same examples in the same order. Some teams may have more of them.
+        objectives: Direction by name.
+        rng: Random numbers for the draws.
+        draws: The number of draws; at least 2,000 for two digits.
 
     Raises:
-        InputError: an unknown objective.
+        InputError: An objective is unknown.
     """
-    found = dict.fromkeys(rows, 0.0)
+    probabilities = dict.fromkeys(rows, 0.0)
     having = {team: each for team, each in rows.items() if has_all(each, objectives)}
     if having:
         points = _oriented(objective_draws(having, objectives, rng, draws), objectives)
         shares = 1 - _beaten(points).mean(axis=0)
-        found.update(zip(having, map(float, shares), strict=True))
-    return found
+        probabilities.update(zip(having, map(float, shares), strict=True))
+    return probabilities
 
 
 def seeded(rows: Mapping[str, Rows], objectives: Mapping[str, Direction]) -> np.random.Generator:
-    """Random numbers that follow from what the objectives see of the rows: the same records give the same draws."""
+    """Random numbers that follow from the rows, so that the same records give the same draws."""
     names = sorted({objective(name).column.name for name in objectives})
     seed = 0
     for each in rows.values():
@@ -78,18 +78,21 @@ def rivals(
     *,
     draws: int = DRAWS,
 ) -> set[str]:
-    """Teams that may beat one of those: they do in enough draws to keep it from being clear.
+    """Teams that may beat one of some teams: they do in too many draws for it to be clear.
 
     Args:
-        rows, objectives, rng, draws: see ``front_probability``.
-        of: whose rivals; it may be in the answer itself, when another of them is beaten by it.
+        rows, objectives, rng, draws: See ``front_probability``.
+        of: Ids of the teams whose rivals are wanted. One of them may be a rival of another.
+
+    Returns:
+        The ids of the rivals.
     """
     having = {team: each for team, each in rows.items() if has_all(each, objectives)}
     if not having:
         return set()
     points = _oriented(objective_draws(having, objectives, rng, draws), objectives)
     names = list(having)
-    found = set()
+    found: set[str] = set()
     for beaten in (names.index(team) for team in of if team in having):
         one = points[:, beaten, None, :]
         beats = (points <= one).all(axis=2) & (points < one).any(axis=2)
@@ -100,15 +103,15 @@ def rivals(
 def near_members(
     search: Mapping[str, Rows], objectives: Mapping[str, Direction], *, level: float = 0.05
 ) -> dict[str, float]:
-    """Teams of the search that may be on the front: no member beats their optimistic corner.
+    """Teams of the search that may be on the front: no member is shown to be better in every objective.
 
     Args:
-        search: rows by team; those that are infeasible are left out by the caller.
-        objectives: direction by name.
-        level: of the one-sided test that a member is better in every objective; 0.05 is z = 1.645.
+        search: Rows by team, without the infeasible teams.
+        objectives: Direction by name.
+        level: The level of the one-sided test that a member is better in every objective.
 
     Returns:
-        By team the p-value against the member that comes nearest to beating it, 1 for members, the largest first.
+        By team, the smallest p-value against a member, 1 for members themselves; the largest first.
     """
     having = {team: each for team, each in search.items() if has_all(each, objectives)}
     if not having:
@@ -116,9 +119,9 @@ def near_members(
     points = [[objective(name).value(each.columns) for name in objectives] for each in having.values()]
     names = list(having)
     members = [names[i] for i in front_indices(points, list(objectives.values()))]
-    found = dict.fromkeys(members, 1.0)
+    p_values = dict.fromkeys(members, 1.0)
     for team in names:
-        if team in found:
+        if team in p_values:
             continue
         p = 1.0
         for member in members:
@@ -126,8 +129,8 @@ def near_members(
             if p <= level:
                 break
         if p > level:
-            found[team] = p
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+            p_values[team] = p
+    return dict(sorted(p_values.items(), key=lambda item: -item[1]))
 
 
 # -- draws ------------------------------------------------------------------------------------------------------------
@@ -137,34 +140,35 @@ def has_all(rows: Rows, objectives: Mapping[str, Direction]) -> bool:
     """Whether the rows have a value of every objective.
 
     Raises:
-        InputError: an unknown objective.
+        InputError: An objective is unknown.
     """
-    wanted = [objective(name) for name in objectives]  # an unknown one raises, whatever the rows lack
-    return all(each.known(rows) for each in wanted)
+    quantities = [objective(name) for name in objectives]  # all of them, so that an unknown one raises
+    return all(each.known(rows) for each in quantities)
 
 
 def objective_draws(
     rows: Mapping[str, Rows], objectives: Mapping[str, Direction], rng: np.random.Generator, draws: int
 ) -> Floats:
-    """Every objective of every team under the same random weights of the examples.
+    """Every objective of every team, computed with random weights of the examples that are the same for all teams.
 
     Args:
-        rows: by team, on the same examples in the same order; each with every objective.
-        objectives: direction by name.
-        rng: for the draws.
-        draws: how many.
+        rows: Rows by team, on the same examples in the same order; each team has every objective.
+        objectives: Direction by name.
+        rng: Random numbers for the draws.
+        draws: The number of draws.
 
     Returns:
         (draws, teams, objectives), in the objectives' units.
     """
     weights = rng.standard_exponential((draws, max(each.n for each in rows.values())))
     block_weights = rng.standard_exponential((draws, max(len(each.block_sizes) for each in rows.values())))
-    # What makes a normal draw one of Student's t, the same for all teams with as many blocks, so that pairs stay pairs.
+    # These factors turn a normal draw into one of Student's t. Teams with as many blocks share them, so that they stay
+    # paired.
     stretches = {
         blocks: np.sqrt(blocks / rng.chisquare(blocks, draws)) if blocks else np.ones(draws)
         for blocks in sorted({max(0, len(each.block_sizes) - 1) for each in rows.values()})
     }
-    found = np.empty((draws, len(rows), len(objectives)))
+    values = np.empty((draws, len(rows), len(objectives)))
     for i, each in enumerate(rows.values()):
         blocks = len(each.block_sizes)
         of_team = Weights(
@@ -174,12 +178,12 @@ def objective_draws(
             rng=rng,
         )
         for j, name in enumerate(objectives):
-            found[:, i, j] = objective(name).drawn(each, of_team)
-    return found
+            values[:, i, j] = objective(name).drawn(each, of_team)
+    return values
 
 
 def _oriented(points: Floats, objectives: Mapping[str, Direction]) -> Floats:
-    """So that less is better in each."""
+    """The points with signs such that less is better in every objective."""
     signs: Floats = np.array([-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()])
     return points * signs
 

@@ -134,7 +134,7 @@ class Results:
 
     @property
     def near(self) -> Sequence[TeamResult]:
-        """Teams that are not on the search's front but were confirmed with it, the most probable front members first."""
+        """Teams that are not on the search's front but were confirmed with it, the most probable members first."""
         found = [result for result in self.teams if result.front_probability is not None and not result.on_front]
         return sorted(found, key=lambda r: (-(r.front_probability or 0.0), r.trial))
 
