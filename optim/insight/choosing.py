@@ -1,8 +1,8 @@
-"""Choosing one team from a run.
+"""The choice of one team from a run.
 
-Limits are kept as if they had been constraints of the study: of the whole and feasible teams that keep to them, the
-candidates are those that no other of them beats. So a team that is not on the study's front may be chosen, where every
-team that beats it is beyond a limit.
+Limits work as if they had been constraints of the study: the candidates are the whole and feasible teams within the
+limits that no other such team beats. So a team that is not on the study's front may be chosen, when every team that
+beats it is beyond a limit.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from orkester.errors import InputError, OrkesterError
 from orkester.evals.block import Phase
 from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate, objective
+from orkester.graphs import form_of
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.goal import Direction, violation
 from orkester.optim.run.results import Results, TeamResult
@@ -31,27 +32,27 @@ from .limits import (
     written,
 )
 
-#: Sums of losses that differ by less differ by rounding.
+#: Sums of losses that differ by less differ only by rounding.
 _SAME = 1e-9
 
 
 class HasResults(Protocol):
-    """A run, or whatever else has results."""
+    """A run, or another object with results."""
 
     @property
     def results(self) -> Results:
-        """Its teams and front."""
+        """The results."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstSingle:
-    """A choice beside the best single agent of the same run.
+    """A choice compared with the best single agent of the same run.
 
     Attributes:
-        single: the team of the topology ``single`` that is best in the study's first objective.
-        phase: of which phase the values are.
-        ratios: the choice's value ÷ the single agent's, by objective; None where that is 0.
+        single: The single agent that is best in the study's first objective.
+        phase: The phase that the values are taken from.
+        ratios: The value of the choice ÷ the value of the single agent, by objective; None where the latter is 0.
     """
 
     single: TeamResult
@@ -64,16 +65,16 @@ class Choice:
     """One team, and why it and no other.
 
     Attributes:
-        result: the team with all that was measured of it.
+        result: The team with all that was measured of it.
         rule: ``knee point`` or ``best in NAME``.
-        why: in a sentence.
-        phase: whether candidates were compared by their confirmed values or by those of the search.
-        values: the choice's own values of that phase: objectives, and every quantity that was asked about.
-        candidates: those it was chosen from, itself included.
-        excluded: how many whole, feasible teams are beyond each limit.
-        unclear: candidates whose intervals overlap with the choice's in what decided.
-        doubts: what is not certain, a sentence each.
-        against: beside the best single agent; None when no single agent was measured.
+        why: The reason, in a sentence.
+        phase: Whether candidates were compared by their confirmed values or by those of the search.
+        values: The team's values in that phase: the objectives, and every quantity that was asked about.
+        candidates: The teams it was chosen from, itself included.
+        excluded: How many whole and feasible teams are beyond each limit.
+        unclear: Candidates whose intervals overlap with those of the choice in the quantities that decided.
+        doubts: What is not certain, a sentence each.
+        against: The comparison with the best single agent; None when no single agent was measured.
     """
 
     result: TeamResult
@@ -129,28 +130,28 @@ def best(
 ) -> Choice:
     """Choose one team from a run.
 
-    Without ``best_in`` it is the knee point: the team that gives up least in all objectives together, each counted from
-    0 at the best of the candidates to 1 at the worst. With two objectives that is the one farthest from the line
-    through the two extreme ones (Das, "On characterizing the 'knee' of the Pareto curve based on Normal-Boundary
-    Intersection", Structural Optimization 18, 1999). With more, the plane through the extreme ones may not exist, or be
-    tilted so that worse counts as better; so all objectives count alike, as in the quasi-normal of Das and Dennis
-    ("Normal-Boundary Intersection", SIAM Journal on Optimization 8, 1998).
+    Without ``best_in`` the choice is the knee point: the team that gives up least in all objectives together, where
+    each objective runs from 0 for the best candidate to 1 for the worst. With two objectives this is the team that is
+    farthest from the line through the two extreme teams (Das, "On characterizing the 'knee' of the Pareto curve based
+    on Normal-Boundary Intersection", Structural Optimization 18, 1999). With more objectives, a plane through the
+    extreme teams may not exist, or may be tilted so that worse counts as better. So all objectives count alike, as in
+    the quasi-normal of Das and Dennis ("Normal-Boundary Intersection", SIAM Journal on Optimization 8, 1998).
 
     Args:
-        run: an open run, or its results.
-        at_most: upper limits by quantity, in its unit; an objective of the study or not. Kept to in the search and,
-            where the team was confirmed, in confirmation.
-        at_least: lower limits.
-        keep: by quantity, the share of the best of the candidates that is to be kept, over 0 and up to 1. Where less is
-            better: at most the best ÷ the share.
-        best_in: the quantity to be best in.
+        run: An open run, or its results.
+        at_most: Upper limits by quantity, in the quantity's unit. The quantity need not be an objective of the study.
+            The team keeps to a limit in the search and, where it was confirmed, in confirmation.
+        at_least: Lower limits by quantity.
+        keep: By quantity, the share of the best candidate's value that must be kept, over 0 and up to 1. Where less is
+            better, the value may be at most the best one ÷ the share.
+        best_in: The quantity to be best in.
 
     Returns:
         The choice, with what is not certain about it.
 
     Raises:
-        InputError: a quantity is unknown or was not measured in this run, or a number makes no sense.
-        OrkesterError: no team satisfies what was asked; the message says how close the nearest comes.
+        InputError: A quantity is unknown or was not measured in this run, or a number makes no sense.
+        OrkesterError: No team fulfils the conditions; the message says how close the nearest team comes.
     """
     found = run if isinstance(run, Results) else run.results
     limits = limits_of(at_most or {}, at_least or {})
@@ -194,7 +195,7 @@ def best(
 
 
 def measured(team: TeamResult, phase: Phase) -> Measurement:
-    """What was measured of a team in a phase in which it was."""
+    """The measurement of a team in a phase in which it was measured."""
     measurement = team.confirmed if phase == "confirm" else team.search
     assert measurement is not None
     return measurement
@@ -309,11 +310,12 @@ def _reaches(low: float | None, high: float | None) -> bool:
 
 def _against(found: Results, teams: Sequence[TeamResult], chosen: TeamResult, enough: float) -> AgainstSingle | None:
     first = next(iter(found.objectives))
-    singles = [team for team in teams if team.team.topology == "single"]
+    # A vote of one agent, say, is a single agent, too.
+    singles = [team for team in teams if form_of(team.team.topology, team.team.knobs).topology == "single"]
     if not singles:
         return None
-    # Confirmation may have another order than the search, so those of the front have their say; with the best in the
-    # search among them, nobody else could be it.
+    # Confirmation may order them in another way than the search, so all single agents of the front count. Another one
+    # can only be the best if it is the best in the search.
     top = _ordered(found, singles, singles, first, "search")[0].team
     pool = [team for team in singles if team.on_front or team is top]
     single = _ordered(found, pool, pool, first, _phase(pool, list(found.objectives), enough))[0].team
