@@ -77,13 +77,15 @@ class Effects:
     """Draws of everything that is not known.
 
     Attributes:
-        designs: by topology, in the space's order.
-        quantities: in the order of the draws' second axis.
-        coefficients: by topology: (draws, quantities, columns).
-        misfit: (draws, quantities): variance that the effects cannot follow.
-        teams: by topology: how many were used, by quantity.
+        space: The teams of the study.
+        designs: The design of each topology, in the space's order.
+        quantities: The modelled quantities, in the order of the draws' second axis.
+        coefficients: By topology, (draws, quantities, columns).
+        misfit: Variance that the effects cannot explain, (draws, quantities).
+        teams: How many teams were used, by topology and quantity.
     """
 
+    space: Space
     designs: Mapping[str, Design]
     quantities: Sequence[Quantity]
     coefficients: Mapping[str, Floats]
@@ -130,6 +132,7 @@ def fit(results: Results, space: Space, names: Sequence[str], *, seed: int = 0, 
         chains.append(_Chain(design, columns, values[:, part], errors[:, part]))
     coefficients, misfit = _draw(chains, len(quantities), sweeps, np.random.default_rng(seed))
     return Effects(
+        space=space,
         designs=designs,
         quantities=quantities,
         coefficients=dict(zip(designs, coefficients, strict=True)),

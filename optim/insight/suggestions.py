@@ -1,6 +1,6 @@
-"""What would be worth trying next: untried teams that may beat the front, and ranges that end too early.
+"""Suggestions what to try next: untried teams that may beat the front, and ranges that end too early.
 
-Everything here is a prediction of the model in ``effects.py``, and is to be labelled as one. Teams are ranked by how
+Everything here is a prediction of the model in ``effects.py``, and must be labelled as one. Teams are ranked by how
 much they may be expected to push the front (expected maximin improvement: Svenson and Santner, "Multiobjective
 optimization of expensive-to-evaluate deterministic computer simulator models", Computational Statistics and Data
 Analysis 94, 2016, section 3); after each choice its prediction counts as part of the front, so that the next one is not
@@ -37,14 +37,14 @@ _SLICE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """An untried team.
+    """A team that was not tried and may be worth it.
 
     Attributes:
-        team: it.
-        predicted: by objective: mean and 95 % interval of its true value; ``n`` is how many teams of its topology the
-            prediction stands on.
-        chance: predicted probability that no front member beats it in everything.
-        claim: what of the front it would beat, if the prediction is right.
+        team: The team.
+        predicted: By objective, mean and 95 % interval of the predicted true value; ``n`` is the number of teams of the
+            same topology that the prediction is made from.
+        chance: Predicted probability that no front member beats the team in every objective.
+        claim: Which part of the front the team would beat, if the prediction is right.
     """
 
     team: Team
@@ -54,27 +54,27 @@ class Suggestion:
 
     @property
     def reason(self) -> str:
-        """All of it in a sentence."""
-        said = ", ".join(
+        """The suggestion in a sentence."""
+        values = ", ".join(
             f"{name} {_number(name, e.value)} ({e.low:.3g}–{e.high:.3g})" for name, e in self.predicted.items()
         )
-        return f"{self.team}: predicted {said}; {self.claim} ({self.chance:.0%} likely to join the front)"
+        return f"{self.team}: predicted {values}; {self.claim} ({self.chance:.0%} likely to join the front)"
 
 
 def worth_trying(results: Results, effects: Effects | None, *, most: int = MOST, seed: int = 0) -> Sequence[Suggestion]:
-    """Untried teams whose predicted good end would beat the front, the most promising first.
+    """Untried teams that may beat the front if their true values are at the good end of the prediction.
 
-    A team is left out that is predicted to break a constraint, or that has a model or another named value with which
-    every team so far failed.
+    The most promising team comes first. A team is left out if it is predicted to violate a constraint, or if it has a
+    model or another named value with which every team failed so far.
 
     Args:
-        results: of the run.
-        effects: of ``effects.fit``, for the objectives and the constraints.
-        most: so many at most.
-        seed: of the random numbers.
+        results: The results of the run.
+        effects: The result of ``effects.fit`` for the objectives and the constraints.
+        most: The most suggestions.
+        seed: The seed of the random numbers.
 
     Returns:
-        None at all where there is no front yet, or too few teams to predict an objective.
+        No suggestions where there is no front yet, or too few teams to predict an objective.
     """
     modelled = {q.name: i for i, q in enumerate(effects.quantities)} if effects is not None else {}
     objectives = [name for name in results.objectives if name in modelled]
@@ -105,6 +105,9 @@ def worth_trying(results: Results, effects: Effects | None, *, most: int = MOST,
             break
         name, row = where[best]
         team = effects.designs[name].team([int(level) for level in candidates[name][row]])
+        if team not in effects.space:  # another setting of it stands for the team, and is judged by itself
+            open_[best] = False
+            continue
         predicted = _estimates(effects, name, objectives, every[best])
         claim = _claim(predicted, results)
         found.append(Suggestion(team=team, predicted=predicted, chance=float(chances[best]), claim=claim))
@@ -114,7 +117,7 @@ def worth_trying(results: Results, effects: Effects | None, *, most: int = MOST,
 
 
 def border_hints(results: Results, space: Space) -> Sequence[str]:
-    """Ranges at whose end most front members of a topology are, where the topology would allow more; in sentences."""
+    """Sentences about ranges that could be widened: most front members of the topology are at one end of the range."""
     hints = []
     for name, grids in space.grids.items():
         members = [result.team for result in results.front if result.team.topology == name]

@@ -329,6 +329,17 @@ def test_nothing_is_suggested_with_a_model_that_always_failed() -> None:
     assert any(tip.team.topology == "single" for tip in tips)  # never tried, so there may be something
 
 
+def test_a_team_is_suggested_under_the_setting_that_stands_for_it() -> None:
+    grids = {"single": {"model": MODELS, "temperature": Grid((0.5,))}, **SMALL.grids}
+    agents = Grid((1, *SMALL.grids["vote"]["agents"].values))
+    space = Space({**grids, "vote": {**SMALL.grids["vote"], "agents": agents}})
+    found = fronted(few_agents())
+    tips = worth_trying(found, fit(found, space, list(BOTH)), most=30)
+    assert tips
+    assert all(tip.team in space for tip in tips)
+    assert all(tip.team.knobs.get("agents") != 1 for tip in tips)
+
+
 def test_a_topology_without_searched_knobs_is_one_team() -> None:
     alone = Team("single", {"model": "small", "temperature": 0.0})
     space = Space({"single": {"model": Grid(("small",)), "temperature": Grid((0.0,))}, **SMALL.grids})
