@@ -5,11 +5,12 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from orkester.errors import InputError
-from orkester.registry import BUILT_IN, Listed, Plugin, Registry, files, files_of
+from orkester.registry import BUILT_IN, Listed, Plugin, Registry, files, files_of, require_like
 
 
 def accept(name: str, loaded: object) -> str:
@@ -159,3 +160,16 @@ def test_what_is_installed_later_is_found_after_a_refresh(words: Registry[str], 
     assert words.names() == ("plain",)
     words.refresh()
     assert words.names() == ("plain", "late")
+
+
+def test_what_a_plugin_makes_must_be_complete() -> None:
+    class Half:
+        def ask(self) -> str:
+            return "?"
+
+    class Whole(Protocol):
+        def ask(self) -> str: ...
+        def answer(self) -> str: ...
+
+    with pytest.raises(InputError, match=r"the word 'half' has made a Half, which has no 'answer'; .* Whole"):
+        require_like("word", "half", Half(), Whole)

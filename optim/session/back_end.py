@@ -21,7 +21,7 @@ from orkester.optim.study.engine_parts import (
 )
 from orkester.optim.study.parts import EnergyPart
 from orkester.optim.study.study_file import StudyFile
-from orkester.registry import wrong_options
+from orkester.registry import require_like, wrong_options
 from orkester.serving import machine
 from orkester.serving.cache import cache_folder
 from orkester.serving.catalogue import Catalogue, Model
@@ -338,7 +338,12 @@ def _engine(back_end: BackEnd, name: str, traces: Path | None) -> Engine:
         case FakePart() as part:
             return make(part.fake, folder=back_end.folder)
         case PluginPart() as plugin:
-            return make(**plugin.options)
+            try:
+                made = make(**plugin.options)
+            except (TypeError, ValueError) as error:
+                raise InputError(f"the engine {plugin.name!r} does not take {plugin.options}: {error}") from error
+            require_like("engine", plugin.name, made, Engine)
+            return made
     if back_end.vllm is None:
         return make()
     return make(

@@ -82,7 +82,8 @@ def _first(
     own, wrong = start_teams(file, source, space)
     earlier, unreadable = warm_start(file, source, space, folder)
     faults += [*wrong, *unreadable]
-    return list({team.id: team for team in (*own, *earlier.teams)}.values()), earlier.notes
+    teams = {team.id: team for team in (*own.teams, *earlier.teams)}
+    return list(teams.values()), [*own.notes, *earlier.notes]
 
 
 def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path) -> tuple[dict[str, Model], list[str]]:

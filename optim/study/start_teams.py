@@ -31,22 +31,47 @@ class Misfit:
     message: str
 
 
-def start_teams(file: StudyFile, source: Source, space: Space) -> tuple[Sequence[Team], Sequence[str]]:
-    """The teams of ``start``, each once, and the faults as messages with file and line."""
+@dataclass(frozen=True, kw_only=True)
+class StartTeams:
+    """What an entry ``start`` of a study file comes to.
+
+    Attributes:
+        teams: The teams, each once.
+        notes: A line for each team that is measured under another name than the file gives it.
+    """
+
+    teams: Sequence[Team]
+    notes: Sequence[str] = ()
+
+
+def start_teams(file: StudyFile, source: Source, space: Space) -> tuple[StartTeams, Sequence[str]]:
+    """The teams that a study file names to be measured first.
+
+    Args:
+        file: The study file.
+        source: Its text, for messages.
+        space: The teams of the study.
+
+    Returns:
+        The teams, and the faults as messages with file and line.
+    """
     teams: dict[str, Team] = {}
+    notes: list[str] = []
     faults: list[str] = []
     for i, entry in enumerate(file.start):
         names = [name for name in entry if name != ENGINE_OPTIONS]
         if len(names) != 1:
-            said = f"names {len(names)} topologies ({', '.join(names)})" if names else "names no topology"
-            faults.append(source.error(["start", i], f"{said}; a team is one, such as {{vote: {{agents: 5}}}}"))
+            fault = f"names {len(names)} topologies ({', '.join(names)})" if names else "names no topology"
+            faults.append(source.error(["start", i], f"{fault}; a team is one, such as {{vote: {{agents: 5}}}}"))
             continue
         found = find(space, names[0], entry[names[0]] or {}, entry.get(ENGINE_OPTIONS) or {})
-        if isinstance(found, Team):
-            teams[found.id] = found
-        else:
+        if not isinstance(found, Team):
             faults += [source.error(["start", i, *misfit.place], misfit.message) for misfit in found]
-    return list(teams.values()), faults
+            continue
+        teams[found.id] = found
+        if found.topology != names[0]:
+            notes.append(f"start: {names[0]} with these knobs makes the same calls as {found}, which is measured")
+    return StartTeams(teams=list(teams.values()), notes=notes), faults
 
 
 def as_entry(team: Team) -> dict[str, dict[str, Any]]:

@@ -38,7 +38,7 @@ class MeterRequest:
         """
         if self.gpus:
             raise InputError(
-                f"the {name} meter sees the CPU, and these engines run on a GPU; use auto, nvml (NVIDIA) or zeus (AMD)"
+                f"{name} sees the CPU, and these engines run on a GPU; use auto, nvml (NVIDIA) or zeus (AMD)"
             )
 
     def require_gpus(self, name: str) -> None:
@@ -48,9 +48,7 @@ class MeterRequest:
             InputError: The engines run on the CPU.
         """
         if not self.gpus:
-            raise InputError(
-                f"the {name} meter sees GPUs here, and these engines run on the CPU; use auto, rapl or estimate"
-            )
+            raise InputError(f"{name} sees GPUs here, and these engines run on the CPU; use auto, rapl or estimate")
 
 
 class MakeMeter(Protocol):

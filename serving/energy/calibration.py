@@ -274,8 +274,10 @@ async def _batch(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(ask(number, text)) for number, text in enumerate(texts)]
-    except* CallFailed as several:
-        raise several.exceptions[0] from None  # one message is enough
+    except ExceptionGroup as several:  # not ``except*``: older Pythons put what is raised there into a group again
+        if (failed := several.subgroup(CallFailed)) is None:
+            raise
+        raise failed.exceptions[0] from None  # one message is enough
     found = []
     for task in tasks:
         reply = task.result()

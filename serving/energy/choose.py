@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from orkester.errors import InputError, nearest
-from orkester.registry import BUILT_IN, wrong_options
+from orkester.registry import BUILT_IN, require_like, wrong_options
 
 from ._base import Meter
 from ._request import MakeMeter, MeterRequest
@@ -62,9 +62,11 @@ def choose(name: str, request: MeterRequest, options: Options | None = None) -> 
     if name != AUTO_METER:
         require_meter(name, options.get(name, {}), request)
         try:
-            return _maker(name, request)(**options.get(name, {}))
-        except InputError as error:
+            made = _maker(name, request)(**options.get(name, {}))
+        except (InputError, TypeError, ValueError) as error:
             raise InputError(f"the {name} meter cannot be had: {error}") from error
+        require_like("meter", name, made, Meter)
+        return made
     reasons = []
     for candidate in _ON_GPUS if request.gpus else _ON_CPU:
         try:

@@ -307,6 +307,25 @@ def wrong_options(make: Callable[..., object], options: object) -> str:
     return ""
 
 
+def require_like(kind: str, name: str, made: object, protocol: type) -> None:
+    """See that what a plug-in has made has everything that a protocol asks for.
+
+    Args:
+        kind: What it is called in messages, for example ``engine``.
+        name: The plug-in's name.
+        made: The object.
+        protocol: The protocol.
+
+    Raises:
+        InputError: Something is missing; the message names it.
+    """
+    if missing := [each for each in vars(protocol) if not each.startswith("_") and not hasattr(made, each)]:
+        raise InputError(
+            f"the {kind} {name!r} has made a {type(made).__name__}, which has no {missing[0]!r}; it must be like "
+            f"orkester's {protocol.__name__}"
+        )
+
+
 def import_beside(name: str, folder: Path | None) -> ModuleType:
     """Import a module, from a folder if the folder has it.
 

@@ -26,7 +26,6 @@ def test_it_writes_what_each_meter_costs_and_none_of_them_grows(tmp_path: Path) 
     for row in result["cpu"]:
         assert row["readings"] > 0
         assert row["thread_cpu_percent"] > 0
-        assert row["faults_at_end"] == 0
         assert (row["process_cpu_percent"] is None) == (row["kind"] == "fake")
 
     for meter in {row["meter"] for row in result["memory"]}:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from orkester.errors import InputError, unknown
 from orkester.optim.search.models.surrogate import MOST_TEAMS
 from orkester.optim.study.study_file import AUTO_SAMPLER as AUTO
-from orkester.registry import Registry, files_of
+from orkester.registry import Registry, files_of, require_like
 
 from ..outcome import Outcome
 from ._base import Sampler, Setting, Standing, Turn
@@ -121,4 +121,8 @@ def make(name: str, setting: Setting, trials: Trials) -> Sampler:
     plugin = SAMPLERS.get(name)
     from ._optuna import FromOptuna
 
-    return plugin(setting, trials) if isinstance(plugin, FromOptuna) else Recorded(plugin(setting), trials)
+    if isinstance(plugin, FromOptuna):
+        return plugin(setting, trials)
+    made = plugin(setting)
+    require_like("sampler", name, made, Sampler)
+    return Recorded(made, trials)

@@ -149,14 +149,18 @@ async def _calibrate(
                     prompt_words=words,
                     output_tokens=answer,
                 )
-            except* CallFailed as failed:
+            except (CallFailed, ExceptionGroup) as error:
+                # Not ``except*``: older Pythons put what is raised there into a group again.
+                failed = error if isinstance(error, CallFailed) else error.subgroup(CallFailed)
+                if failed is None:
+                    raise
                 raise _explained(model, failed, options.context_tokens) from None
     path = save(calibration, decided.calibrations)
     _print(calibration, path)
 
 
-def _explained(model: str, failed: BaseExceptionGroup[CallFailed], context_tokens: int) -> EngineError:
-    """The first failure of many alike, and what is most often behind it."""
+def _explained(model: str, failed: CallFailed | ExceptionGroup[CallFailed], context_tokens: int) -> EngineError:
+    """The first of several failed calls, and the most frequent cause."""
     first: BaseException = failed
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]

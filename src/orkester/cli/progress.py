@@ -77,7 +77,8 @@ def plain_lines(
     say = write or to_stderr
     start = clock()
     say(
-        f"{study.name}: {len(study.space):,} teams to choose from, {len(study.search_examples)} examples each; "
+        f"{study.name}: {_count(len(study.space), 'team')} to choose from, "
+        f"{_count(len(study.search_examples), 'example')} each; "
         f"{directory}"
     )
     remaining: float | None = None

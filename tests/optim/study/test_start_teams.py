@@ -52,6 +52,20 @@ def test_a_knob_that_is_left_out_has_the_only_value_or_the_default(tmp_path: Pat
     ]
 
 
+def test_a_team_is_measured_under_its_plainest_name_and_the_file_is_told(tmp_path: Path) -> None:
+    search = {"single": {"model": "any", "temperature": 0.7}, "vote": {"agents": [1, 2], "model": "any"}}
+    study = study_with(tmp_path, search=search, start=[{"vote": {"agents": 1, "model": "small"}}])
+    assert study.start == [Team("single", {"model": "small", "temperature": 0.7})]
+    (note,) = study.notes
+    assert note == f"start: vote with these knobs makes the same calls as {study.start[0]}, which is measured"
+    roles = {"voter": {"instruction": "You vote."}}
+    apart = study_with(
+        tmp_path / "apart", search=search, start=[{"vote": {"agents": 1, "model": "small"}}], roles=roles
+    )
+    assert apart.start == [Team("vote", {"agents": 1, "model": "small", "temperature": 0.7})]
+    assert (len(study.space), len(apart.space), apart.notes) == (4, 6, [])
+
+
 def test_a_whole_number_is_the_same_team_as_its_fraction(tmp_path: Path) -> None:
     (team,) = study_with(tmp_path, start=[{"vote": {**VOTE, "temperature": 1}}]).start
     assert team.id == Team("vote", {**VOTE, "temperature": 1.0}).id
