@@ -1,4 +1,4 @@
-"""Teams that a study file names, to be measured first (``start:``), and how a team is found in a space by its names."""
+"""Teams that are to be measured first (``start:`` in a study file), and the search for a team by its values."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .space import Space
 from .study_file import StudyFile
 from .yaml_source import Source
 
-#: Beside the topology in an entry of ``start``.
+#: The other key of an entry of ``start``, besides the topology.
 ENGINE_OPTIONS: Final = "engine_options"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Misfit:
-    """Why a team is not of a space.
+    """A reason why a team is not in a space.
 
     Attributes:
-        place: keys that lead to it, within the entry.
-        message: what is wrong there, and the remedy.
+        place: The keys that lead to the fault, within the entry.
+        message: The fault and the remedy.
     """
 
     place: tuple[str, ...]
@@ -64,29 +64,33 @@ def start_teams(file: StudyFile, source: Source, space: Space) -> tuple[StartTea
             fault = f"names {len(names)} topologies ({', '.join(names)})" if names else "names no topology"
             faults.append(source.error(["start", i], f"{fault}; a team is one, such as {{vote: {{agents: 5}}}}"))
             continue
-        found = find(space, names[0], entry[names[0]] or {}, entry.get(ENGINE_OPTIONS) or {})
-        if not isinstance(found, Team):
-            faults += [source.error(["start", i, *misfit.place], misfit.message) for misfit in found]
+        team = find(space, names[0], entry[names[0]] or {}, entry.get(ENGINE_OPTIONS) or {})
+        if not isinstance(team, Team):
+            faults += [source.error(["start", i, *misfit.place], misfit.message) for misfit in team]
             continue
-        teams[found.id] = found
-        if found.topology != names[0]:
-            notes.append(f"start: {names[0]} with these knobs makes the same calls as {found}, which is measured")
+        teams[team.id] = team
+        if team.topology != names[0]:
+            notes.append(f"start: {names[0]} with these knobs makes the same calls as {team}, which is measured")
     return StartTeams(teams=list(teams.values()), notes=notes), faults
 
 
 def as_entry(team: Team) -> dict[str, dict[str, Any]]:
-    """A team as ``start`` has it."""
+    """A team as an entry of ``start``."""
     return {team.topology: dict(team.knobs), **({ENGINE_OPTIONS: dict(team.engine)} if team.engine else {})}
 
 
 def find(space: Space, name: str, knobs: Mapping[str, object], engine: Mapping[str, object]) -> Team | Sequence[Misfit]:
-    """The team of a space with these values, or all that keeps it from being one.
+    """The team of a space with these values.
 
     Args:
-        space: the teams there are.
-        name: of the topology.
-        knobs: one that is left out has the only value of the space, or the topology's default where the space has it.
-        engine: options that the space searches; of one that is left out, the space's first value.
+        space: The teams to choose from.
+        name: The name of the topology.
+        knobs: Values of knobs. A knob that is left out gets the only value of the space, or the topology's default if
+            the space has it.
+        engine: Values of engine options that the space searches. An option that is left out gets the first value.
+
+    Returns:
+        The team that stands for these values in the space, or all reasons why the space has no such team.
     """
     if name not in space.grids:
         return [Misfit(place=(name,), message=f"is not searched: {nearest(name, space.grids)}. Add it to search")]
@@ -105,15 +109,15 @@ def _knobs(space: Space, name: str, given: Mapping[str, object]) -> tuple[Mappin
     chosen: dict[str, KnobValue] = {}
     for knob, grid in space.grids[name].items():
         default = None if isinstance(known[knob].range, OneOfModels) else known[knob].default
-        wanted = given.get(knob, grid.values[0] if grid.fixed else default)
-        found = [value for value in grid.values if _same(value, wanted)]
-        if found:
-            chosen[knob] = found[0]
+        asked_value = given.get(knob, grid.values[0] if grid.fixed else default)
+        equal_values = [value for value in grid.values if _same(value, asked_value)]
+        if equal_values:
+            chosen[knob] = equal_values[0]
         elif knob in given:
-            message = f"{_not_in(wanted, grid.values)}; take one of those, or change search.{name}.{knob}"
+            message = f"{_not_in(asked_value, grid.values)}; take one of those, or change search.{name}.{knob}"
             misfits.append(Misfit(place=(name, knob), message=message))
         else:
-            why = "" if wanted is None else f": its default {wanted} is not in the space"
+            why = "" if asked_value is None else f": its default {asked_value} is not in the space"
             message = f"needs a value for {knob}{why}; the space has {_words(grid.values)}"
             misfits.append(Misfit(place=(name,), message=message))
     return chosen, misfits
@@ -127,33 +131,33 @@ def _options(space: Space, given: Mapping[str, object]) -> tuple[Mapping[str, En
             misfits.append(Misfit(place=(ENGINE_OPTIONS, option), message=f"{why}. Leave it out"))
     chosen: dict[str, EngineValue] = {}
     for option, values in space.engine.items():
-        wanted = given.get(option, values[0])
-        found = [value for value in values if _same(value, None if wanted == "none" else wanted)]
-        if found:
-            chosen[option] = found[0]
+        asked_value = given.get(option, values[0])
+        equal_values = [value for value in values if _same(value, None if asked_value == "none" else asked_value)]
+        if equal_values:
+            chosen[option] = equal_values[0]
         else:
-            message = f"{_not_in(wanted, values)}; take one of those, or change engine_options.{option}"
+            message = f"{_not_in(asked_value, values)}; take one of those, or change engine_options.{option}"
             misfits.append(Misfit(place=(ENGINE_OPTIONS, option), message=message))
     return chosen, misfits
 
 
-def _same(value: KnobValue | EngineValue, wanted: object) -> bool:
-    if _is_number(value) and _is_number(wanted):
-        return abs(value - wanted) < 1e-9
-    return type(value) is type(wanted) and value == wanted
+def _same(value: KnobValue | EngineValue, other: object) -> bool:
+    if _is_number(value) and _is_number(other):
+        return abs(value - other) < 1e-9
+    return type(value) is type(other) and value == other
 
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _not_in(wanted: object, values: Sequence[KnobValue | EngineValue]) -> str:
+def _not_in(asked_value: object, values: Sequence[KnobValue | EngineValue]) -> str:
     """``0.72 is not in the space, which has 0.3 to 1.0 by 0.05 (nearest: 0.7)``."""
-    said = f"{wanted!r} is not in the space, which has {_words(values)}"
+    message = f"{asked_value!r} is not in the space, which has {_words(values)}"
     numbers = [value for value in values if _is_number(value)]
-    if numbers and _is_number(wanted):
-        said += f" (nearest: {min(numbers, key=lambda value: abs(value - wanted))})"
-    return said
+    if numbers and _is_number(asked_value):
+        message += f" (nearest: {min(numbers, key=lambda value: abs(value - asked_value))})"
+    return message
 
 
 def _words(values: Sequence[KnobValue | EngineValue]) -> str:
