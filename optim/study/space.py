@@ -1,4 +1,4 @@
-"""The search space: which teams a study may try, as Optuna parameters that depend on the topology."""
+"""The search space: the teams that a study may try, as Optuna parameters that depend on the topology."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .yaml_source import Source
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-#: Reports a fault at a place of the study file.
+#: Takes a fault: the keys that lead to it in the study file, and the message.
 Complain: TypeAlias = Callable[[list[str | int], str], None]
 
 DEFAULT_STEP = 0.05
@@ -31,29 +31,30 @@ DEFAULT_STEP = 0.05
 
 @dataclass(frozen=True)
 class Grid:
-    """The values a knob may take, in order.
+    """The values that a knob may have.
 
-    ``values`` are names for models and choices, numbers otherwise; numbers are evenly spaced.
+    Attributes:
+        values: Names for models and choices, and numbers otherwise. Numbers are in ascending order and evenly spaced.
     """
 
     values: tuple[KnobValue, ...]
 
     @property
     def fixed(self) -> bool:
-        """Whether there is nothing to search."""
+        """Whether there is only one value, so that there is nothing to search."""
         return len(self.values) == 1
 
 
 @dataclass(frozen=True)
 class Space:
-    """The teams of a study, each once. Finite: a team differs from another by a grid step or more.
+    """The teams of a study, each once. There is a finite number of them, since knobs move in steps.
 
-    Settings that make the same calls are one team (``orkester.graphs.Form``); one of them stands for it.
+    Settings that make the same calls are one team (``orkester.graphs.Form``). One of the settings stands for the team.
 
     Attributes:
-        grids: by topology and knob.
-        engine: values of the engine options that are searched; every team has one of each, whatever its topology.
-        roles: the roles that the study changes, by name. Two settings that are one team may be two with other roles.
+        grids: The values of knobs, by topology and knob.
+        engine: The values of the engine options that are searched. Every team has one value of each option.
+        roles: The roles that the study changes, by name. They matter for which settings are the same team.
     """
 
     grids: Mapping[str, Mapping[str, Grid]]
@@ -101,16 +102,16 @@ class Space:
 
     @property
     def restarts(self) -> Mapping[str, Restart]:
-        """What another value of each searched engine option costs."""
+        """What it takes to change each searched engine option."""
         return {name: RESTARTS[name] for name in self.engine}
 
     def engines(self) -> Iterator[Mapping[str, EngineValue]]:
-        """Every combination of the searched engine options; an empty one when there are none."""
+        """Every combination of the searched engine options; a single empty one when no options are searched."""
         for values in itertools.product(*self.engine.values()):
             yield dict(zip(self.engine, values, strict=True))
 
     def configurations(self) -> Sequence[tuple[tuple[str, ...], Mapping[str, EngineValue]]]:
-        """All engines that some team needs: models, with engine options they are to be served with."""
+        """All engines that teams need: the models, with each combination of engine options."""
         models: dict[str, None] = {}
         for name, grids in self.grids.items():
             for knob in topology(name).knobs.values():
@@ -172,9 +173,9 @@ class Space:
         Parameters are ``topology``, ``TOPOLOGY.KNOB`` and ``engine.OPTION``; fixed knobs are none.
 
         Args:
-            trial: Optuna's.
-            flat: whether the knobs of all topologies are asked for, those of the others to no effect: for samplers that
-                learn nothing of a parameter that some trial lacks.
+            trial: The trial of Optuna.
+            flat: Whether the knobs of all topologies are parameters of the trial, also those that have no effect. This
+                is for samplers that learn nothing about a parameter that some trials lack.
         """
         name = str(trial.suggest_categorical("topology", list(self.grids)))
         knobs = {
@@ -206,7 +207,7 @@ def _suggest(trial: BaseTrial, name: str, grid: Grid) -> KnobValue:
         return trial.suggest_int(name, first, last, step=int(grid.values[1]) - first)
     step = round(float(grid.values[1]) - float(first), 10)
     drawn = trial.suggest_float(name, float(first), float(last), step=step)
-    return min(grid.values, key=lambda value: abs(float(value) - drawn))  # exactly on the grid, whatever rounding did
+    return min(grid.values, key=lambda value: abs(float(value) - drawn))  # exactly on the grid, also after rounding
 
 
 def build_space(study: StudyFile, complain: Complain, *, folder: Path | None = None) -> Space:
@@ -308,7 +309,15 @@ def _numbers(knob: Knob, allowed: Between, spec: KnobSpec | None) -> Grid:
 
 
 def space_of(study: StudyFile, source: Source) -> tuple[Space, list[str]]:
-    """The space, and the faults as messages with file and line."""
+    """The space that a study file asks for.
+
+    Args:
+        study: The study file.
+        source: Its text, for messages.
+
+    Returns:
+        The space, and the faults as messages with file and line.
+    """
     faults: list[str] = []
     space = build_space(
         study, lambda place, message: faults.append(source.error(place, message)), folder=source.path.parent

@@ -31,13 +31,13 @@ class Study:
     """A study, ready to run: its task, models and space of teams. Made by ``load_study``.
 
     Attributes:
-        file: what was asked.
-        path: the study file; other paths in it are relative to its folder.
-        task: examples, split, and scorer.
-        models: by name, in the file's order.
-        space: the teams to choose from.
-        start: teams to be measured first: the file's own, then those of earlier runs.
-        notes: what became of the earlier runs' teams, a line for each run.
+        file: The checked study file.
+        path: The path of the study file. Other paths in the file are relative to its folder.
+        task: The examples, how they are split, and the scorer.
+        models: The models by name, in the file's order.
+        space: The teams to choose from.
+        start: Teams that are measured first: those of the file, then those of earlier runs.
+        notes: What happened to teams that the file or earlier runs name, a line each.
     """
 
     file: StudyFile
@@ -50,28 +50,28 @@ class Study:
 
     @property
     def name(self) -> str:
-        """Also the name of the run directory."""
+        """The name of the study, and of its run directory."""
         return self.file.name
 
     @property
     def search_examples(self) -> Sequence[Example]:
-        """The examples every team sees in the search, in order."""
+        """The examples that every team sees in the search, in order."""
         return self.task.search[: self.file.measure.examples]
 
     @property
     def sizes(self) -> dict[Phase, int]:
-        """How many examples a team is measured on, by phase."""
+        """The number of examples that a team is measured on, by phase."""
         return {"search": len(self.search_examples), "confirm": len(self.task.confirm)}
 
     def identity(self) -> dict[str, Any]:
-        """What makes two runs the same study: everything asked but the budget, with the data and the weights.
+        """What makes two runs the same study: everything in the file except the budget, with the data and the weights.
 
-        Of ``start`` and ``warm_start`` it is the teams that they come to.
+        For ``start`` and ``warm_start`` it is the teams that they lead to.
         """
         asked = self.file.model_dump(mode="json", exclude={"budget", "start", "warm_start"})
         if self.start:
             asked["start"] = [as_entry(team) for team in self.start]
-        # A run that was made before something could be asked is still the same study.
+        # Keys that did not exist when a run was made must not make it another study.
         if asked["sampler"] == AUTO_SAMPLER:
             del asked["sampler"]
         if self.file.roles:
@@ -100,7 +100,7 @@ class Study:
 
     @property
     def id(self) -> str:
-        """Short and stable: the first digits of a hash of the identity."""
+        """A short and stable name: the first digits of a hash of the identity."""
         import json
 
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:12]
