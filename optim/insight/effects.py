@@ -1,15 +1,15 @@
-"""What each knob does to each quantity: a model of the teams measured so far, small enough to be drawn from.
+"""The effect of each knob on each quantity: a model of the teams measured so far that random draws can be made from.
 
 Within a topology a quantity is the sum of a mean, an effect of each searched knob and one of each pair of knobs
 (functional ANOVA: Hutter, Hoos and Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter Importance", ICML
 2014). Effects are written in functions that are orthonormal over the grid (polynomials of a number's place in its
 grid, contrasts of names), so that the variance an effect makes is the sum of its squared coefficients (Sudret,
 "Global sensitivity analysis using polynomial chaos expansions", Reliability Engineering and System Safety 93, 2008).
-How large an effect may be is learnt from the data, effect by effect, by Gibbs sampling with half-Cauchy priors (Makalic
-and Schmidt, "A Simple Sampler for the Horseshoe Estimator", IEEE Signal Processing Letters 23, 2016): an effect that
-nothing speaks for shrinks to nothing, and what few teams cannot tell stays wide. Every team counts by its own
-measurement error, so one that was stopped early counts for less; what the effects cannot follow is a variance of its
-own. All draws come from one seed.
+The size of each effect is learnt from the data by Gibbs sampling with half-Cauchy priors (Makalic and Schmidt, "A
+Simple Sampler for the Horseshoe Estimator", IEEE Signal Processing Letters 23, 2016): an effect without evidence
+shrinks to 0, and an effect that few teams show stays uncertain. Every team counts according to its own measurement
+error, so a team that was stopped early counts less. What the effects cannot explain is a variance of its own. All draws
+come from one seed.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from orkester.optim.run.results import Results
 from orkester.optim.search.models.design import Design, Floats, Levels
 from orkester.optim.study.space import Space
 
-#: Fewer teams than this say nothing of a quantity.
+#: With fewer teams a quantity is not modelled.
 MIN_TEAMS = 10
 SWEEPS, BURN_IN = 300, 60
 #: Half-width of a 95 % interval in standard deviations.
 _HALF = 1.96
-#: Standard deviation that an effect has before anything was seen, in standard deviations of all teams (scale of a
-#: half-Cauchy), of a knob and of a pair.
+#: Prior scale of an effect's standard deviation (half-Cauchy), in standard deviations of all teams: for one knob, and
+#: for a pair of knobs.
 _SCALES = {1: 0.3, 2: 0.06}
-#: What effects may fail to follow, as a share of the variance of all teams.
+#: Possible variances that the effects do not explain, as shares of the variance of all teams.
 _MISFITS = np.geomspace(1e-4, 1.0, 7)
 #: Teams that are added up at a time.
 _SLICE = 64
@@ -43,12 +43,12 @@ _SLICE = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """One thing that is modelled.
+    """A quantity that is modelled.
 
     Attributes:
-        name: of the objective.
-        logarithmic: whether it is modelled by its logarithm: for all that is no share and above zero.
-        centre, scale: value (or logarithm) = centre + scale × what the model says.
+        name: The name of the objective.
+        logarithmic: Whether its logarithm is modelled: when it is not a share and all values are above 0.
+        centre, scale: The value (or its logarithm) is centre + scale × the model's value.
     """
 
     name: str
@@ -57,17 +57,17 @@ class Quantity:
     scale: float
 
     def model(self, value: float) -> float:
-        """From the quantity's unit."""
+        """The model's value for a value in the quantity's unit."""
         return ((math.log(value) if self.logarithmic else value) - self.centre) / self.scale
 
     def bounded(self, modelled: Floats) -> Floats:
-        """What can be: a share is 0 to 1."""
+        """The model's values within what is possible: a share is 0 to 1."""
         if not objective(self.name).share:
             return modelled
         return np.clip(modelled, (0.0 - self.centre) / self.scale, (1.0 - self.centre) / self.scale)
 
     def unit(self, modelled: Floats) -> Floats:
-        """Into the quantity's unit."""
+        """Values in the quantity's unit for the model's values."""
         plain = self.centre + self.scale * self.bounded(modelled)
         return np.exp(plain) if self.logarithmic else plain
 
@@ -142,18 +142,18 @@ def fit(results: Results, space: Space, names: Sequence[str], *, seed: int = 0, 
 
 
 def failed(measurement: Measurement, constraints: Mapping[str, str]) -> bool:
-    """Whether more of a team's examples failed than may."""
+    """Whether more of a team's examples failed than the constraints allow."""
     rate, text = measurement.estimates.get(FAILURES), constraints.get(FAILURES)
     return rate is not None and text is not None and violation(rate.value, text) > 0
 
 
 def _scaled(name: str, rows: Sequence[Measurement]) -> tuple[Quantity, Floats, Floats] | None:
-    """A quantity, its values and their error variances as the model takes them; NaN where it was not measured."""
+    """A quantity with its values and their error variances as the model takes them; NaN where it was not measured."""
     estimates = [row.estimates.get(name) for row in rows]
     known = [estimate for estimate in estimates if estimate is not None]
     if len(known) < MIN_TEAMS:
         return None
-    # What knobs do to anything but shares are factors.
+    # Knobs multiply everything but shares.
     logarithmic = not objective(name).share and all(estimate.value > 0 for estimate in known)
     plain = np.array([np.nan if e is None else math.log(e.value) if logarithmic else e.value for e in estimates])
     centre, scale = float(np.nanmean(plain)), float(np.nanstd(plain))
@@ -164,7 +164,7 @@ def _scaled(name: str, rows: Sequence[Measurement]) -> tuple[Quantity, Floats, F
 
 
 def _errors(estimates: Sequence[Estimate | None], logarithmic: bool) -> Floats:
-    """Error variances from the intervals; where there is none, that of the others for as many examples."""
+    """Error variances from the intervals; without an interval, the typical variance for as many examples."""
     found = np.array([_error(estimate, logarithmic) for estimate in estimates])
     examples = np.array([estimate.n if estimate is not None else 1 for estimate in estimates], dtype=np.float64)
     known = np.isfinite(found)
@@ -173,7 +173,7 @@ def _errors(estimates: Sequence[Estimate | None], logarithmic: bool) -> Floats:
 
 
 def _error(estimate: Estimate | None, logarithmic: bool) -> float:
-    """From half the interval; where one end is not known, from the side of the other."""
+    """The error variance from half the interval; when one end is not known, from the other side."""
     if estimate is None:
         return math.nan
     sides = [abs(end - estimate.value) for end in (estimate.low, estimate.high) if end is not None]
@@ -186,8 +186,8 @@ def _error(estimate: Estimate | None, logarithmic: bool) -> float:
 class _Chain:
     """Gibbs sampling of one topology's coefficients, for all quantities at once.
 
-    What depends on the teams is added up before the first sweep, for each misfit there may be, so that a sweep takes as
-    long for ten thousand teams as for ten.
+    Sums over teams are computed before the first sweep, for each possible misfit, so that a sweep takes the same time
+    for ten teams and for ten thousand.
     """
 
     def __init__(self, design: Design, columns: Floats, values: Floats, errors: Floats) -> None:
@@ -212,17 +212,17 @@ class _Chain:
         self.drawn = np.zeros((quantities, len(design.prior)))
 
     def sweep(self, misfit: Levels, mean: Floats, between: Floats, rng: np.random.Generator) -> None:
-        """Draw the coefficients, then how large effects may be.
+        """Draw the coefficients, then the sizes of the effects.
 
         Args:
-            misfit: by quantity: which of ``_MISFITS``.
-            mean, between: by quantity: what the constant is around, and its variance around it.
-            rng: random numbers.
+            misfit: For each quantity, an index into ``_MISFITS``.
+            mean, between: For each quantity, the mean of the constants of all topologies and their variance.
+            rng: Random numbers.
         """
         each = np.arange(len(misfit))
         precision = (1.0 / self.variance) @ self._of.T / self._prior
         precision[:, 0] = 1.0 / between
-        matrix = self._gram[misfit, each]  # a copy, as whatever is picked by indices
+        matrix = self._gram[misfit, each]  # a copy, since it is picked by indices
         diagonal = np.arange(matrix.shape[1])
         matrix[:, diagonal, diagonal] += precision
         right = self._cross[misfit, each]
@@ -236,7 +236,7 @@ class _Chain:
         self._helper = (self._scale + 1.0 / self.variance) / rng.exponential(size=self.variance.shape)
 
     def deviances(self) -> Floats:
-        """Minus two log likelihoods of the coefficients: (misfits, quantities)."""
+        """Minus two times the log likelihood of the coefficients, (misfits, quantities)."""
         fitted = self.drawn[None, :, :]
         quadratic = ((fitted[:, :, None, :] @ self._gram)[:, :, 0, :] * fitted).sum(axis=2)
         found: Floats = self._square - 2 * (fitted * self._cross).sum(axis=2) + quadratic + self._log
@@ -244,7 +244,7 @@ class _Chain:
 
 
 def _gram(columns: Floats, weights: Floats) -> Floats:
-    """Σ weight × row × row. In slices: for so small a product the threads of a linear algebra library only wait."""
+    """Σ weight × row × row, in slices, since threads of a linear algebra library do not pay for so small a product."""
     found = np.zeros((columns.shape[1], columns.shape[1]))
     for start in range(0, len(columns), _SLICE):
         part = columns[start : start + _SLICE]
@@ -266,7 +266,7 @@ def _draw(
         misfit = np.argmax(likely + rng.gumbel(size=likely.shape), axis=0)
         if len(chains) > 1:
             constants = np.stack([chain.drawn[:, 0] for chain in chains])
-            # One more observation, of nothing, keeps the mean where teams are.
+            # One more observation, of 0, keeps the mean near the teams.
             mean = constants.sum(axis=0) / (len(chains) + between) + rng.standard_normal(quantities) * np.sqrt(
                 between / (len(chains) + between)
             )

@@ -1,10 +1,10 @@
 """How much each knob, and each pair of knobs, decides each objective: shares of its variance, with intervals.
 
-The variance is over all teams of the space, topologies equally likely and the values of their knobs too: not over the
-teams that were tried, which a sampler chose. So a share is the same whichever sampler looked, and a knob that only some
-topologies have counts for those (the law of total variance: between topologies, and within each). Within a topology
-shares are first-order and second-order Sobol' indices of the model of ``effects.py``; those of all objectives and
-knobs come from the same draws, and an interval is the shortest one that holds 95 % of them.
+The variance is over all settings of the space, where topologies are equally likely, and the values of their knobs, too.
+It is not over the teams that were tried, since a sampler chose those. So a share does not depend on the sampler, and a
+knob that only some topologies have counts for those (law of total variance: between topologies, and within each).
+Within a topology, shares are first-order and second-order Sobol' indices of the model of ``effects.py``; those of all
+objectives and knobs come from the same draws, and an interval is the shortest one that holds 95 % of them.
 
 Optuna's PED-ANOVA (Watanabe et al., arXiv:2304.10255) answers another question (what sets the best tenth apart), has no
 interactions, and compares knobs of one topology with those of another over different trials.
@@ -21,7 +21,7 @@ from orkester.optim.search.models.design import Floats
 
 from .effects import Effects, Quantity
 
-#: A share below this is not told from none.
+#: A smaller share cannot be told apart from 0.
 _NOTHING = 0.005
 #: Teams of a topology that its interactions need, for each of its knobs.
 _TEAMS_PER_KNOB = 3
@@ -32,9 +32,9 @@ class Share:
     """A share of an objective's variance.
 
     Attributes:
-        value: mean of the draws.
-        low, high: ends of the 95 % interval; ``low`` is 0 where the share is not told from none.
-        teams: how many teams it stands on: those of the knob's topology.
+        value: The mean of the draws.
+        low, high: The ends of the 95 % interval; ``low`` is 0 where the share cannot be told apart from 0.
+        teams: The number of teams that the share is computed from: those of the knob's topology.
     """
 
     value: float
@@ -45,7 +45,7 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Interaction:
-    """What two knobs do together that neither does alone."""
+    """The share of what two knobs do together and neither does alone."""
 
     first: str
     second: str
@@ -54,18 +54,19 @@ class Interaction:
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """Of one objective; all shares together make 1.
+    """The importance of all knobs for one objective. All shares together make 1.
 
     Attributes:
-        objective: its name.
-        logarithmic: whether it is the variance of the objective's logarithm, so that a factor counts the same at any
-            size; so for all but shares.
-        knobs: of ``topology``, each ``TOPOLOGY.KNOB`` and each ``engine.OPTION``, the largest first. A knob is absent
-            whose topology has too few teams to say.
-        interactions: of pairs, the largest first; those of topologies with enough teams.
-        together: all these interactions in one; None where there are none.
-        rest: all that is not named: three and more knobs together, what no smooth effect follows, and what is absent.
-        teams: how many teams had the objective measured.
+        objective: The name of the objective.
+        logarithmic: Whether the variance is that of the objective's logarithm, so that a factor counts the same at any
+            size. It is, unless the objective is a share.
+        knobs: The shares of ``topology``, of each ``TOPOLOGY.KNOB`` and of each ``engine.OPTION``, the largest first. A
+            knob is absent when its topology has too few teams.
+        interactions: The shares of pairs of knobs, the largest first, for topologies with enough teams.
+        together: The sum of these interactions; None where there are none.
+        rest: The rest of the variance: three and more knobs together, what smooth effects cannot explain, and what is
+            absent above.
+        teams: The number of teams with a value of the objective.
     """
 
     objective: str
@@ -78,11 +79,14 @@ class Importance:
 
 
 def importances(effects: Effects | None, objectives: Collection[str]) -> Mapping[str, Importance]:
-    """By objective; one is absent where there are too few teams to say, or they do not differ.
+    """The importance of the knobs for each objective.
 
     Args:
-        effects: of ``effects.fit``.
-        objectives: names.
+        effects: The result of ``effects.fit``; None for none.
+        objectives: The names of the objectives.
+
+    Returns:
+        By objective. An objective is absent when there are too few teams, or when they do not differ.
     """
     if effects is None:
         return {}
@@ -103,7 +107,7 @@ def _importance(effects: Effects, index: int, quantity: Quantity) -> Importance:
             part = (drawn[:, effect.start : effect.stop] ** 2).sum(axis=1) / topologies
             total = total + part
             if teams[name] <= len(design.knobs) + 1:
-                continue  # too few to say
+                continue  # too few teams
             first, *others = effect.knobs
             if not others:
                 single[first] = single.get(first, 0.0) + part
@@ -129,7 +133,7 @@ def _importance(effects: Effects, index: int, quantity: Quantity) -> Importance:
 
 
 def _share(draws: Floats, teams: int) -> Share:
-    """Mean and shortest interval: of a share that may be none, the latter begins at none."""
+    """The mean and the shortest interval; for a share that may be 0, the interval begins at 0."""
     ordered = np.sort(draws)
     inside = int(np.ceil(0.95 * len(ordered))) - 1
     widths = ordered[inside:] - ordered[: len(ordered) - inside]

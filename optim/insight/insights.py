@@ -1,4 +1,4 @@
-"""What a run says beyond its teams: which knobs matter, and what would be worth trying next."""
+"""What a run teaches beyond its teams: which knobs matter, and what to try next."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .suggestions import Suggestion, border_hints, worth_trying
 
 @dataclass(frozen=True, kw_only=True)
 class Insights:
-    """All of it is of one model of the teams measured so far.
+    """What a model of the teams measured so far says.
 
     Attributes:
-        importances: by objective; those are absent of which there is too little to say.
-        suggestions: untried teams, the most promising first.
-        hints: ranges that end too early, in sentences.
+        importances: The importance of knobs, by objective. An objective is absent when there are too few teams.
+        suggestions: Untried teams, the most promising first.
+        hints: Sentences about ranges that could be widened.
     """
 
     importances: Mapping[str, Importance] = field(default_factory=dict)
@@ -31,13 +31,13 @@ class Insights:
 
 
 def insights(results: Results, space: Space | None, *, seed: int = 0) -> Insights:
-    """Learn from a run's teams; the same teams and seed give the same.
+    """Learn from the teams of a run. The same teams and seed give the same insights.
 
     Args:
-        results: of the run.
-        space: its teams. Those of the run that are not among them are left out. None where it is not known: there is
-            nothing to say then.
-        seed: of the model's random numbers.
+        results: The results of the run.
+        space: The teams that the run could try; other teams are left out. None when it is not known; then there are no
+            insights.
+        seed: The seed of the model's random numbers.
     """
     if space is None:
         return Insights()

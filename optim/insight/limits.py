@@ -1,4 +1,4 @@
-"""Limits on what teams measured, put after the search: who keeps to them, and how far off the others are."""
+"""Limits that are set after the search: which teams keep to them, and how far off the others are."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from orkester.evals.objectives import objective
 from orkester.optim.goals.goal import violation
 from orkester.optim.run.results import Results, TeamResult
 
-#: A confirmation counts from this share of the examples on that the most confirmed team has: two or three examples must
-#: not overrule a search of sixty.
+#: A confirmation counts when it has at least this share of the examples of the team with the most confirmed examples:
+#: two or three examples must not overrule a search of sixty.
 _ENOUGH = 0.5
 
 
@@ -29,31 +29,32 @@ class Limit:
 
 
 def limits_of(at_most: Mapping[str, float], at_least: Mapping[str, float]) -> list[Limit]:
-    """Limits as they are kept.
+    """Limits from bounds by quantity.
 
     Raises:
-        InputError: a quantity is unknown, or a number is none.
+        InputError: A quantity is unknown, or a bound is not a number.
     """
-    found = []
-    for what, comparison, asked in (("an upper", "<=", at_most), ("a lower", ">=", at_least)):
-        for name, bound in asked.items():
+    limits = []
+    for what, comparison, bounds in (("an upper", "<=", at_most), ("a lower", ">=", at_least)):
+        for name, bound in bounds.items():
             objective(name)  # raises where there is none
             if not math.isfinite(bound):
                 raise InputError(f"{what} limit of {name} must be a number, but got {bound}")
-            found.append(Limit(name=name, text=f"{comparison} {written(bound)}"))
-    return found
+            limits.append(Limit(name=name, text=f"{comparison} {written(bound)}"))
+    return limits
 
 
 def written(bound: float) -> str:
-    """A bound as a study file would have it, and so that it is read again as the same number."""
+    """A bound as text in a study file; reading the text gives the same number."""
     return repr(float(bound)).removesuffix(".0")
 
 
 def require_measured(teams: Sequence[TeamResult], names: Sequence[str]) -> None:
-    """See that the teams can be compared in these quantities.
+    """Check that the teams can be compared in these quantities.
 
     Raises:
-        InputError: nobody measured one, with what to do about it; or it follows from joules of different methods.
+        InputError: A quantity was not measured (the message has the remedy), or it follows from joules of different
+            methods.
     """
     for name in names:
         having = [team.search for team in teams if team.search is not None and name in team.search.estimates]
@@ -63,25 +64,27 @@ def require_measured(teams: Sequence[TeamResult], names: Sequence[str]) -> None:
         if objective(name).of_joules and len(methods) > 1:
             raise InputError(
                 f"{name}: this run holds joules of different methods ({', '.join(methods)}), which must not be "
-                "compared; ask without it, or tune in a new run directory with one meter: energy.meter"
+                "compared; leave it out, or tune in a new run directory with one meter: energy.meter"
             )
 
 
 def enough_examples(found: Results) -> float:
-    """Examples from which on a confirmation counts in this run."""
+    """The number of examples from which on a confirmation counts in this run."""
     return max((_ENOUGH * r.confirmed.examples for r in found.teams if r.confirmed is not None), default=0.0)
 
 
 def confirmation(team: TeamResult, enough: float) -> Measurement | None:
-    """A team's confirmation; None where it is not confirmed, or neither settled nor on ``enough`` examples."""
+    """A team's confirmation; None when there is none, or when it is neither settled nor has ``enough`` examples."""
     confirmed = team.confirmed
     return confirmed if confirmed is not None and (team.settled or confirmed.examples >= enough) else None
 
 
 def beyond(team: TeamResult, limit: Limit, enough: float) -> float | None:
-    """How far a team is beyond a limit, the worse of search and confirmation; zero or less when it keeps to it.
+    """How far a team is beyond a limit, in the worse of search and confirmation; 0 or less when it keeps to the limit.
 
-    None where one of the two could not be measured, which keeps to nothing: as with a study's constraints.
+    Returns:
+        None when the quantity was not measured. Then the team does not keep to the limit, as with a study's
+        constraints.
     """
     worst = -math.inf
     for measurement in (team.search, confirmation(team, enough)):
@@ -100,10 +103,10 @@ def keeps(team: TeamResult, limit: Limit, enough: float) -> bool:
 
 
 def choosable(found: Results) -> list[TeamResult]:
-    """Whole and feasible teams.
+    """The whole and feasible teams.
 
     Raises:
-        OrkesterError: there is none.
+        OrkesterError: There are none.
     """
     teams = [team for team in found.teams if team.whole and not team.infeasible]
     if not teams:
@@ -117,12 +120,12 @@ def choosable(found: Results) -> list[TeamResult]:
 
 
 def nothing_left(found: Results, teams: Sequence[TeamResult], limits: Sequence[Limit]) -> OrkesterError:
-    """What to say where no team keeps to all limits: who is excluded by which, and who comes nearest.
+    """The error when no team keeps to all limits: what each limit excludes, and which team comes nearest.
 
     Args:
-        found: the run.
-        teams: whole and feasible ones.
-        limits: at least one.
+        found: The results of the run.
+        teams: The whole and feasible teams.
+        limits: The limits, at least one.
     """
     enough = enough_examples(found)
     lines = [f"no team keeps to {'all limits' if len(limits) > 1 else 'the limit'}; {len(teams)} could be chosen:"]
@@ -137,9 +140,9 @@ def nothing_left(found: Results, teams: Sequence[TeamResult], limits: Sequence[L
         faults = [f"{limit.name} {_value(team, limit, enough)}" for limit in limits if not keeps(team, limit, enough)]
         lines.append(f"Nearest to all: {team.team}: {', '.join(faults)}")
     if unfinished := sum(team.search is not None and not team.whole and not team.infeasible for team in found.teams):
-        lines.append(f"Not looked at: {unfinished} that were measured on a part of the examples only")
-    wanted = ", ".join(f'{limit.name}: "{limit.text}"' for limit in limits)
-    lines.append(f"Loosen a limit, or search for such teams: constraints: {{{wanted}}} in a study file")
+        lines.append(f"Not considered: {unfinished} that were measured only on a part of the examples")
+    constraints = ", ".join(f'{limit.name}: "{limit.text}"' for limit in limits)
+    lines.append(f"Loosen a limit, or search for such teams: constraints: {{{constraints}}} in a study file")
     return OrkesterError("\n".join(lines))
 
 
@@ -154,7 +157,7 @@ def _by_limit(teams: Sequence[TeamResult], limits: Sequence[Limit], enough: floa
 
 
 def _relative(team: TeamResult, limit: Limit, enough: float) -> float:
-    """How far beyond, in shares of the limit, so that joules and seconds can be added."""
+    """How far beyond the limit, as a share of the limit, so that joules and seconds can be added."""
     over = beyond(team, limit, enough)
     bound = abs(float(limit.text.split()[1]))
     return math.inf if over is None else over / bound if bound else over

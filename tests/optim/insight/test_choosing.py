@@ -242,7 +242,7 @@ def test_the_nearest_is_said_with_where_it_was_measured_and_who_was_not_looked_a
     first, line, part, *_ = str(failed.value).splitlines()
     assert first == "no team keeps to the limit; 2 could be chosen:"
     assert line == f"  energy_j <= 8.5 excludes 2; nearest: 11 in confirmation by {found.teams[0].team}"
-    assert part == "Not looked at: 1 that were measured on a part of the examples only"
+    assert part == "Not considered: 1 that were measured only on a part of the examples"
     with pytest.raises(OrkesterError, match=r"nearest: 12 in the search by"):
         best(replace(found, teams=found.teams[1:]), at_most={"energy_j": 8.5})
 
