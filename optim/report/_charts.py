@@ -28,14 +28,14 @@ COLOURS: Mapping[str, str] = {
 }
 _SHAPES = (("circle", "●"), ("square", "■"), ("triangle-up", "▲"), ("diamond", "◆"), ("cross", "✚"), ("star", "★"))
 _LOGARITHMIC_FROM = 20.0  # largest over smallest
-#: Teams beside the front that a plot shows of a kind: of more nobody sees one, and each takes a hundred bytes a plot.
+#: The most teams of a kind, besides the front, that a plot shows. More could not be seen, and each takes 100 bytes.
 MOST_POINTS = 500
-#: Where front members have their numbers, in turn: neighbours are less likely to write over each other.
+#: The positions of the numbers of front members, in turn, so that numbers of neighbours rarely overlap.
 _CORNERS = ("top left", "bottom right", "top right", "bottom left")
 
 
 def shapes(results: Results) -> dict[str, tuple[str, str]]:
-    """By topology: Plotly's name of its symbol, and a character that looks like it."""
+    """By topology, Plotly's name of a symbol and a character that looks like it."""
     names = sorted({result.team.topology for result in results.teams})
     return {name: _SHAPES[i % len(_SHAPES)] for i, name in enumerate(names)}
 
@@ -57,7 +57,7 @@ def front_charts(results: Results, energy: str) -> list[Chart]:
 
 
 def drawn(results: Results) -> dict[str, str]:
-    """By group: how many of its teams the plots show, in brackets; empty where they show all."""
+    """By group, how many of its teams the plots show, in brackets; empty where they show all."""
     found = {}
     for group, teams in _beside(results).items():
         shown = len(_spread(teams))
@@ -75,14 +75,14 @@ def _beside(results: Results) -> dict[str, Sequence[TeamResult]]:
 
 
 def _spread(teams: Sequence[TeamResult]) -> Sequence[TeamResult]:
-    """So many that can be shown, evenly over their trials."""
+    """As many teams as can be shown, evenly over their trials."""
     if len(teams) <= MOST_POINTS:
         return teams
     return [teams[i * len(teams) // MOST_POINTS] for i in range(MOST_POINTS)]
 
 
 def confirmation_charts(results: Results, energy: str) -> list[Chart]:
-    """For each objective: the front members' intervals in the search and in confirmation, side by side."""
+    """For each objective, the intervals of the front members in the search and in confirmation, side by side."""
     members = [(i, result) for i, result in enumerate(results.front, start=1) if result.confirmed is not None]
     if not members:
         return []

@@ -1,4 +1,4 @@
-"""What the report says of joules wherever they appear: their method, their doubts, and what they stand on."""
+"""Joules wherever they appear in the report: their method, doubts about them, and the assumptions behind them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def power_range(blocks: Sequence[Block]) -> dict[str, Any] | None:
 
 
 def assumptions(blocks: Sequence[Block]) -> list[Mapping[str, Any]]:
-    """What blocks say that their joules stand on, each variant once."""
+    """The assumptions behind the joules of the blocks, each variant once."""
     found: list[Mapping[str, Any]] = []
     for block in blocks:
         if block.energy_assumptions not in found:
@@ -57,12 +57,12 @@ def assumptions(blocks: Sequence[Block]) -> list[Mapping[str, Any]]:
 
 
 def shared_how(results: Results) -> str:
-    """What an agent's joules are in the front, in a sentence."""
+    """What the joules of an agent of the front are, in a sentence."""
     known = [result for result in results.front if result.residual_j is not None]
     ways = sorted({way for result in known for way in _ways(result.attribution)})
     if not ways:
         return "No agent's joules are known."
-    how = ", or where that was not to be had ".join(_HOW.get(way, (way, way))[1] for way in ways)
+    how = ", or where that was not possible ".join(_HOW.get(way, (way, way))[1] for way in ways)
     return f"An agent's joules are its share of its engine's {how}: they explain, they do not score."
 
 

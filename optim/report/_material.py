@@ -1,4 +1,4 @@
-"""What a report is made of."""
+"""The material of a report: results, manifest and blocks of a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Material:
 
     @property
     def study(self) -> Mapping[str, Any]:
-        """What was asked, as plain data; empty where the manifest does not say."""
+        """The study of the run as plain data; empty where the manifest does not have it."""
         study: Mapping[str, Any] = self.manifest.get("study", {})
         return study
 
@@ -48,7 +48,7 @@ class Material:
 
     @cached_property
     def page(self) -> Mapping[str, Any]:
-        """What the page itself and the templates of all sections may use."""
+        """The values that the page and the templates of all sections can use."""
         return {
             "name": self.name,
             "written_at": self.now.strftime("%Y-%m-%d %H:%M UTC"),

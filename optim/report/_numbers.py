@@ -12,7 +12,7 @@ _UNITS = {"_bytes": "B", "_w_per_core": "W per core", "_s": "s"}  # by the end o
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, no exponents where they would be shorter written out."""
+    """Three significant digits, without an exponent where the number is shorter without."""
     if value is None:
         return NOTHING
     if value != 0 and not 1e-4 <= abs(value) < 1e6:
@@ -21,7 +21,7 @@ def number(value: float | None) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """From one number to another."""
+    """A range, from one number to another."""
     return f"{number(low)}–{number(high)}"
 
 
@@ -71,7 +71,7 @@ def fact(name: str, value: object) -> str:
 
 
 def facts(values: Mapping[str, object]) -> str:
-    """All that is known, in a line."""
+    """An estimate with everything that is known of it, in a line."""
     return "; ".join(fact(name, value) for name, value in values.items() if value is not None)
 
 

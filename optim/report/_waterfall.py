@@ -57,7 +57,7 @@ def has_parts(example: ExampleResult) -> bool:
 
 
 def _parts(call: Call) -> list[tuple[str, float]]:
-    """What a call's time went into, in its order, as far as the server said; seconds."""
+    """The parts of a call's time in their order, in seconds, as far as the server timed them."""
     known = (("queue", call.queue_s), ("prefill", call.ttft_s), ("decode", call.decode_s))
     return [(name, seconds) for name, seconds in known if seconds is not None]
 

@@ -54,7 +54,7 @@ def choices(results: Results) -> list[dict[str, Any]]:
 
 
 def _wishes(results: Results) -> list[tuple[str, str, dict[str, Any]]]:
-    """What to call it, options of ``orkester best``, and the same as arguments."""
+    """The name of a choice, its options for ``orkester best``, and the same as arguments of ``best``."""
     objectives = results.objectives
     knee: tuple[str, str, dict[str, Any]] = ("Knee point", "", {})
     if len(results.front) == 1:

@@ -1,4 +1,4 @@
-"""What confirmation found: who is on the front after all, and how far the search flattered."""
+"""Confirmation: which teams are on the front after all, and by how much the search was too optimistic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the joules of the front's teams went, and what they are worth."""
+"""The joules of the front's teams: where they went, and how reliable they are."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _QUANTITIES = {"power_w": "power [W]", "temperature_c": "temperature [°C]", "cl
 
 
 def energy_section(results: Results, blocks: Sequence[Block]) -> dict[str, Any] | None:
-    """Of the front, for the template; None where it has neither joules nor a reason why not."""
+    """The joules of the front, for the template; None where there are neither joules nor a reason for their absence."""
     members = [_Member(number=i, result=result) for i, result in enumerate(results.front, start=1)]
     if not any(member.known or marks(member.result) for member in members):
         return None
@@ -140,7 +140,7 @@ class _Member:
         }
 
     def share(self, joules: float | None) -> str:
-        """Of the total, in per cent."""
+        """A part of the total, in per cent."""
         return NOTHING if joules is None or self.total_j <= 0 else f"{100 * joules / self.total_j:.3g} %"
 
     def _row(self, share: AgentShare) -> dict[str, str]:
@@ -237,7 +237,7 @@ def _chart(name: str, members: Sequence[_Member], method: str, roles: Mapping[st
 
 
 def _not_included(blocks: Sequence[Block], teams: set[str]) -> list[str]:
-    """What the joules of ``teams`` do not hold, as the meters say."""
+    """What the joules of the teams do not include, as the meters say."""
     said = [
         str(block.energy_assumptions["not_included"])
         for block in blocks

@@ -1,4 +1,4 @@
-"""What became of the engines, and how busy they were."""
+"""The engines of the run: starts, sleeps and failures, and how busy they were."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _business(blocks: Sequence[Block]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Sum:
-    """What one engine said in several blocks."""
+    """The metrics of one engine, summed over several blocks."""
 
     said: Sequence[Mapping[str, float]]
 

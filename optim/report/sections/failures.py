@@ -1,4 +1,4 @@
-"""What failed, and why."""
+"""The failures of the run, and their reasons."""
 
 from __future__ import annotations
 

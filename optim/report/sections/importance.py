@@ -24,7 +24,7 @@ _PAIRS = 5
 
 
 def importance_section(insights: Insights) -> dict[str, Any] | None:
-    """For the template; None where nothing can be said."""
+    """The content; None where there are too few teams."""
     found = insights.importances
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""How the numbers were had and what they stand on."""
+"""How the numbers were measured, and the assumptions behind them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def methods(asked: Mapping[str, Any], blocks: Sequence[Block]) -> dict[str, Any]
 
 
 def engines(blocks: Sequence[Block]) -> dict[str, str]:
-    """What the last block says of each model's engine."""
+    """The facts of each model's engine, from the last block."""
     found: dict[str, Mapping[str, object]] = {}
     for block in blocks:
         found.update(block.engines)
@@ -53,7 +53,7 @@ def engines(blocks: Sequence[Block]) -> dict[str, str]:
 
 
 def carbon_and_cost(asked: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """What grams and euros stand on, where ``names`` (objectives and constraints) have them; ``asked`` is the study."""
+    """The assumptions behind grams and euros, where they are among ``names``; ``asked`` is the study."""
     bases = {each.name: each.basis for each in objectives().values() if each.name in names and each.basis is not None}
     if not bases:
         return []

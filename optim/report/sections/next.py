@@ -1,4 +1,4 @@
-"""What would be worth trying next."""
+"""Suggestions what to try next."""
 
 from __future__ import annotations
 

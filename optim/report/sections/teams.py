@@ -39,7 +39,7 @@ def listed(results: Results) -> Sequence[TeamResult]:
 def _front_by_front(
     teams: Sequence[TeamResult], objectives: Mapping[str, Direction], wanted: int
 ) -> Sequence[TeamResult]:
-    """At least so many, if there are; those that are not beaten first."""
+    """At least so many teams, if there are as many; first those that are not beaten."""
     found: list[TeamResult] = []
     rest = list(teams)
     while rest and len(found) < wanted:

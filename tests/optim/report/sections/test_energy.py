@@ -274,7 +274,7 @@ def test_idle_joules_have_a_row_with_a_member_where_they_are_known() -> None:
     [
         (["tokens"], "its engine's by tokens (uncached prompt plus output): they"),
         (["affine"], "its engine's by what its steps and tokens cost, as calibrated (affine): they"),
-        (["affine", "tokens"], "as calibrated (affine), or where that was not to be had by tokens"),
+        (["affine", "tokens"], "as calibrated (affine), or where that was not possible by tokens"),
     ],
 )
 def test_how_joules_were_shared_is_what_the_records_say(ways: list[str], said: str) -> None:
