@@ -1,4 +1,7 @@
-"""OpenTelemetry: span and attribute names, the tracer, and the trace files of a run."""
+"""OpenTelemetry: span and attribute names, the tracer, and the trace files of a run.
+
+Objectives and reports are not computed from spans but from blocks, in ``orkester.evals``.
+"""
 
 from .tracing import TraceStore, agent_span, chat_span, noting_chat_spans, score_event, traceparent, workflow_span
 
