@@ -26,8 +26,8 @@ class Estimate:
 
     Attributes:
         value: The point estimate, in the objective's unit.
-        low, high: The ends of the 95 % interval. Each is None where there are too few examples for it; a 95th
-            percentile often has only a lower end.
+        low: The lower end of the 95 % interval; None where there are too few examples for it.
+        high: The upper end; None where there are too few examples for it, as is often so for a 95th percentile.
         n: Number of examples that the estimate is made from.
     """
 

@@ -51,6 +51,13 @@ def test_a_page_works_as_it_stands(page: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
+def test_the_overview_has_no_code_that_no_test_runs() -> None:
+    blocks = re.findall(
+        r"^```(\w*)", (ROOT / "docs" / "how-to" / "extend.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert not {"python", "yaml", "console", "bash"} & {*blocks}
+
+
 def test_every_kind_of_plugin_has_a_page_and_a_line_in_the_table() -> None:
     overview = (ROOT / "docs" / "how-to" / "extend.md").read_text(encoding="utf-8")
     titles = {page.read_text(encoding="utf-8").partition("\n")[0] for page in PAGES}

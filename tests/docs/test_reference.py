@@ -64,3 +64,28 @@ def test_the_file_that_is_shown_for_an_objective_is_the_real_one() -> None:
 def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_anchor_is_one_on_a_code_host(page: Path) -> None:
+    """The site makes its anchors by another rule; ``make test-docs`` looks at those."""
+    targets = re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)", page.read_text())
+    assert [
+        f"{path}#{anchor}" for path, anchor in targets if anchor not in anchors((page.parent / path) if path else page)
+    ] == []
+
+
+def test_anchors_are_made_as_a_code_host_makes_them(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# The `study` file\n```\n# no heading\n```\n## Cost & [energy](energy.md)\n## The `study` file\n")
+    assert anchors(page) == {"the-study-file", "cost--energy", "the-study-file-1"}
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings: lower case, without punctuation, spaces as hyphens, repeated ones numbered."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    found: list[str] = []
+    for heading in re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        found.append(re.sub(r"[^\w\- ]", "", plain).replace(" ", "-"))
+    return {f"{name}-{found[:i].count(name)}" if name in found[:i] else name for i, name in enumerate(found)}

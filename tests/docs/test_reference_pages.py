@@ -1,6 +1,7 @@
 """The reference shows what is public, under the names by which it is imported."""
 
 import importlib
+import inspect
 import re
 
 import pytest
@@ -28,6 +29,16 @@ def test_an_entry_is_a_public_name_with_documentation(name: str) -> None:
     module = importlib.import_module(home)
     assert getattr(module, attribute).__doc__
     assert attribute in getattr(module, "__all__", vars(module))
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_argument_and_attribute_has_an_entry_of_its_own(name: str) -> None:
+    """``low, high: …`` is shown as one name with a comma in it, without a type."""
+    home, _, attribute = name.rpartition(".")
+    entry = getattr(importlib.import_module(home), attribute)
+    members = vars(entry).values() if inspect.isclass(entry) else ()
+    texts = [text for each in (entry, *members) if isinstance(text := getattr(each, "__doc__", None), str)]
+    assert [line for text in texts for line in re.findall(r"^ +\w+(?:, \w+)+: .*$", text, re.MULTILINE)] == []
 
 
 def test_nothing_is_in_the_reference_twice() -> None:
