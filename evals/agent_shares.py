@@ -1,4 +1,4 @@
-"""Who used what in a team's blocks: calls, tokens, seconds and joules of each agent on each model."""
+"""The calls, tokens, seconds and joules of each agent on each model, from a team's blocks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from .counts import is_counted, sum_known
 
 @dataclass(frozen=True, kw_only=True)
 class AgentShare:
-    """What one agent on one model used, per example.
+    """What one agent on one model used per example.
 
     Attributes:
-        agent: the role's name.
-        model: the model's name.
-        calls: model calls.
-        input_tokens, output_tokens, cached_tokens: None when the server did not count them, be it for one answer.
-        latency_p50_s: median over its calls.
-        energy_j: the joules of its calls, idle power apart where it is known; None when there are none.
+        agent: The name of the role.
+        model: The name of the model.
+        calls: The number of model calls per example.
+        input_tokens, output_tokens, cached_tokens: Tokens per example; None when the server did not count the tokens
+            of even one answer.
+        latency_p50_s: The median latency of the agent's calls, in seconds.
+        energy_j: The joules of the agent's calls per example, without idle power where idle power is known. None when
+            energy is unavailable.
     """
 
     agent: str
@@ -36,16 +38,18 @@ class AgentShare:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentShares:
-    """All agents of a team; their joules, ``idle_j`` and ``residual_j`` add up to the blocks' total per example.
+    """The shares of all agents of a team.
+
+    The agents' joules, ``idle_j`` and ``residual_j`` add up to the blocks' total joules per example.
 
     Attributes:
-        agents: in the order in which they first spoke.
-        residual_j: joules per example that no agent accounts for: Orkester's own process, and engines none of whose
-            calls in a block were counted. None when energy is unavailable.
-        idle_j: joules per example that idle engines would have used too; None where one block does not know them, and
-            then what the others know of is in ``residual_j``.
-        method: how the joules were shared: ``affine``, ``tokens``, or both by commas where blocks differ; empty when
-            they were not.
+        agents: One entry for each agent and model, in the order of their first calls.
+        residual_j: Joules per example that belong to no agent: those of Orkester's own process, and those of an engine
+            in a block where no tokens of its calls were counted. None when energy is unavailable.
+        idle_j: Joules per example that idle engines would have used too. None when one block does not have this
+            number; the idle joules of the other blocks are then part of ``residual_j``.
+        method: How the joules were shared: ``affine``, ``tokens``, or both, separated by commas, where blocks differ.
+            Empty when the joules were not shared.
     """
 
     agents: Sequence[AgentShare]
@@ -55,11 +59,17 @@ class AgentShares:
 
 
 def agent_shares(blocks: Sequence[Block]) -> AgentShares:
-    """Who used what, in the blocks of one team in one phase.
+    """Add up what each agent used.
 
-    A call's joules are those in its record (see ``Block.attribution``). Records from before calls had any are shared by
-    tokens: joules of the domain ``engine:MODEL`` among that model's calls of the same block. This explains where energy
-    goes; it does not score.
+    The joules of a call are those in its record (see ``Block.attribution``). Old records have no joules for calls. For
+    these, the joules of the domain ``engine:MODEL`` are shared among the calls of that model in the same block, in
+    proportion to their tokens. The shares explain where energy goes; no objective uses them.
+
+    Args:
+        blocks: The blocks of one team in one phase.
+
+    Returns:
+        The shares, per example.
     """
     count = sum(len(block.examples) for block in blocks)
     available = bool(blocks) and all(block.energy_j is not None for block in blocks)
@@ -67,16 +77,16 @@ def agent_shares(blocks: Sequence[Block]) -> AgentShares:
     joules: dict[tuple[str, str], float] = defaultdict(float)
     methods: set[str] = set()
     for block in blocks:
-        made = [call for example in block.examples for call in example.calls]
-        for call in made:
+        block_calls = [call for example in block.examples for call in example.calls]
+        for call in block_calls:
             calls[call.agent, call.model].append(call)
         if block.energy_j is None:
             continue
-        # Where idle power is told apart, tokens must not share it out once more.
-        apart = block.energy_idle_j is not None
-        attributed = block.attribution or apart or any(call.energy_j is not None for call in made)
+        # When the block has its idle joules as a number of their own, they must not be shared by tokens as well.
+        has_idle = block.energy_idle_j is not None
+        attributed = block.attribution or has_idle or any(call.energy_j is not None for call in block_calls)
         methods.add((block.attribution or "not said") if attributed else "tokens")
-        for key, energy in _by_record(made) if attributed else _by_tokens(made, block.energy_j):
+        for key, energy in _by_record(block_calls) if attributed else _by_tokens(block_calls, block.energy_j):
             joules[key] += energy
     total = sum(_total(block) for block in blocks if block.energy_j is not None)
     idle = _idle(blocks) if available else None
@@ -84,14 +94,14 @@ def agent_shares(blocks: Sequence[Block]) -> AgentShares:
         AgentShare(
             agent=agent,
             model=model,
-            calls=len(made) / count,
-            input_tokens=_per_example(made, lambda call: call.input_tokens, count),
-            output_tokens=_per_example(made, lambda call: call.output_tokens, count),
-            cached_tokens=_per_example(made, lambda call: call.cached_tokens, count),
-            latency_p50_s=statistics.median([call.latency_s for call in made]),
+            calls=len(agent_calls) / count,
+            input_tokens=_per_example(agent_calls, lambda call: call.input_tokens, count),
+            output_tokens=_per_example(agent_calls, lambda call: call.output_tokens, count),
+            cached_tokens=_per_example(agent_calls, lambda call: call.cached_tokens, count),
+            latency_p50_s=statistics.median([call.latency_s for call in agent_calls]),
             energy_j=joules[agent, model] / count if available else None,
         )
-        for (agent, model), made in calls.items()
+        for (agent, model), agent_calls in calls.items()
     ]
     return AgentShares(
         agents=agents,
@@ -119,7 +129,7 @@ def _by_tokens(calls: Sequence[Call], domains: Mapping[str, float]) -> list[tupl
 
 
 def _idle(blocks: Sequence[Block]) -> float | None:
-    """Joules of idle power in all blocks; None unless every one knows them, since a sum of some is too small."""
+    """Joules of idle power in all blocks. None when one block does not have them: the sum would be too small."""
     known = [block.energy_idle_j for block in blocks if block.energy_idle_j is not None]
     return sum(known) if len(known) == len(blocks) else None
 

@@ -12,12 +12,16 @@ from orkester.graphs import Team, TeamSettings
 from orkester.serving.chat import ChatModel
 
 from .block import ExampleResult
-from .calls import Notebook
+from .calls import CallLog
 from .task import Example, Task
 
 
 def settings_of(task: Task) -> TeamSettings:
-    """The settings that a task gives every team."""
+    """The settings that a task gives every team.
+
+    Args:
+        task: The task.
+    """
     return TeamSettings(
         instruction=task.instruction,
         max_tokens=task.max_tokens,
@@ -34,12 +38,12 @@ class Attempt:
     Attributes:
         answer: The team's answer; None when the attempt failed.
         failure: The kind of failure; None when there is an answer.
-        took_s: Seconds from the submission to the answer or the failure.
+        duration_s: Seconds from the submission to the answer or the failure.
     """
 
     answer: str | None
     failure: str | None
-    took_s: float
+    duration_s: float
 
 
 async def attempt(
@@ -51,7 +55,7 @@ async def attempt(
     deadline_s: float,
     clock: Callable[[], float],
 ) -> Attempt:
-    """Ask a team. Failed calls, deadlines and graphs that break are results.
+    """Ask a team one question. Failed calls, deadlines and errors of the graph are results.
 
     Args:
         team, question, models, settings: See ``Team.answer``.
@@ -73,21 +77,21 @@ async def attempt(
         failure = error.kind
     except OrkesterError:
         raise
-    except Exception as error:  # a graph that breaks is a failed example; the study goes on
+    except Exception as error:  # an error of the graph makes the example fail; the study goes on
         failure = f"error {type(error).__name__}"
-    return Attempt(answer=answer, failure=failure, took_s=clock() - start)
+    return Attempt(answer=answer, failure=failure, duration_s=clock() - start)
 
 
 def result_of(
-    example: Example, tried: Attempt, notebook: Notebook, task: Task, *, deadline_s: float, composed: bool = False
+    example: Example, outcome: Attempt, call_log: CallLog, task: Task, *, deadline_s: float, composed: bool = False
 ) -> ExampleResult:
     """The result of an example: an attempt with its score.
 
     Args:
         example: The example that was asked.
-        tried: The attempt.
-        notebook: The calls of the attempt.
-        task: Has the scorer.
+        outcome: The attempt.
+        call_log: The calls of the attempt.
+        task: The task, which has the scorer.
         deadline_s: The latency of an attempt that failed.
         composed: See ``ExampleResult``.
 
@@ -96,10 +100,10 @@ def result_of(
     """
     return ExampleResult(
         id=example.id,
-        answer=tried.answer,
-        score=0.0 if tried.answer is None else task.scorer.score(tried.answer, example.expected),
-        latency_s=tried.took_s if tried.failure is None else deadline_s,
-        failure=tried.failure,
-        calls=notebook.in_order(),
+        answer=outcome.answer,
+        score=0.0 if outcome.answer is None else task.scorer.score(outcome.answer, example.expected),
+        latency_s=outcome.duration_s if outcome.failure is None else deadline_s,
+        failure=outcome.failure,
+        calls=call_log.in_order(),
         composed=composed,
     )

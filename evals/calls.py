@@ -1,4 +1,4 @@
-"""Model calls of one example: seeded, named, written down, and answered from a record where there is one."""
+"""The model calls of one example: each gets a seed and a key, is recorded, and may be answered from a record."""
 
 from __future__ import annotations
 
@@ -17,43 +17,57 @@ from orkester.telemetry import noting_chat_spans
 
 from .block import Call
 
-#: A call that was made before, by its key, with its text; None when there is none. What comes of it is ``reused`` where
-#: it is from another block.
+#: Returns the recorded call with a key, including its text; None when no such call is recorded. The call is marked
+#: ``reused`` when it was recorded in another block.
 Recall: TypeAlias = Callable[[str], Call | None]
 
 
 def derive_seed(*parts: object) -> int:
-    """A seed for one draw, from all that names it. Below 2**31, so that every engine takes it."""
+    """Derive the seed of one draw from everything that identifies the draw.
+
+    Args:
+        parts: For example the study's seed, the phase, the example's id and the number of the sample.
+
+    Returns:
+        A number from 0 to 2**31 - 1, which every engine accepts.
+    """
     text = ":".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 def engine_fingerprint(facts: Mapping[str, object]) -> str:
-    """Names what answers, in 32 hexadecimal digits: the engine's facts without those of a single start.
+    """Identify an engine by its facts, without the facts that change at every start.
 
-    The address of an endpoint that someone else runs is one of them: what answers elsewhere is another engine.
+    The address of an endpoint that someone else runs is part of the fingerprint: another address is another engine.
+
+    Args:
+        facts: The facts of the engine, as in ``Block.engines``.
+
+    Returns:
+        32 hexadecimal digits.
     """
     stable = {name: value for name, value in facts.items() if name not in VOLATILE or name == "base_url"}
     return _digest(stable)
 
 
 class Keys:
-    """Names the calls of one example, so that the same call has the same name in every team.
+    """Gives each call of one example a key, so that the same call has the same key in every team.
 
-    A key stands for all that an answer depends on: the engine and its options, the model, messages, sampling, the
-    sample's number, and what seeds derive from. Who asks is not in it, nor in what team. A call that an example makes
-    again, like in all of this, has a key of its own: it is another draw.
+    A key depends on everything that an answer depends on: the engine and its options, the model, the messages, the
+    sampling settings, the number of the sample, and the values from which seeds derive. It does not depend on the agent
+    or the team. When an example makes the same call a second time, the second call gets another key, because it is
+    another draw.
 
     Args:
-        engines: fingerprints by model name; calls of a model that has none get no key.
-        seed: of the study.
-        example: the example's id.
+        engines: The fingerprints of the engines, by model name. Calls of a model without a fingerprint get no key.
+        seed: The study's seed.
+        example: The id of the example.
     """
 
     def __init__(self, engines: Mapping[str, str], *, seed: int, example: str) -> None:
         self._engines = engines
         self._base = (seed, example)
-        self._made: Counter[str] = Counter()
+        self._uses: Counter[str] = Counter()
 
     def key(
         self,
@@ -66,21 +80,25 @@ class Keys:
         seed: int | None = None,
         response_format: Mapping[str, Any] | None = None,
     ) -> str | None:
-        """The key of the call that is about to be made, 32 hexadecimal digits.
+        """Make the key of the next call.
 
         Args:
-            model, messages, temperature, max_tokens, sample: see ``ChatModel.chat``.
-            seed: where a graph gives one of its own.
-            response_format: where the answer is not any text.
+            model: The name of the model in the study.
+            messages, temperature, max_tokens, sample: See ``ChatModel.chat``.
+            seed: The seed that the graph gave; None when it gave none.
+            response_format: The format that the answer must have; None for free text.
+
+        Returns:
+            32 hexadecimal digits; None when the model has no fingerprint.
         """
         engine = self._engines.get(model)
         if engine is None:
             return None
         parts = [engine, model, messages, float(temperature), max_tokens, sample, seed, *self._base]
-        found = _digest(parts if response_format is None else [*parts, response_format])
-        before = self._made[found]
-        self._made[found] += 1
-        return _digest([found, before]) if before else found
+        key = _digest(parts if response_format is None else [*parts, response_format])
+        earlier_uses = self._uses[key]
+        self._uses[key] += 1
+        return _digest([key, earlier_uses]) if earlier_uses else key
 
 
 def _digest(value: object) -> str:
@@ -89,13 +107,13 @@ def _digest(value: object) -> str:
 
 
 @dataclass
-class Notebook:
-    """What was asked for one example.
+class CallLog:
+    """The model calls of one example.
 
     Attributes:
-        keys: names the calls; None to name none, and to keep no text.
-        calls: in the order in which they ended.
-        missed: whether a call was asked for that no record has, where nothing can be sent.
+        keys: Gives each call its key. None to record neither keys nor texts.
+        calls: The calls in the order in which they ended.
+        missed: Whether a call was needed that is not in the records, during a replay that can send no calls.
     """
 
     keys: Keys | None = None
@@ -108,20 +126,20 @@ class Notebook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metered:
-    """A model that writes down every call of one example, gives each draw its seed, and sends only what it must.
+class RecordingModel:
+    """A model that records every call of one example, gives each draw its seed, and sends no call that is recorded.
 
     Attributes:
-        inner: is asked.
-        notebook: takes the calls.
-        base: what seeds derive from, the sample's number apart.
-        clock: monotonic seconds.
-        origin: when the example was submitted.
-        recall: answers at once; None where every call is to be made.
+        inner: The model that the calls are sent to.
+        call_log: The list that the calls are added to.
+        base: The values from which seeds derive, without the number of the sample.
+        clock: Returns monotonic seconds.
+        origin: The time of submission of the example, by ``clock``.
+        recall: Returns a recorded call, which is then not sent. None to send every call.
     """
 
     inner: ChatModel
-    notebook: Notebook
+    call_log: CallLog
     base: tuple[object, ...]
     clock: Callable[[], float]
     origin: float
@@ -129,7 +147,7 @@ class Metered:
 
     @property
     def name(self) -> str:
-        """The model's."""
+        """The name of the model."""
         return self.inner.name
 
     async def chat(
@@ -145,7 +163,7 @@ class Metered:
     ) -> Reply:
         """See ``ChatModel.chat``."""
         start = self.clock()
-        keys = self.notebook.keys
+        keys = self.call_log.keys
         key = None
         if keys is not None:
             key = keys.key(
@@ -157,12 +175,12 @@ class Metered:
                 seed=seed,
                 response_format=response_format,
             )
-        if key is not None and self.recall is not None and (known := self.recall(key)) is not None:
-            self.notebook.calls.append(_again(known, agent, sample, start - self.origin))
-            return _reply(known)
+        if key is not None and self.recall is not None and (recorded := self.recall(key)) is not None:
+            self.call_log.calls.append(_for_example(recorded, agent, sample, start - self.origin))
+            return _reply(recorded)
 
-        def note(latency_s: float, **found: Any) -> None:
-            self.notebook.calls.append(
+        def record(latency_s: float, **fields: Any) -> None:
+            self.call_log.calls.append(
                 Call(
                     agent=agent,
                     model=self.name,
@@ -171,7 +189,7 @@ class Metered:
                     latency_s=latency_s,
                     span_id=f"{spans[-1].span_id:016x}" if spans and spans[-1].is_valid else None,
                     key=key,
-                    **found,
+                    **fields,
                 )
             )
 
@@ -187,12 +205,12 @@ class Metered:
                     response_format=response_format,
                 )
         except CallFailed as error:
-            note(self.clock() - start, attempts=error.attempts, failure=error.kind)
+            record(self.clock() - start, attempts=error.attempts, failure=error.kind)
             raise
         except asyncio.CancelledError:
-            note(self.clock() - start, failure="cancelled")
+            record(self.clock() - start, failure="cancelled")
             raise
-        note(
+        record(
             reply.latency_s,
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
@@ -207,23 +225,25 @@ class Metered:
         return reply
 
 
-class Missed(Exception):
-    """A call that no record has."""
+class CallNotRecorded(Exception):
+    """A replay needs a call that is not in the records."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """A model that answers from records alone, each call taking as long as it took, by the clock of the running loop.
+class ReplayModel:
+    """A model that answers from records only.
+
+    Each call takes as long as the recorded one, by the clock of the running event loop.
 
     Attributes:
-        name: the model's.
-        notebook: takes the calls; it needs keys.
-        recall: finds them.
-        origin: when the example was submitted, by that clock.
+        name: The name of the model.
+        call_log: The list that the calls are added to. It must have keys.
+        recall: Returns the recorded calls.
+        origin: The time of submission of the example, by the clock of the loop.
     """
 
     name: str
-    notebook: Notebook
+    call_log: CallLog
     recall: Recall
     origin: float = 0.0
 
@@ -241,12 +261,13 @@ class Recorded:
         """See ``ChatModel.chat``.
 
         Raises:
-            CallFailed: as the call did that was recorded.
-            Missed: there is no record; the notebook says so too, should a graph think nothing of it.
+            CallFailed: The recorded call failed.
+            CallNotRecorded: The call is not recorded. ``call_log.missed`` is then true, too, because a graph may catch
+                the error.
         """
         clock = asyncio.get_running_loop().time
         start = clock()
-        keys = self.notebook.keys
+        keys = self.call_log.keys
         assert keys is not None
         key = keys.key(
             self.name,
@@ -257,28 +278,32 @@ class Recorded:
             seed=seed,
             response_format=response_format,
         )
-        known = self.recall(key) if key is not None else None
-        if known is None:
-            self.notebook.missed = True
-            raise Missed
-        noted = _again(known, agent, sample, start - self.origin)
+        recorded = self.recall(key) if key is not None else None
+        if recorded is None:
+            self.call_log.missed = True
+            raise CallNotRecorded
+        call = _for_example(recorded, agent, sample, start - self.origin)
         try:
-            if known.failure == "cancelled":  # nobody knows when it would have ended
+            if recorded.failure == "cancelled":  # its end is not known, so it never ends here
                 await asyncio.get_running_loop().create_future()
-            await asyncio.sleep(known.latency_s)
+            await asyncio.sleep(recorded.latency_s)
         except asyncio.CancelledError:
-            cut = replace(noted, latency_s=clock() - start, failure="cancelled", text=None)
-            self.notebook.calls.append(cut)
+            cancelled = replace(call, latency_s=clock() - start, failure="cancelled", text=None)
+            self.call_log.calls.append(cancelled)
             raise
-        self.notebook.calls.append(noted)
-        if known.failure is not None:
-            raise CallFailed(known.failure, attempts=known.attempts)
-        return _reply(known)
+        self.call_log.calls.append(call)
+        if recorded.failure is not None:
+            raise CallFailed(recorded.failure, attempts=recorded.attempts)
+        return _reply(recorded)
 
 
 @dataclass(frozen=True)
-class Silent:
-    """A model that answers at once and costs nothing, for warming up."""
+class WarmUpModel:
+    """A model that answers at once and sends nothing, to run a graph for the first time outside of a measurement.
+
+    Attributes:
+        name: The name of the model.
+    """
 
     name: str
 
@@ -288,10 +313,10 @@ class Silent:
         return Reply(text="-", input_tokens=None, output_tokens=None, cached_tokens=None, latency_s=0.0)
 
 
-def _again(known: Call, agent: str, sample: int, start_s: float) -> Call:
-    """The record of a call that was made before, as part of another example. The first record alone keeps the text."""
-    text = None if known.reused else known.text
-    return replace(known, agent=agent, sample=sample, start_s=start_s, text=text)
+def _for_example(recorded: Call, agent: str, sample: int, start_s: float) -> Call:
+    """A recorded call as part of the example that uses it. Only the first record of a call keeps the text."""
+    text = None if recorded.reused else recorded.text
+    return replace(recorded, agent=agent, sample=sample, start_s=start_s, text=text)
 
 
 def _reply(call: Call) -> Reply:

@@ -1,4 +1,4 @@
-"""Adding up what servers count of calls."""
+"""Sums of the tokens that servers counted for calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from .block import Call
 
 
 def is_counted(calls: Sequence[Call], count: Callable[[Call], int | None]) -> bool:
-    """Whether there is a sum: one answer that was not counted would make it too small."""
+    """Whether the count is known for every call, so that the sum is right.
+
+    Calls that failed may lack a count.
+
+    Args:
+        calls: The calls.
+        count: Returns the count of a call; None when the server did not count.
+    """
     if None not in map(count, calls):
         return any(call.failure is None for call in calls)
     answered = [call for call in calls if call.failure is None]
@@ -16,5 +23,5 @@ def is_counted(calls: Sequence[Call], count: Callable[[Call], int | None]) -> bo
 
 
 def sum_known(counts: Iterable[int | None]) -> int:
-    """The sum of the counts that there are."""
+    """The sum of the counts that are not None."""
     return sum(filter(None, counts))

@@ -1,4 +1,4 @@
-"""A block's joules: shared among its calls, and as rows of the energy table that joins the trace."""
+"""The joules of a block: how they are shared among its calls, and the rows of the energy table beside the traces."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from .block import Block, Call, ExampleResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timed:
-    """An example's result with when it was submitted.
+class TimedResult:
+    """The result of an example, with the time of its submission.
 
     Attributes:
-        result: the example, its calls' times counted from its submission.
-        submitted_s: on the meter's clock.
-        taken_s: from then until it was over, however it ended.
+        result: The result. The times of its calls are counted from the submission.
+        submitted_s: The time of submission, in seconds of the meter's clock.
+        duration_s: Seconds from the submission to the answer or the failure.
     """
 
     result: ExampleResult
     submitted_s: float
-    taken_s: float = 0.0
+    duration_s: float = 0.0
 
 
-def shared(
-    examples: Sequence[Timed],
+def share_energy(
+    examples: Sequence[TimedResult],
     measured: Window,
     *,
     idle_w: Mapping[str, float] | None,
     coefficients: Mapping[str, Coefficients],
     refresh_s: float = 0.0,
 ) -> tuple[tuple[ExampleResult, ...], Attribution | None]:
-    """Share a window's joules among the calls made in it, failed ones included.
+    """Share the joules of a window among the calls in it. Failed calls get a share, too.
 
     Args:
-        examples: in their order.
-        measured: the window.
-        idle_w: idle watts by domain; None when not known.
-        coefficients: what steps and tokens cost, by the models' names, for those that are calibrated.
-        refresh_s: how often the meter's counters move, in seconds.
+        examples: The results, in order.
+        measured: The window.
+        idle_w: Idle watts by domain; None when they are not known.
+        coefficients: What steps and tokens cost, by model name, for the models that are calibrated.
+        refresh_s: Seconds between two updates of the meter's counters.
 
     Returns:
-        The examples, each call with its share, and where the rest went; None and the examples as they were when there
-        are no joules.
+        The results, with a share for each call, and the attribution, which also has the joules of no call. When the
+        window has no joules, the results as they are, and None.
     """
     if measured.energy_j is None:
         return tuple(each.result for each in examples), None
-    found = attribute(
+    attribution = attribute(
         measured.readings,
         [
             _request(call, each.submitted_s, f"{i}.{k}")
@@ -65,31 +65,31 @@ def shared(
         replace(
             each.result,
             calls=tuple(
-                replace(call, energy_j=found.requests_j.get(f"{i}.{k}", 0.0))
+                replace(call, energy_j=attribution.requests_j.get(f"{i}.{k}", 0.0))
                 for k, call in enumerate(each.result.calls)
             ),
         )
         for i, each in enumerate(examples)
     )
-    return results, found
+    return results, attribution
 
 
 def _request(call: Call, submitted_s: float, name: str) -> Request:
-    """When the engine worked on a call, as far as that is known.
+    """The times at which the engine worked on a call, as far as they are known.
 
-    Where there was more than one try, the server's times are of the last; the tries before it are counted as time at
-    work, for they were, or may have been.
+    When a call needed more than one try, the server's times are those of the last try. The time of the earlier tries
+    counts as time in which the engine worked, because it may have done so.
     """
     start_s = submitted_s + call.start_s
     end_s = start_s + call.latency_s
     first_token_s = None
     if call.ttft_s is not None and call.decode_s is not None:
-        begun_s = start_s + (call.queue_s or 0.0) if call.attempts == 1 else start_s
-        first_token_s = max(begun_s, end_s - call.decode_s)
+        work_start_s = start_s + (call.queue_s or 0.0) if call.attempts == 1 else start_s
+        first_token_s = max(work_start_s, end_s - call.decode_s)
         if call.attempts == 1:
-            # What is left of the call's time went by before and after the engine had it.
-            first_token_s = min(first_token_s, begun_s + call.ttft_s)
-            start_s, end_s = begun_s, min(end_s, first_token_s + call.decode_s)
+            # The rest of the call's time passed before the engine began, or after it ended.
+            first_token_s = min(first_token_s, work_start_s + call.ttft_s)
+            start_s, end_s = work_start_s, min(end_s, first_token_s + call.decode_s)
     uncached = None if call.input_tokens is None else max(0, call.input_tokens - (call.cached_tokens or 0))
     return Request(
         id=name,
@@ -104,10 +104,17 @@ def _request(call: Call, submitted_s: float, name: str) -> Request:
 
 
 def energy_table(block: Block) -> Iterator[dict[str, object]]:
-    """The block's rows: its devices' totals, then a row for each call that has a span.
+    """The rows of a block in the energy table: the totals of the devices, then a row for each call that has a span.
 
-    Totals are what OpenTelemetry calls ``hw.energy``, with ``hw.id`` and ``hw.type``; calls' shares join the trace by
-    ``trace_id`` and ``span_id``. Shares, ``idle`` and ``unattributed`` add up to the totals.
+    The totals follow the OpenTelemetry metric ``hw.energy``, with ``hw.id`` and ``hw.type``. A call's row belongs to
+    the span with its ``trace_id`` and ``span_id``. The rows of calls, ``idle`` and ``unattributed`` add up to the
+    totals.
+
+    Args:
+        block: The block.
+
+    Yields:
+        The rows, by column name. There are none when the block has no joules.
     """
     labels = {"method": block.energy_method, "block": [block.team, block.phase, block.index], "at": block.started_at}
     if block.energy_j is None:

@@ -1,4 +1,4 @@
-"""How busy engines were in a block, from what they say of themselves."""
+"""How busy the engines were during a block, by their own metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from orkester.serving.engines import EngineMetrics
 
-#: What engines say at one moment, by model name; those that say nothing are absent.
+#: Returns the current metrics of the engines, by model name. Engines without metrics are left out.
 Metrics: TypeAlias = Callable[[], Awaitable[Mapping[str, EngineMetrics]]]
 
 _GAUGES = ("running", "waiting", "kv_cache_usage")
@@ -17,16 +17,16 @@ _COUNTERS = ("preemptions", "prefix_cache_queries", "prefix_cache_hits")
 
 
 class EngineSampler:
-    """Asks engines how busy they are: once before a window, every ``period_s`` in it, once after it.
+    """Reads the engines' metrics: once before a window, every ``period_s`` seconds in it, and once after it.
 
-    Enter it just before the window opens and leave it just after it has closed: only the samples between cost the team
-    anything. Engines that cannot be asked harm nothing; the sample is missing, that is all.
+    Enter the sampler just before the window opens, and leave it just after the window has closed: only the samples
+    inside the window cost the team any time. When an engine does not answer, the sample is missing; this is no error.
 
     Args:
-        metrics: asks all of them.
-        period_s: seconds between samples in the window.
-        answer_s: an answer that takes longer is not waited for.
-        sleep: waits for seconds.
+        metrics: Reads the metrics of all engines.
+        period_s: Seconds between two samples in the window.
+        answer_s: Seconds to wait for an answer.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(
@@ -61,34 +61,36 @@ class EngineSampler:
 
     @property
     def missed(self) -> int:
-        """Samples that no engine answered."""
+        """The number of samples in which no engine answered."""
         return sum(not sample for sample in [*self._ends, *self._inside])
 
     def summary(self) -> Mapping[str, Mapping[str, float]]:
-        """By model that said anything; what cannot be said is absent.
+        """Summarize the samples of each engine that answered at least once.
 
-        ``running_mean``, ``running_max``, ``waiting_…`` (requests) and ``kv_cache_usage_…`` (share, 0 to 1) are of the
-        samples inside the window, ``samples`` in number: before and after it, engines are idle. ``preemptions``,
-        ``prefix_cache_queries`` and ``prefix_cache_hits`` (tokens) are what was counted from the first sample to the
-        last. ``missed`` is the number of samples in which the model is missing.
+        Returns:
+            Numbers by model name and by metric; a metric that is not known is left out. ``running_mean``,
+            ``running_max``, ``waiting_…`` (requests) and ``kv_cache_usage_…`` (share, 0 to 1) come from the samples
+            inside the window, because engines are idle before and after it. ``samples`` is the number of these samples.
+            ``preemptions``, ``prefix_cache_queries`` and ``prefix_cache_hits`` (tokens) were counted between the first
+            and the last sample. ``missed`` is the number of samples that lack the model.
         """
-        first, last = self._ends[:1], self._ends[1:]
-        every = [*first, *self._inside, *last]
-        models = dict.fromkeys(model for sample in every for model in sample)
-        return {model: self._of(model, every) for model in models}
+        before, after = self._ends[:1], self._ends[1:]
+        samples = [*before, *self._inside, *after]
+        models = dict.fromkeys(model for sample in samples for model in sample)
+        return {model: self._summary_of(model, samples) for model in models}
 
-    def _of(self, model: str, every: list[Mapping[str, EngineMetrics]]) -> Mapping[str, float]:
+    def _summary_of(self, model: str, samples: list[Mapping[str, EngineMetrics]]) -> Mapping[str, float]:
         inside = [sample[model] for sample in self._inside if model in sample]
-        found = [sample[model] for sample in every if model in sample]
-        said: dict[str, float] = {}
+        answered = [sample[model] for sample in samples if model in sample]
+        summary: dict[str, float] = {}
         for name in _GAUGES if inside else ():
             values = [getattr(sample, name) for sample in inside]
-            said[f"{name}_mean"] = sum(values) / len(values)
-            said[f"{name}_max"] = max(values)
-        for name in _COUNTERS if len(found) > 1 else ():
-            start, end = getattr(found[0], name), getattr(found[-1], name)
-            said[name] = end - start if end >= start else end  # an engine that was started again counts from 0
-        return {**said, "samples": len(inside), "missed": len(every) - len(found)}
+            summary[f"{name}_mean"] = sum(values) / len(values)
+            summary[f"{name}_max"] = max(values)
+        for name in _COUNTERS if len(answered) > 1 else ():
+            start, end = getattr(answered[0], name), getattr(answered[-1], name)
+            summary[name] = end - start if end >= start else end  # an engine that was restarted counts from 0
+        return {**summary, "samples": len(inside), "missed": len(samples) - len(answered)}
 
     async def _repeat(self) -> None:
         while True:
@@ -99,5 +101,5 @@ class EngineSampler:
         try:
             async with asyncio.timeout(self._answer_s):
                 return await self._metrics()
-        except Exception:  # whatever it is: a block is not lost for want of a sample
+        except Exception:  # a block must not fail because a sample is missing, whatever the error is
             return {}

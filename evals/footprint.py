@@ -1,7 +1,7 @@
-"""From joules to grams of CO2 equivalent and to euros.
+"""Conversion of joules to grams of CO2 equivalent and to euros.
 
 gCO2e = kWh × PUE × carbon intensity; cost = kWh × PUE × price + hours × price of a GPU hour. The carbon intensities are
-yearly means of countries, life cycle, from ``grid.yaml``, whose head has source, licence and date.
+yearly life-cycle means of countries, from ``grid.yaml``. The comment at its top gives the source, licence and date.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ S_PER_HOUR: Final = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Electricity of one country.
+    """The electricity of one country.
 
     Attributes:
-        name: the country's.
-        carbon_g_per_kwh: grams of CO2 equivalent for each kWh generated, mean of a year, life cycle.
-        year: which.
-        source: who says so, with the licence.
+        name: The name of the country.
+        carbon_g_per_kwh: Grams of CO2 equivalent per kWh generated, the life-cycle mean of a year.
+        year: The year of the mean.
+        source: The source of the number, with its licence.
     """
 
     name: str
@@ -39,16 +39,16 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
-    """What a joule means where a study runs.
+    """The emissions and costs of a joule at the place where a study runs.
 
     Attributes:
-        region: ISO 3166-1 alpha-2 code of the country.
-        carbon_g_per_kwh: grams of CO2 equivalent for each kWh.
-        year: which that is of; None when it was given by hand.
-        source: who says so.
-        pue: power usage effectiveness: what the site draws for each joule that its devices do; at least 1.
-        price_eur_per_kwh: of electricity; None when not said.
-        gpu_hour_eur: of all devices that a window holds, for an hour, rented or written off; None when not said.
+        region: The ISO 3166-1 alpha-2 code of the country.
+        carbon_g_per_kwh: Grams of CO2 equivalent per kWh.
+        year: The year of ``carbon_g_per_kwh``; None when the study file gives the value.
+        source: The source of ``carbon_g_per_kwh``.
+        pue: Power usage effectiveness: the joules that the site draws per joule that its devices use; at least 1.
+        price_eur_per_kwh: The price of electricity; None when it is not given.
+        gpu_hour_eur: The price of one hour of all devices in use, as rent or depreciation; None when it is not given.
     """
 
     region: str
@@ -60,11 +60,26 @@ class Footprint:
     gpu_hour_eur: float | None = None
 
     def co2e_g(self, energy_j: float) -> float:
-        """Grams of CO2 equivalent of so many joules at the devices."""
+        """Convert joules to emissions.
+
+        Args:
+            energy_j: Joules used by the devices.
+
+        Returns:
+            Grams of CO2 equivalent.
+        """
         return energy_j / J_PER_KWH * self.pue * self.carbon_g_per_kwh
 
     def cost_eur(self, energy_j: float, wall_s: float) -> float | None:
-        """Euros of so many joules at the devices and of a window of so many seconds; None when no price is known."""
+        """Convert joules and time to costs.
+
+        Args:
+            energy_j: Joules used by the devices.
+            wall_s: Seconds in which the devices were in use.
+
+        Returns:
+            Euros; None when no price is given.
+        """
         if self.price_eur_per_kwh is None and self.gpu_hour_eur is None:
             return None
         electricity = energy_j / J_PER_KWH * self.pue * (self.price_eur_per_kwh or 0.0)
@@ -79,23 +94,29 @@ def footprint(
     price_eur_per_kwh: float | None = None,
     gpu_hour_eur: float | None = None,
 ) -> Footprint:
-    """The footprint of a region, by the table or by ``carbon_g_per_kwh``.
+    """Make the footprint of a region.
+
+    Args:
+        region: The ISO 3166-1 alpha-2 code of a country in the table.
+        carbon_g_per_kwh: Grams of CO2 equivalent per kWh; None to take the value in the table.
+        pue, price_eur_per_kwh, gpu_hour_eur: See ``Footprint``.
 
     Raises:
-        InputError: the table has no such region.
+        InputError: The region is not in the table.
     """
     table = grids()
     if region not in table:
         raise InputError(
-            f"no carbon intensity is known of {region!r}; give carbon_g_per_kwh, or one of {', '.join(table)}"
+            f"the carbon intensity of the region {region!r} is not known; set carbon_g_per_kwh, or use one of the "
+            f"regions {', '.join(table)}"
         )
     grid = table[region]
-    own = carbon_g_per_kwh is not None
+    from_table = carbon_g_per_kwh is None
     return Footprint(
         region=region,
         carbon_g_per_kwh=grid.carbon_g_per_kwh if carbon_g_per_kwh is None else carbon_g_per_kwh,
-        year=None if own else grid.year,
-        source="given by hand" if own else grid.source,
+        year=grid.year if from_table else None,
+        source=grid.source if from_table else "given by hand",
         pue=pue,
         price_eur_per_kwh=price_eur_per_kwh,
         gpu_hour_eur=gpu_hour_eur,
@@ -104,7 +125,7 @@ def footprint(
 
 @cache
 def grids() -> Mapping[str, Grid]:
-    """The table, by ISO 3166-1 alpha-2 code."""
+    """The table of carbon intensities, by ISO 3166-1 alpha-2 code."""
     import yaml
 
     data: dict[str, Any] = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))

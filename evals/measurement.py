@@ -1,4 +1,4 @@
-"""What the blocks of one team add up to."""
+"""The measurement of a team: the sum of its blocks."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .objectives import Estimate, objectives
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One team in one phase.
+    """The measurement of one team in one phase.
 
     Attributes:
-        team: the team's id.
-        phase: search or confirm.
-        examples: how many were run.
-        blocks: in how many blocks.
-        estimates: by objective name (see ``objectives``); an objective that could not be had is absent.
-        energy_method: label of the joules; ``unavailable`` when there are none.
-        failures: how many examples failed, by kind.
-        energy_marks: in how many blocks the joules are to be taken with care, by reason.
-        calls: model calls, of all examples together.
-        reused_calls: those of them that were answered from the call store: 0 where everything was measured.
+        team: The id of the team.
+        phase: ``search`` or ``confirm``.
+        examples: The number of examples that were run.
+        blocks: The number of blocks.
+        estimates: The estimates by objective name (see ``objectives``). An objective that is unavailable is left out.
+        energy_method: The label of the meter; ``unavailable`` when there are no joules.
+        failures: The number of failed examples, by kind of failure.
+        energy_marks: The number of blocks whose joules must be taken with care, by reason.
+        calls: The number of model calls of all examples.
+        reused_calls: The number of calls that were answered from the call store; 0 when every call was made.
     """
 
     team: str
@@ -43,18 +43,18 @@ class Measurement:
 
 
 def measure(blocks: Sequence[Block], footprint: Footprint | None = None) -> Measurement:
-    """Add up blocks of one team in one phase.
+    """Add up the blocks of one team in one phase.
 
     Args:
-        blocks: at least one.
-        footprint: what joules mean where they were used; without it there is no ``co2e_g`` and no ``cost_eur``.
+        blocks: The blocks, at least one.
+        footprint: Emissions and costs of a joule; without it there are no ``co2e_g`` and ``cost_eur``.
 
     Raises:
-        ValueError: no blocks, or of different teams or phases.
-        OrkesterError: their joules were had by different methods.
+        ValueError: There are no blocks, or they have different teams or phases.
+        OrkesterError: The joules were measured by different methods.
     """
     if len({(block.team, block.phase) for block in blocks}) != 1:
-        raise ValueError("a measurement is made of the blocks of one team in one phase, at least one")
+        raise ValueError("a measurement needs at least one block, and all blocks must have the same team and phase")
     examples = [example for block in blocks for example in block.examples]
     failures = Counter(example.failure for example in examples if example.failure is not None)
     estimates = {
@@ -80,7 +80,7 @@ def _method(blocks: Sequence[Block]) -> str:
     methods = sorted({block.energy_method for block in blocks})
     if len(methods) > 1:
         raise OrkesterError(
-            f"the blocks of {blocks[0].team} have joules of different methods ({', '.join(methods)}), which must not "
+            f"the joules of team {blocks[0].team} were measured by different methods ({', '.join(methods)}) and cannot "
             "be added up; start a new run directory on a machine with one meter"
         )
     return methods[0]

@@ -1,8 +1,8 @@
-"""Which calls a team makes, found out without an engine: its graph runs on models that answer at once, or nearly so.
+"""Predicts which calls a team makes, without an engine: its graph runs on fake models.
 
-The graph is run twice on a question that stands for any: once with models that all answer alike, once with models none
-of which answers like another. Most branches of a team depend on whether agents agree, and these are the ends. Each
-answer takes one virtual second, so calls that begin together are a stage.
+The graph is run twice on a placeholder question: once with models that always give the same answer, and once with
+models that never give the same answer twice. Most branches of a graph depend on whether the agents agree, and these are
+the two extremes. Each answer takes one virtual second, so the calls that start at the same time form a stage.
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ from orkester.serving.chat import ChatModel, Message, Reply
 
 from .attempt import Attempt, attempt, settings_of
 from .calls import Keys, engine_fingerprint
-from .replay import in_virtual_time
+from .replay import run_in_virtual_time
 from .task import Task
 
-#: What agreeing models say, digits alone: scorers that read numbers find one, and so do those that read text.
-_AGREED: Final = "271828182845"
+#: The answer of models that agree. It has only digits, so it is an answer to scorers of numbers and of text.
+_AGREED_ANSWER: Final = "271828182845"
 _QUESTION: Final = "A question that stands for any?"
-#: A graph that calls more often, or takes longer, ends when an answer means something: nobody knows what it makes.
-_MOST_CALLS: Final = 1000
-_MOST_S: Final = 1000.0
+#: A graph that needs more calls or more virtual seconds probably ends on the content of an answer. Then its calls
+#: cannot be predicted.
+_MAX_CALLS: Final = 1000
+_MAX_S: Final = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedCall:
-    """A call that a team makes for any example.
+    """A call that a team makes for every example.
 
     Attributes:
-        agent: the role's name.
-        model: the model's name in the study.
-        temperature: 0 is greedy.
-        sample: which of several draws with the same prompt.
-        key: calls with the same key are the same call for every example, whatever team makes them. 32 hexadecimal
-            digits, not those of a ``Call``: there is no example here.
+        agent: The name of the role.
+        model: The name of the model in the study.
+        temperature: The sampling temperature; 0 is greedy.
+        sample: The number of the draw, among several draws with the same prompt.
+        key: The identity of the call: planned calls with the same key are the same call for every example, in every
+            team. 32 hexadecimal digits. It is not the key of a ``Call``, which depends on the example.
     """
 
     agent: str
@@ -50,20 +51,20 @@ class PlannedCall:
     key: str
 
 
-#: Calls that begin together, in the order of agents and samples.
+#: Calls that start at the same time, in the order of agents and samples.
 Stage: TypeAlias = tuple[PlannedCall, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """The calls that a team makes for an example, at both ends of agreement.
+    """The calls that a team makes for an example, when its agents agree and when they do not.
 
     Attributes:
-        team: the team's id.
-        agreeing: by stages, when all models answer alike.
-        differing: the same, when no two calls get the same answer.
-        reason: why the graph did not come to its end; its stages are then those that it came to, and nothing is known
-            of its calls. Empty otherwise.
+        team: The id of the team.
+        agreeing: The stages when all calls get the same answer.
+        differing: The stages when no two calls get the same answer.
+        reason: Why the graph did not end. Its calls are then not known, and the stages are those before it stopped.
+            Empty when the graph ended.
     """
 
     team: str
@@ -73,82 +74,106 @@ class Signature:
 
     @property
     def calls(self) -> float | None:
-        """Expected calls for an example: the mean of both ways; None when not known."""
-        return self.expected(lambda _: 1.0)
+        """The expected number of calls for an example: the mean of both cases. None when it is not known."""
+        return self.expected_sum(lambda _: 1.0)
 
     @property
     def keys(self) -> frozenset[str]:
-        """Of all calls that it may make."""
-        return frozenset(call.key for way in self._ways for stage in way for call in stage)
+        """The keys of all calls that the team makes in either case."""
+        return frozenset(call.key for stages in self._cases for stage in stages for call in stage)
 
     def new_calls(self, known: Container[str]) -> float | None:
-        """Expected calls for an example that are not known, so that they must be made; None when nobody can tell.
+        """The expected number of calls for an example that were not made before.
 
         Args:
-            known: keys of the signatures of teams that were run on the example.
-        """
-        return self.expected(lambda call: 0.0 if call.key in known else 1.0)
+            known: The keys in the signatures of the teams that were run on the example.
 
-    def expected(self, of: Callable[[PlannedCall], float | None]) -> float | None:
-        """What an example's calls add up to, joules for one: the mean of both ways.
+        Returns:
+            The mean of both cases; None when it is not known.
+        """
+        return self.expected_sum(lambda call: 0.0 if call.key in known else 1.0)
+
+    def expected_sum(self, value_of: Callable[[PlannedCall], float | None]) -> float | None:
+        """The expected sum of a value over the calls for an example.
 
         Args:
-            of: one call's; None when not known, and then the sum is not.
-        """
-        return self._mean([_sum([of(call) for stage in way for call in stage]) for way in self._ways])
+            value_of: Returns the value of one call, for example its joules; None when it is not known.
 
-    def critical(self, of: Callable[[PlannedCall], float | None]) -> float | None:
-        """What an example takes when stages follow each other and calls of a stage go side by side: the mean of both.
+        Returns:
+            The mean of both cases; None when the value of a call is not known.
+        """
+        return self._mean([_sum([value_of(call) for stage in stages for call in stage]) for stages in self._cases])
+
+    def critical_path(self, value_of: Callable[[PlannedCall], float | None]) -> float | None:
+        """The expected duration of an example: stages run one after another, the calls of a stage in parallel.
 
         Args:
-            of: one call's seconds; None when not known, and then the sum is not.
+            value_of: Returns the seconds of one call; None when they are not known.
+
+        Returns:
+            Seconds, the mean of both cases; None when the seconds of a call are not known.
         """
-        return self._mean([_sum([_longest([of(call) for call in stage]) for stage in way]) for way in self._ways])
+        return self._mean(
+            [_sum([_longest([value_of(call) for call in stage]) for stage in stages]) for stages in self._cases]
+        )
 
     @property
-    def _ways(self) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    def _cases(self) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
         return self.agreeing, self.differing
 
-    def _mean(self, ways: Sequence[float | None]) -> float | None:
-        total = _sum(ways)
-        return None if self.reason or total is None else total / len(ways)
+    def _mean(self, values: Sequence[float | None]) -> float | None:
+        total = _sum(values)
+        return None if self.reason or total is None else total / len(values)
 
 
 def probe(team: Team, task: Task) -> Signature:
-    """Find out which calls a team makes. Takes a few milliseconds; needs no engine, and no loop.
+    """Find out which calls a team makes. This takes a few milliseconds, and needs no engine and no event loop.
 
-    A graph that breaks gives a signature without calls, not an error.
+    Args:
+        team: The team.
+        task: The settings that the task gives every team.
+
+    Returns:
+        The signature. When the graph raises an error, the signature has the ``reason``.
     """
     return probe_all([team], task)[0]
 
 
 def probe_all(teams: Sequence[Team], task: Task) -> list[Signature]:
-    """``probe`` for several teams, in one loop."""
+    """Find out which calls several teams make, in one event loop. See ``probe``.
+
+    Args:
+        teams: The teams.
+        task: The settings that the task gives every team.
+
+    Returns:
+        A signature for each team, in order.
+    """
 
     async def main() -> list[Signature]:
         return [await _probe(team, task) for team in teams]
 
-    return in_virtual_time(main)
+    return run_in_virtual_time(main)
 
 
 async def _probe(team: Team, task: Task) -> Signature:
     names = team.models
-    # The same options are the same engine; what it is, is not known yet.
+    # The engines' facts are not known yet. Engines with the same options count as the same engine.
     fingerprints = dict.fromkeys(names, engine_fingerprint(team.engine))
-    ways: list[tuple[Stage, ...]] = []
+    cases: list[tuple[Stage, ...]] = []
     reasons: list[str] = []
     for agreeing in (True, False):
-        tally = _Tally(keys=Keys(fingerprints, seed=0, example=""), agreeing=agreeing, begun_s=_now())
-        models: Mapping[str, ChatModel] = {name: _Quick(name, tally) for name in names}
+        planned = _PlannedCalls(keys=Keys(fingerprints, seed=0, example=""), agreeing=agreeing, start_s=_now())
+        models: Mapping[str, ChatModel] = {name: _FakeModel(name, planned) for name in names}
         try:
-            tried = await attempt(team, _QUESTION, models, settings_of(task), deadline_s=_MOST_S, clock=_now)
-        except Exception as error:  # of the study, not of an answer: it is said where the team is run
-            tried = Attempt(answer=None, failure=f"error {type(error).__name__}: {error}", took_s=0.0)
-        ways.append(tally.stages())
-        if tried.failure is not None:
-            how = "alike" if agreeing else "each otherwise"
-            reasons.append(f"{team.topology} does not come to an end when models answer {how}: {tried.failure}")
-    return Signature(team=team.id, agreeing=ways[0], differing=ways[1], reason="; ".join(reasons))
+            outcome = await attempt(team, _QUESTION, models, settings_of(task), deadline_s=_MAX_S, clock=_now)
+        except Exception as error:  # an error of the study; the user gets it when the team is run
+            outcome = Attempt(answer=None, failure=f"error {type(error).__name__}: {error}", duration_s=0.0)
+        cases.append(planned.stages())
+        if outcome.failure is not None:
+            answers = "all answers are equal" if agreeing else "all answers differ"
+            reasons.append(f"the graph of {team.topology} does not end when {answers}: {outcome.failure}")
+    return Signature(team=team.id, agreeing=cases[0], differing=cases[1], reason="; ".join(reasons))
 
 
 def _now() -> float:
@@ -156,45 +181,53 @@ def _now() -> float:
 
 
 @dataclass
-class _Tally:
-    """The calls of one way."""
+class _PlannedCalls:
+    """The calls of one case, while the graph runs.
+
+    Attributes:
+        keys: Gives each call its key.
+        agreeing: Whether all calls get the same answer.
+        start_s: The time at which the graph started, in seconds of the loop's clock.
+        calls: The calls, each with the time of its start.
+        replies: The replies of the calls that have ended, by key.
+    """
 
     keys: Keys
     agreeing: bool
-    begun_s: float
-    made: list[tuple[float, PlannedCall]] = field(default_factory=list)
-    ended: dict[str, str] = field(default_factory=dict)
+    start_s: float
+    calls: list[tuple[float, PlannedCall]] = field(default_factory=list)
+    replies: dict[str, str] = field(default_factory=dict)
 
     def key(self, model: str, messages: Sequence[Message], **settings: Any) -> str:
-        """What a call is. One that quotes replies is what it is by the calls that were answered before it.
+        """The key of a call. When the messages quote replies, the key depends on the calls that were answered before.
 
-        Replies themselves are left out: they are made up, and alike where real ones would not be.
+        The text of the replies is left out: fake replies may be equal where real ones would differ.
         """
-        text = written = json.dumps(messages, default=str)
-        for reply in set(self.ended.values()):
+        text = original = json.dumps(messages, default=str)
+        for reply in set(self.replies.values()):
             text = text.replace(reply, "")
-        quotes = text != written
-        found = self.keys.key(model, [{"content": text}] if quotes else messages, **settings)
-        assert found is not None
-        return _digest([found, *sorted(self.ended)]) if quotes else found
+        quotes = text != original
+        key = self.keys.key(model, [{"content": text}] if quotes else messages, **settings)
+        assert key is not None
+        return _digest([key, *sorted(self.replies)]) if quotes else key
 
     def stages(self) -> tuple[Stage, ...]:
-        """The calls by their start."""
-        found: dict[int, list[PlannedCall]] = {}
-        for start_s, call in self.made:
-            found.setdefault(round(start_s - self.begun_s), []).append(call)
+        """The calls, grouped by the second of their start."""
+        calls_by_second: dict[int, list[PlannedCall]] = {}
+        for start_s, call in self.calls:
+            calls_by_second.setdefault(round(start_s - self.start_s), []).append(call)
         return tuple(
-            tuple(sorted(found[at], key=lambda call: (call.agent, call.model, call.sample, call.key)))
-            for at in sorted(found)
+            tuple(sorted(calls, key=lambda call: (call.agent, call.model, call.sample, call.key)))
+            for _, calls in sorted(calls_by_second.items())
         )
 
 
 @dataclass(frozen=True)
-class _Quick:
-    """Answers after one virtual second."""
+class _FakeModel:
+    """A model that answers after one virtual second."""
 
     name: str
-    tally: _Tally
+    planned: _PlannedCalls
 
     async def chat(
         self,
@@ -207,10 +240,10 @@ class _Quick:
         seed: int | None = None,
         response_format: Mapping[str, Any] | None = None,
     ) -> Reply:
-        tally = self.tally
-        if len(tally.made) >= _MOST_CALLS:
-            raise RuntimeError(f"more than {_MOST_CALLS} calls")
-        key = tally.key(
+        planned = self.planned
+        if len(planned.calls) >= _MAX_CALLS:
+            raise RuntimeError(f"more than {_MAX_CALLS} calls")
+        key = planned.key(
             self.name,
             messages,
             temperature=temperature,
@@ -220,10 +253,10 @@ class _Quick:
             response_format=response_format,
         )
         call = PlannedCall(agent=agent, model=self.name, temperature=float(temperature), sample=sample, key=key)
-        tally.made.append((_now(), call))
+        planned.calls.append((_now(), call))
         await asyncio.sleep(1.0)
-        text = _AGREED if tally.agreeing else str(10**11 + int(key[:9], 16))
-        tally.ended[key] = text
+        text = _AGREED_ANSWER if planned.agreeing else str(10**11 + int(key[:9], 16))
+        planned.replies[key] = text
         return Reply(text=text, input_tokens=None, output_tokens=None, cached_tokens=None, latency_s=1.0)
 
 

@@ -1,4 +1,4 @@
-"""``blocks.jsonl``: a line per block, on disk before the next block begins."""
+"""The file ``blocks.jsonl``: one line per block, which is on disk before the next block starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCHEMA: Final = 4
 
 
 def _with_engines(data: dict[str, Any]) -> dict[str, Any]:
-    """Schema 2 has the engine options of a team and what engines say of themselves; before, there were neither."""
+    """Schema 2 adds the engine options of a team and the metrics of the engines."""
     new: dict[str, Any] = {"engine_options": {}}
     if data["kind"] == "block":
         new |= {"engine_metrics": {}, "prefix_cache": ""}
@@ -32,16 +32,16 @@ def _with_engines(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_energy(data: dict[str, Any]) -> dict[str, Any]:
-    """Schema 3 has what calls and idleness took of the joules; before, a block had their sum alone."""
-    return data  # the defaults of what is new say that it is not known
+    """Schema 3 adds the joules of each call and of idle power. Before, a block had only the total."""
+    return data  # the new fields have defaults, which mean "not known"
 
 
 def _with_reuse(data: dict[str, Any]) -> dict[str, Any]:
-    """Schema 4 says of a call what it was, what was replied, and whether it was reused; before, every call was made."""
-    return data  # the defaults of what is new say so; calls without a key are never reused
+    """Schema 4 adds to a call its key, its text and whether it was reused. Before, no call was reused."""
+    return data  # the new fields have defaults; calls without a key are never reused
 
 
-#: From schema N to N + 1, each a function of a line's data.
+#: Each function turns the data of a line of schema N, its key, into data of schema N + 1.
 MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     1: _with_engines,
     2: _with_energy,
@@ -51,13 +51,14 @@ MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TeamFailure:
-    """A team that could not be measured at all, so that it is not tried again.
+    """A team that could not be measured at all. It is not tried again.
 
     Attributes:
-        team, topology, knobs: the team.
-        reason: what happened, for people.
-        trial: number of the trial that asked for it.
-        engine_options: the team's, of those that the study searches.
+        team: The id of the team.
+        topology, knobs: The team's topology and knobs.
+        reason: What went wrong, as a message for the user.
+        trial: The number of the trial that asked for the team.
+        engine_options: The team's values of the engine options that the study searches.
     """
 
     team: str
@@ -70,29 +71,29 @@ class TeamFailure:
 
 @dataclass(frozen=True, kw_only=True)
 class TeamStopped:
-    """A team that gets no more blocks in the search, though it has not seen all examples.
+    """A team that gets no more blocks in the search, although it was not measured on all examples.
 
     Attributes:
-        team: its id.
-        reason: why, for people.
+        team: The id of the team.
+        reason: Why the team was stopped, as a message for the user.
     """
 
     team: str
     reason: str
 
 
-#: What a line may be.
+#: The content of one line.
 Record: TypeAlias = Block | TeamFailure | TeamStopped
 
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """Everything in the file, in its order.
+    """The records of a file.
 
     Attributes:
-        blocks: The blocks that count.
-        failures: Teams that could not be measured.
-        stopped: Why teams were stopped, by their ids.
+        blocks: The blocks that count, in the order of the file.
+        failures: The teams that could not be measured, in the order of the file.
+        stopped: The reasons why teams were stopped, by team id.
     """
 
     blocks: Sequence[Block]
@@ -100,7 +101,7 @@ class Records:
     stopped: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Record]:
-        """One kind after the other."""
+        """Iterate over all records: first the blocks, then the failures, then the stopped teams."""
         yield from self.blocks
         yield from self.failures
         for team, reason in self.stopped.items():
@@ -108,22 +109,25 @@ class Records:
 
 
 def read_records(path: Path) -> Records:
-    """Read a file that another process may be writing: an unfinished last line is left out.
+    """Read a file. Another process may be writing it: an unfinished last line is left out.
+
+    Args:
+        path: The file. A missing file has no records.
 
     Raises:
-        InputError: a line is not a record, or was written by a newer Orkester.
+        InputError: A line is not a record, or was written by a newer version of Orkester.
     """
     return _read(path)[0]
 
 
 class BlockLog:
-    """The file of blocks, ``blocks.jsonl``, open for appending. Enter it first.
+    """The file ``blocks.jsonl``, open for appending. It is a context manager, which must be entered first.
 
-    A line that a crash cut off is removed on entering; ``torn`` says whether there was one.
+    An unfinished last line, left by a crash, is removed on entering. ``torn`` is then true.
 
     Args:
-        path: made if absent.
-        arrange: What is done to the records that are in the file when it is opened; the file is not changed.
+        path: The file. It is created when it is missing.
+        arrange: Changes the records that are read when the file is opened, but not the file.
     """
 
     def __init__(self, path: Path, *, arrange: Callable[[Records], Records] | None = None) -> None:
@@ -137,8 +141,8 @@ class BlockLog:
         self.torn = False
 
     def __enter__(self) -> BlockLog:
-        fresh = not self._path.exists()
-        records, whole = _read(self._path)
+        is_new = not self._path.exists()
+        records, complete_bytes = _read(self._path)
         if self._arrange is not None:
             records = self._arrange(records)
         for block in records.blocks:
@@ -146,11 +150,11 @@ class BlockLog:
         self._failures = list(records.failures)
         self._stopped = dict(records.stopped)
         self._file = self._path.open("ab")
-        if fresh:
+        if is_new:
             _sync_folder(self._path.parent)
         else:
-            self.torn = whole < self._path.stat().st_size
-            self._file.truncate(whole)
+            self.torn = complete_bytes < self._path.stat().st_size
+            self._file.truncate(complete_bytes)
         return self
 
     def __exit__(
@@ -164,7 +168,8 @@ class BlockLog:
         """Write a record and wait until it is on disk.
 
         Raises:
-            OrkesterError: it could not be written (disk full, say); the file ends with the last whole line.
+            OrkesterError: The record could not be written, for example because the disk is full. The file then ends
+                with the last complete record.
         """
         if self._file is None:
             raise RuntimeError("enter the BlockLog before appending to it")
@@ -194,69 +199,86 @@ class BlockLog:
 
     def _restore(self, end: int) -> None:
         assert self._file is not None
-        with contextlib.suppress(OSError):  # it may fail again on what is left in the buffer
+        with contextlib.suppress(OSError):  # closing writes the rest of the buffer, which may fail again
             self._file.close()
         self._file = self._path.open("ab")
         self._file.truncate(end)
 
     def records(self) -> Records:
-        """All of them, in the file's order."""
+        """All records of the file."""
         return Records(blocks=tuple(self._blocks), failures=tuple(self._failures), stopped=dict(self._stopped))
 
     def all_blocks(self) -> Sequence[Block]:
-        """Every block."""
+        """All blocks, in the order of the file."""
         return self._blocks
 
     def blocks(self, team: str, phase: Phase) -> Sequence[Block]:
-        """The blocks of one team in one phase, by index."""
+        """The blocks of one team in one phase.
+
+        Args:
+            team: The id of the team.
+            phase: ``search`` or ``confirm``.
+
+        Returns:
+            The blocks, sorted by index.
+        """
         return sorted(self._by_team.get((team, phase), ()), key=lambda block: block.index)
 
     @property
     def failures(self) -> Sequence[TeamFailure]:
-        """Teams that could not be measured."""
+        """The teams that could not be measured."""
         return self._failures
 
     @property
     def stopped(self) -> Mapping[str, str]:
-        """Why teams were stopped, by their ids."""
+        """The reasons why teams were stopped, by team id."""
         return self._stopped
 
     def failed_teams(self) -> set[str]:
-        """Ids of teams that could not be measured."""
+        """The ids of the teams that could not be measured."""
         return {failure.team for failure in self._failures}
 
 
 _KINDS: Final[Mapping[type, str]] = {Block: "block", TeamFailure: "team_failed", TeamStopped: "team_stopped"}
-#: Names of what is written of each.
+#: The names of the fields that are written, by class.
 _FIELDS: Final[Mapping[type, Sequence[str]]] = {
     kind: [each.name for each in fields(kind)] for kind in (Block, ExampleResult, Call, TeamFailure, TeamStopped)
 }
 
 
 def encode(record: Record) -> bytes:
-    """A record as its line.
+    """Convert a record to a line of the file.
+
+    Args:
+        record: The record.
+
+    Returns:
+        JSON in UTF-8, ending with a newline.
 
     Raises:
-        ValueError: a number is not finite.
+        ValueError: A number is not finite.
     """
     data = {"schema": SCHEMA, "kind": _KINDS[type(record)], **_plain(record)}
     text = json.dumps(data, default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    # Half a character (a lone surrogate, where max_tokens cut an answer) is no UTF-8; its backslash form is JSON's own.
+    # A lone surrogate (half a character, where max_tokens cut an answer) cannot be UTF-8, so it becomes a JSON escape.
     return text.encode(errors="backslashreplace") + b"\n"
 
 
 def _plain(value: object) -> dict[str, Any]:
-    """Of a mapping or a dataclass, one level deep."""
+    """A mapping or a dataclass as a dict, one level deep."""
     if isinstance(value, Mapping):
         return dict(value)
     return {name: getattr(value, name) for name in _FIELDS[type(value)]}
 
 
 def decode(data: dict[str, Any]) -> Record:
-    """A line's data as a record, migrated from an older schema if need be.
+    """Convert the data of a line to a record. Data of an older schema is migrated.
+
+    Args:
+        data: The parsed JSON of the line.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not a record.
+        KeyError, TypeError, ValueError: The data is not a record.
     """
     schema = data.pop("schema")
     while schema < SCHEMA:
@@ -274,50 +296,52 @@ def decode(data: dict[str, Any]) -> Record:
     try:
         block: Block = _blocks().validate_python(data)
     except ValidationError as error:
-        wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise ValueError(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from error
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     return block
 
 
 @cache
 def _blocks() -> SchemaValidator:
-    """Makes blocks of plain data.
+    """The validator that makes blocks from parsed JSON.
 
-    A long study has a million calls, and Python takes three microseconds for a frozen dataclass with as many fields;
-    this takes a third. It looks at which fields there are, and not at what is in them.
+    A long study has a million calls. Python needs three microseconds to make a frozen dataclass with so many fields;
+    this validator needs one. It checks the names of the fields, but not their values.
     """
     from pydantic_core import SchemaValidator, core_schema
 
-    def several(schema: CoreSchema) -> CoreSchema:
+    def tuple_of(schema: CoreSchema) -> CoreSchema:
         return core_schema.tuple_schema([schema], variadic_item_index=0)
 
-    def made(kind: type[Any], **inner: CoreSchema) -> CoreSchema:
-        known = []
+    def dataclass_of(kind: type[Any], **inner: CoreSchema) -> CoreSchema:
+        field_schemas = []
         for each in fields(kind):
             schema = inner.get(each.name, core_schema.any_schema())
             if each.default is not MISSING:
                 schema = core_schema.with_default_schema(schema, default=each.default)
             elif each.default_factory is not MISSING:
                 schema = core_schema.with_default_schema(schema, default_factory=each.default_factory)
-            known.append(core_schema.dataclass_field(each.name, schema, kw_only=True))
+            field_schemas.append(core_schema.dataclass_field(each.name, schema, kw_only=True))
         return core_schema.dataclass_schema(
             kind,
-            core_schema.dataclass_args_schema(kind.__name__, known, extra_behavior="forbid"),
+            core_schema.dataclass_args_schema(kind.__name__, field_schemas, extra_behavior="forbid"),
             list(_FIELDS[kind]),
             slots=hasattr(kind, "__slots__"),
         )
 
-    example = made(ExampleResult, calls=several(made(Call)))
-    return SchemaValidator(made(Block, examples=several(example), energy_marks=several(core_schema.any_schema())))
+    example = dataclass_of(ExampleResult, calls=tuple_of(dataclass_of(Call)))
+    return SchemaValidator(
+        dataclass_of(Block, examples=tuple_of(example), energy_marks=tuple_of(core_schema.any_schema()))
+    )
 
 
 def _read(path: Path) -> tuple[Records, int]:
-    """All records, and how many bytes their lines take; there may be an unfinished one after them."""
+    """All records, and the number of bytes of their lines. An unfinished line may follow these bytes."""
     blocks: list[Block] = []
     failures: list[TeamFailure] = []
     stopped: dict[str, str] = {}
-    whole = 0
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file, _all_kept():
+    complete_bytes = 0
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file, _no_garbage_collection():
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break
@@ -328,13 +352,13 @@ def _read(path: Path) -> tuple[Records, int]:
                     failures.append(failure)
                 case TeamStopped() as stop:
                     stopped[stop.team] = stop.reason
-            whole += len(line)
-    return Records(blocks=tuple(blocks), failures=tuple(failures), stopped=stopped), whole
+            complete_bytes += len(line)
+    return Records(blocks=tuple(blocks), failures=tuple(failures), stopped=stopped), complete_bytes
 
 
 @contextlib.contextmanager
-def _all_kept() -> Iterator[None]:
-    """Keeps Python from looking for what could be thrown away: it would take as long as reading, and find nothing."""
+def _no_garbage_collection() -> Iterator[None]:
+    """Pauses Python's garbage collection. While a file is read, it would take as long as reading and free nothing."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -350,14 +374,14 @@ def _record(path: Path, number: int, line: bytes) -> Record:
         schema = content["schema"]
         if isinstance(schema, int) and schema > SCHEMA:
             raise InputError(
-                f"{path}:{number}: written by a newer Orkester (schema {schema}, this one reads up to {SCHEMA}); "
-                "upgrade"
+                f"{path}:{number}: a newer version of Orkester wrote this line (schema {schema}; this version reads "
+                f"schemas up to {SCHEMA}); upgrade Orkester"
             )
         return decode(content)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path}:{number}: this is not a block record ({error}); if the file was edited or damaged, remove the "
-            "line: its block is run again"
+            f"{path}:{number}: this line is not a block record ({error}); if the file was edited or damaged, remove "
+            "the line: Orkester then runs its block again"
         ) from error
 
 
@@ -366,7 +390,7 @@ def _content(line: bytes) -> Any:
 
     try:
         return from_json(line, cache_strings="keys")
-    except ValueError:  # half a character, which only the slower one reads; or it says what is wrong
+    except ValueError:  # only the slower parser reads a lone surrogate; for other errors, it has the better message
         return json.loads(line)
 
 

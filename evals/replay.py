@@ -1,7 +1,8 @@
-"""A team's graph run on recorded calls, in virtual time: how long it takes when each call takes what it took.
+"""Runs the graph of a team on recorded calls in virtual time, to find its latency if every call had been made.
 
-The graph is the real one, so whatever it does between calls (votes, branches, rounds) is done; only the waiting is not.
-What a graph does in threads or over connections of its own takes the time that it takes.
+Each call takes as long as the recorded call took, but nothing waits: an event loop with a virtual clock skips the
+waiting. The graph is the real one, so all its work between the calls (votes, branches, rounds) is done. Work of a graph
+in threads or over its own connections takes its real time.
 """
 
 from __future__ import annotations
@@ -24,68 +25,78 @@ _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
 
 
-class _Jumping(selectors.DefaultSelector):
-    """Waits for nothing but real work; otherwise the time it was to wait has passed at once."""
+class _SkippingSelector(selectors.DefaultSelector):
+    """A selector that waits only for real work, and otherwise adds the waiting time to its clock at once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
-        self.at_work = 0
+        self.busy_threads = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        # The loop's own pipe, by which threads wake it, is always registered.
-        real = self.at_work > 0 or len(self.get_map()) > 1
-        if timeout is not None and (timeout <= 0 or not real):
+        # One file is always registered: the loop's own pipe, by which threads wake the loop.
+        has_real_work = self.busy_threads > 0 or len(self.get_map()) > 1
+        if timeout is not None and (timeout <= 0 or not has_real_work):
             ready = super().select(0)
             if not ready:
                 self.now_s += max(0.0, timeout)
             return ready
-        begun = time.monotonic()
+        start_s = time.monotonic()
         ready = super().select(timeout)
-        passed_s = time.monotonic() - begun
+        passed_s = time.monotonic() - start_s
         self.now_s += passed_s if ready or timeout is None else timeout
         return ready
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next timer when nothing else is to be done.
+    """An event loop whose clock jumps to the next timer when there is nothing else to do.
 
-    While a thread of an executor is at work, or a connection is open, its clock is a real one: that is work which takes
-    time. What wakes the loop from a thread of its own making is not seen; its timers may be overtaken.
+    While a thread of an executor works, or a connection is open, the clock runs in real time, because such work takes
+    real time. The loop does not know of threads that a graph starts without an executor: the clock may jump while they
+    work.
     """
 
     def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
+        self._selector_clock = _SkippingSelector()
+        super().__init__(self._selector_clock)
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
-        return self._jumping.now_s
+        """Virtual seconds since the loop was created."""
+        return self._selector_clock.now_s
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[_Args]], _T], *args: *_Args
     ) -> asyncio.Future[_T]:
         """See ``asyncio.loop.run_in_executor``."""
         future = super().run_in_executor(executor, func, *args)
-        self._jumping.at_work += 1
-        future.add_done_callback(self._came_back)
+        self._selector_clock.busy_threads += 1
+        future.add_done_callback(self._thread_done)
         return future
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """See ``asyncio.loop.shutdown_default_executor``; there is no time limit, which the clock would jump to."""
+        """See ``asyncio.loop.shutdown_default_executor``. ``timeout`` is ignored: the clock would jump to it."""
         del timeout
-        self._jumping.at_work += 1
+        self._selector_clock.busy_threads += 1
         try:
             await super().shutdown_default_executor()
         finally:
-            self._jumping.at_work -= 1
+            self._selector_clock.busy_threads -= 1
 
-    def _came_back(self, _: object) -> None:
-        self._jumping.at_work -= 1
+    def _thread_done(self, _: object) -> None:
+        self._selector_clock.busy_threads -= 1
 
 
-def in_virtual_time(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    """Run a coroutine in a virtual loop; wait for it, in a thread of its own where this one runs a loop already."""
+def run_in_virtual_time(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Run a coroutine in a ``VirtualLoop`` and wait for its end.
+
+    When this thread already runs an event loop, the coroutine runs in a new thread.
+
+    Args:
+        main: Makes the coroutine.
+
+    Returns:
+        The result of the coroutine. Its error is raised.
+    """
 
     def run() -> _T:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
@@ -95,31 +106,32 @@ def in_virtual_time(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         asyncio.get_running_loop()
     except RuntimeError:
         return run()
-    ended: list[_T] = []
-    broken: list[BaseException] = []
+    results: list[_T] = []
+    errors: list[BaseException] = []
 
-    def guarded() -> None:
+    def run_and_keep_error() -> None:
         try:
-            ended.append(run())
-        except BaseException as error:  # raised where it is waited for
-            broken.append(error)
+            results.append(run())
+        except BaseException as error:  # the waiting thread raises it
+            errors.append(error)
 
-    thread = threading.Thread(target=guarded, name="orkester-virtual-time")
+    thread = threading.Thread(target=run_and_keep_error, name="orkester-virtual-time")
     thread.start()
     thread.join()
-    if broken:
-        raise broken[0]
-    return ended[0]
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rerun:
-    """An example to be run again.
+    """An example to run again in virtual time.
 
     Attributes:
-        team, question, settings: see ``Team.answer``.
-        models: makes the team's models, told when the example is submitted by the loop's clock.
-        deadline_s: in virtual seconds.
+        team: The team that answers.
+        question, settings: See ``Team.answer``.
+        models: Makes the models of the team. Its argument is the time of submission, in seconds of the loop's clock.
+        deadline_s: Virtual seconds; an attempt that takes longer fails.
     """
 
     team: Team
@@ -130,13 +142,19 @@ class Rerun:
 
 
 def replay(reruns: Sequence[Rerun]) -> list[Attempt]:
-    """Run examples one after another in virtual time: a millisecond or two of real time each.
+    """Run examples in virtual time, one after another. Each takes one or two milliseconds of real time.
+
+    Args:
+        reruns: The examples.
+
+    Returns:
+        An attempt for each example, in order, with virtual seconds.
 
     Raises:
-        OrkesterError: something other than a model call is wrong.
+        OrkesterError: Something other than a model call failed.
     """
 
-    async def all_of_them() -> list[Attempt]:
+    async def attempts() -> list[Attempt]:
         clock = asyncio.get_running_loop().time
         return [
             await attempt(
@@ -150,4 +168,4 @@ def replay(reruns: Sequence[Rerun]) -> list[Attempt]:
             for each in reruns
         ]
 
-    return in_virtual_time(all_of_them)
+    return run_in_virtual_time(attempts)

@@ -1,10 +1,14 @@
-"""Calls that are answered from the call store: the examples with them, and what the block would have taken without.
+"""Answers calls from the call store, and computes the latency and joules as if these calls had been made.
 
-An example with such a call has its latency from a rerun of the team's graph in virtual time (see ``replay``). A block's
-joules are those of the window, as measured; those of the calls that were reused, as they were when those were made
-(domain ``reused``); and what engines and Orkester use whoever asks, for the time by which the window would have been
-longer (domain ``reused:overhead``): watts that were seen in the blocks that reused nothing. Only the first is measured:
-teams are screened by the sum, and confirmed without it.
+The latency of an example with reused calls comes from a run of the team's graph in virtual time (see ``replay``). The
+joules of a block with reused calls are the sum of three parts:
+
+- the joules of the window, as measured;
+- the joules of the reused calls, as measured when these calls were made (domain ``reused``);
+- the joules that the engines and Orkester would have used apart from calls in the time by which the window would have
+  been longer (domain ``reused:overhead``). The watts come from the blocks that reused nothing.
+
+Only the first part is measured in this window. The search uses the sum; confirmation reuses no calls.
 """
 
 from __future__ import annotations
@@ -21,8 +25,8 @@ from orkester.serving.chat import ChatModel
 
 from .attempt import Attempt, result_of, settings_of
 from .block import REUSED, Block, Call, ExampleResult
-from .calls import Keys, Notebook, Recall, Recorded
-from .energy import Timed
+from .calls import CallLog, Keys, Recall, ReplayModel
+from .energy import TimedResult
 from .replay import Rerun, replay
 from .store import CallStore
 from .task import Example, Task
@@ -33,28 +37,36 @@ _OVERHEAD: Final = f"{REUSED}:overhead"
 
 
 def reused_calls(result: ExampleResult) -> tuple[Call, ...]:
-    """Those of an example that were answered from the store."""
+    """The calls of an example that were answered from the call store.
+
+    Args:
+        result: The result of the example.
+    """
     return tuple(call for call in result.calls if call.reused)
 
 
 def made_calls(result: ExampleResult) -> tuple[Call, ...]:
-    """Those of an example that were sent."""
+    """The calls of an example that were sent.
+
+    Args:
+        result: The result of the example.
+    """
     return tuple(call for call in result.calls if not call.reused)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reuse:
-    """What one team's examples may take from a store.
+    """Answers the examples of one team from a call store.
 
     Attributes:
-        team: whose.
-        models: names of those that it needs.
-        task: settings and scorer.
-        fingerprints: of the engines, by model name.
-        store: the calls.
-        method: label of the meter in use.
-        seed: of the study.
-        deadline_s: an example without an answer by then has failed, in virtual time too.
+        team: The team.
+        models: The names of the models that the team needs.
+        task: The settings and the scorer.
+        fingerprints: The fingerprints of the engines, by model name.
+        store: The call store.
+        method: The label of the meter in use.
+        seed: The study's seed.
+        deadline_s: An example that takes longer has failed, in virtual time too.
     """
 
     team: Team
@@ -70,69 +82,86 @@ class Reuse:
         """See ``CallStore.recall``."""
         return self.store.recall(key, self.method)
 
-    async def recalled(self, examples: Sequence[Example]) -> dict[int, Timed]:
-        """Those examples that the store alone answers, by their places.
+    async def from_store(self, examples: Sequence[Example]) -> dict[int, TimedResult]:
+        """Answer the examples for which the store has all calls.
+
+        Args:
+            examples: The examples.
+
+        Returns:
+            The results of these examples, by position in ``examples``.
 
         Raises:
-            OrkesterError: something other than a model call is wrong.
+            OrkesterError: Something other than a model call failed.
         """
         if not len(self.store):
             return {}
         reruns = [self._rerun(example, self.recall) for example in examples]
         attempts = await asyncio.to_thread(replay, [rerun for rerun, _ in reruns])
-        found: dict[int, Timed] = {}
-        for place, (example, tried, (_, notebook)) in enumerate(zip(examples, attempts, reruns, strict=True)):
-            if _holds(tried, notebook):
-                result = result_of(example, tried, notebook, self.task, deadline_s=self.deadline_s, composed=True)
-                found[place] = Timed(result=result, submitted_s=0.0, taken_s=tried.took_s)
-        return found
+        results: dict[int, TimedResult] = {}
+        for position, (example, outcome, (_, call_log)) in enumerate(zip(examples, attempts, reruns, strict=True)):
+            if _is_complete(outcome, call_log):
+                result = result_of(example, outcome, call_log, self.task, deadline_s=self.deadline_s, composed=True)
+                results[position] = TimedResult(result=result, submitted_s=0.0, duration_s=outcome.duration_s)
+        return results
 
-    async def composed(self, examples: Sequence[Example], live: Sequence[Timed]) -> list[Timed]:
-        """Examples that were run: where calls were reused, with the time that it takes when they are made.
+    async def with_composed_times(
+        self, examples: Sequence[Example], measured: Sequence[TimedResult]
+    ) -> list[TimedResult]:
+        """Replace the times of examples with reused calls by those that they would have if every call had been made.
 
         Args:
-            examples: what was asked.
-            live: what came of it, in the same order.
+            examples: The examples that were run.
+            measured: Their results as measured, in the same order.
+
+        Returns:
+            The results, in the same order.
 
         Raises:
-            OrkesterError: something other than a model call is wrong.
+            OrkesterError: Something other than a model call failed.
         """
-        places = [place for place, each in enumerate(live) if reused_calls(each.result)]
-        reruns = [self._rerun(examples[place], self._knowing(live[place].result)) for place in places]
+        positions = [position for position, each in enumerate(measured) if reused_calls(each.result)]
+        reruns = [
+            self._rerun(examples[position], self._recall_for(measured[position].result)) for position in positions
+        ]
         attempts = await asyncio.to_thread(replay, [rerun for rerun, _ in reruns]) if reruns else []
-        found = list(live)
-        for place, tried, (_, notebook) in zip(places, attempts, reruns, strict=True):
-            found[place] = self._with_time(live[place], tried, notebook)
-        return found
+        results = list(measured)
+        for position, outcome, (_, call_log) in zip(positions, attempts, reruns, strict=True):
+            results[position] = self._composed(measured[position], outcome, call_log)
+        return results
 
-    def _with_time(self, live: Timed, tried: Attempt, notebook: Notebook) -> Timed:
-        result = replace(live.result, composed=True)
-        if result.failure is not None:  # it failed with calls that cost no time: with them it would have, too
-            return replace(live, result=result)
-        calls, taken_s = notebook.in_order(), tried.took_s
-        late = tried.failure is not None
-        if not _holds(tried, notebook):
-            # A graph that goes another way when time does: at most, one reused call after the other comes on top.
-            late, calls = False, result.calls
-            taken_s = live.taken_s + math.fsum(call.latency_s for call in reused_calls(result))
-        noted = {call.key for call in calls}
-        calls += tuple(call for call in made_calls(result) if call.key not in noted)  # their joules were spent
-        result = replace(result, calls=calls, latency_s=taken_s)
-        if late or taken_s >= self.deadline_s:
-            taken_s = self.deadline_s
-            result = replace(result, answer=None, score=0.0, latency_s=taken_s, failure="deadline")
-        return replace(live, result=result, taken_s=taken_s)
+    def _composed(self, measured: TimedResult, outcome: Attempt, call_log: CallLog) -> TimedResult:
+        result = replace(measured.result, composed=True)
+        if result.failure is not None:  # it failed although reused calls took no time; it would fail with them, too
+            return replace(measured, result=result)
+        calls, duration_s = call_log.in_order(), outcome.duration_s
+        too_late = outcome.failure is not None
+        if not _is_complete(outcome, call_log):
+            # The graph makes other calls when the times differ. The upper limit of its time is then the measured time
+            # plus the times of all reused calls, one after another.
+            too_late, calls = False, result.calls
+            duration_s = measured.duration_s + math.fsum(call.latency_s for call in reused_calls(result))
+        replayed_keys = {call.key for call in calls}
+        # Calls that were sent stay in the record, even when the replay did not need them: they used joules.
+        calls += tuple(call for call in made_calls(result) if call.key not in replayed_keys)
+        result = replace(result, calls=calls, latency_s=duration_s)
+        if too_late or duration_s >= self.deadline_s:
+            duration_s = self.deadline_s
+            result = replace(result, answer=None, score=0.0, latency_s=duration_s, failure="deadline")
+        return replace(measured, result=result, duration_s=duration_s)
 
-    def _knowing(self, result: ExampleResult) -> Recall:
-        """Recalls an example's own calls too, those that failed among them."""
-        own = {call.key: call for call in made_calls(result)}
-        return lambda key: own.get(key) or self.recall(key)
+    def _recall_for(self, result: ExampleResult) -> Recall:
+        """A lookup that also has the calls which the example made itself, including failed ones."""
+        own_calls = {call.key: call for call in made_calls(result)}
+        return lambda key: own_calls.get(key) or self.recall(key)
 
-    def _rerun(self, example: Example, recall: Recall) -> tuple[Rerun, Notebook]:
-        notebook = Notebook(keys=Keys(self.fingerprints, seed=self.seed, example=example.id))
+    def _rerun(self, example: Example, recall: Recall) -> tuple[Rerun, CallLog]:
+        call_log = CallLog(keys=Keys(self.fingerprints, seed=self.seed, example=example.id))
 
         def models(origin: float) -> Mapping[str, ChatModel]:
-            return {name: Recorded(name=name, notebook=notebook, recall=recall, origin=origin) for name in self.models}
+            return {
+                name: ReplayModel(name=name, call_log=call_log, recall=recall, origin=origin) for name in self.models
+            }
 
         rerun = Rerun(
             team=self.team,
@@ -141,59 +170,69 @@ class Reuse:
             models=models,
             deadline_s=self.deadline_s,
         )
-        return rerun, notebook
+        return rerun, call_log
 
 
-def _holds(tried: Attempt, notebook: Notebook) -> bool:
-    """Whether a rerun says what the team does. A graph that broke may have missed the loop it knows: that is tried."""
-    return not notebook.missed and tried.failure in {None, "deadline"}
+def _is_complete(outcome: Attempt, call_log: CallLog) -> bool:
+    """Whether a replay shows what the team does.
 
-
-def wall_s(taken_s: Sequence[float], concurrency: int) -> float:
-    """How long examples take together that begin in their order, each when a place is free.
-
-    Args:
-        taken_s: of each, in seconds.
-        concurrency: places.
+    It does not when a call was not recorded, or when the graph raised an error: the virtual event
+    loop may be the cause, so the example is run for real.
     """
-    places = [0.0] * concurrency
-    for each_s in taken_s:
-        heapq.heapreplace(places, places[0] + each_s)
-    return max(places)
+    return not call_log.missed and outcome.failure in {None, "deadline"}
 
 
-def with_reused(block: Block, taken_s: Sequence[float], store: CallStore) -> Block:
-    """Charge a block with the calls that it reused.
+def wall_s(durations_s: Sequence[float], concurrency: int) -> float:
+    """Compute how long several examples take together. They start in order, each when a place is free.
 
     Args:
-        block: its joules, wall time and marks those of its window alone; 0, none and none without one.
-        taken_s: by each example, from its submission until it was over.
-        store: where the calls are from.
+        durations_s: The seconds that each example takes.
+        concurrency: The number of places: how many examples run at the same time.
+
+    Returns:
+        Seconds from the first start to the last end.
+    """
+    free_at_s = [0.0] * concurrency
+    for duration_s in durations_s:
+        heapq.heapreplace(free_at_s, free_at_s[0] + duration_s)
+    return max(free_at_s)
+
+
+def with_reused(block: Block, durations_s: Sequence[float], store: CallStore) -> Block:
+    """Add the joules and the time of reused calls to a block.
+
+    Args:
+        block: A block with the joules, wall time and marks of its window alone. Without a window, these are empty or 0.
+        durations_s: The seconds that each example took, from its submission to its end.
+        store: The call store that the reused calls are from.
+
+    Returns:
+        The block as if its reused calls had been made. It has no joules when the joules of a reused call are not known.
     """
     calls = [call for example in block.examples for call in example.calls]
     reused = [call for call in calls if call.reused]
     if not reused:
         return block
     mark = ALL_REUSED if len(reused) == len(calls) else SOME_REUSED
-    composed_s = wall_s(taken_s, block.concurrency)
+    composed_s = wall_s(durations_s, block.concurrency)
     block = replace(block, composed_wall_s=composed_s, energy_marks=(*block.energy_marks, mark))
     overhead = store.overhead(block.energy_method)
     joules = [call.energy_j for call in reused if call.energy_j is not None]
     if block.energy_j is None or overhead is None or len(joules) < len(reused):
         return replace(block, energy_j=None, energy_idle_j=None, energy_unattributed_j=None)
-    longer_s = max(0.0, composed_s - block.wall_s)
+    extra_s = max(0.0, composed_s - block.wall_s)
     reused_j = math.fsum(joules)
-    idle_j = (overhead.idle_w or 0.0) * longer_s
-    unattributed_j = overhead.unattributed_w * longer_s
-    known = overhead.idle_w is not None and (block.energy_idle_j is not None or block.wall_s == 0)
+    idle_j = (overhead.idle_w or 0.0) * extra_s
+    unattributed_j = overhead.unattributed_w * extra_s
+    idle_is_known = overhead.idle_w is not None and (block.energy_idle_j is not None or block.wall_s == 0)
     return replace(
         block,
         energy_j={**block.energy_j, REUSED: reused_j, _OVERHEAD: idle_j + unattributed_j},
         energy_error_j=block.energy_error_j + overhead.error_share * (reused_j + idle_j + unattributed_j),
-        energy_idle_j=(block.energy_idle_j or 0.0) + idle_j if known else None,
-        # What is not known to be idle must not be lost.
+        energy_idle_j=(block.energy_idle_j or 0.0) + idle_j if idle_is_known else None,
+        # When the idle joules are not known for the whole block, the known part counts as unattributed.
         energy_unattributed_j=(block.energy_unattributed_j or 0.0)
         + unattributed_j
-        + (0.0 if known else (block.energy_idle_j or 0.0) + idle_j),
+        + (0.0 if idle_is_known else (block.energy_idle_j or 0.0) + idle_j),
         attribution=block.attribution or overhead.attribution,
     )

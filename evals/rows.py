@@ -1,7 +1,7 @@
-"""Blocks as rows, one per example: what teams are compared by.
+"""Blocks as rows of numbers, one row per example, by which teams are compared.
 
-A search compares teams example by example, on numbers that can be modelled: shares as they are, and what is positive
-with a long tail (seconds, joules, tokens) as its logarithm.
+A search compares teams example by example, on numbers that a statistical model can use: shares as they are, and the
+logarithms of positive quantities with a long tail (seconds, joules, tokens).
 """
 
 from __future__ import annotations
@@ -21,27 +21,36 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 def rows_of(block: Block, footprint: Footprint | None = None) -> Mapping[str, Floats]:
-    """A block as the columns of all objectives, one entry per example.
+    """Convert a block to the columns of all objectives.
 
-    What is measured per block (joules, and what follows from them) is spread evenly over its examples.
+    Quantities that are measured per block (joules, and what is computed from them) are divided evenly among its
+    examples.
+
+    Args:
+        block: The block.
+        footprint: Emissions and costs of a joule; see ``measure``.
 
     Returns:
-        By the column's name; NaN where something is not known.
+        The columns by name, each of shape ``(examples,)``; NaN where a value is not known.
     """
-    used = [column for each in objectives().values() for column in (each.column, *each.statistic.beside)]
+    columns = [column for each in objectives().values() for column in (each.column, *each.statistic.beside)]
     return {
-        name: column.of_block(block, footprint) for name, column in {column.name: column for column in used}.items()
+        name: column.of_block(block, footprint) for name, column in {column.name: column for column in columns}.items()
     }
 
 
 def team_rows(blocks: Sequence[Block], footprint: Footprint | None = None) -> Rows:
-    """The rows of one team's blocks in one phase, in their order; at least one.
+    """The rows of one team in one phase. Columns with an unknown value are left out.
+
+    Args:
+        blocks: The blocks of the team in the phase, at least one. The rows have their order.
+        footprint: Emissions and costs of a joule; see ``measure``.
 
     Raises:
-        ValueError: no blocks.
+        ValueError: There are no blocks.
     """
     if not blocks:
-        raise ValueError("rows are made of blocks, at least one")
+        raise ValueError("rows need at least one block")
     parts = [rows_of(block, footprint) for block in blocks]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     columns = {name: column for name, column in joined.items() if not np.isnan(column).any()}

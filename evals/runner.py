@@ -20,8 +20,8 @@ from orkester.telemetry import attributes as names
 
 from .attempt import attempt, result_of, settings_of
 from .block import Block, ExampleResult, Phase
-from .calls import Keys, Metered, Notebook, Silent, derive_seed, engine_fingerprint
-from .energy import Timed, energy_table, shared
+from .calls import CallLog, Keys, RecordingModel, WarmUpModel, derive_seed, engine_fingerprint
+from .energy import TimedResult, energy_table, share_energy
 from .engine_metrics import EngineSampler, Metrics
 from .reuse import Reuse, made_calls, reused_calls, with_reused
 from .store import CallStore
@@ -35,7 +35,7 @@ def _utc_now() -> datetime:
 
 
 def _uncalibrated(facts: Mapping[str, object]) -> None:
-    """For engines without a calibration."""
+    """Coefficients of engines that are not calibrated: None."""
     del facts
 
 
@@ -61,10 +61,10 @@ class BlockPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockRunner:
-    """Runs a block: asks the team every example inside one measurement window. One block at a time.
+    """Runs a block: the team answers every example inside one measurement window. Only one block runs at a time.
 
     The seed of a call derives from ``seed``, the phase, the example and the number of the sample, but not from the team
-    or the agent. Teams that ask the same thing draw the same sample, so they are compared on common random numbers.
+    or the agent. Teams that send the same prompt draw the same sample, so they are compared on common random numbers.
 
     In the search, a call that was made before may be answered from a call store, when everything that an answer depends
     on is the same (see ``calls.Keys``). Confirmation makes every call.
@@ -128,35 +128,39 @@ class BlockRunner:
             reuse = self._reuse(plan, engines, store)
         async with self._window:
             await self._warm_up(plan.team)
-            known = {} if reuse is None else await reuse.recalled(plan.examples)
-            if progress is not None and known:
-                progress(len(known))
-            if reuse is not None and len(known) == len(plan.examples):
-                return self._screened(plan, known, engines, reuse)
-            waiting = [place for place in range(len(plan.examples)) if place not in known]
+            answered = {} if reuse is None else await reuse.from_store(plan.examples)
+            if progress is not None and answered:
+                progress(len(answered))
+            if reuse is not None and len(answered) == len(plan.examples):
+                return self._screened(plan, answered, engines, reuse)
+            remaining = [position for position in range(len(plan.examples)) if position not in answered]
 
             def report(done: int) -> None:
                 if progress is not None:
-                    progress(len(known) + done)
+                    progress(len(answered) + done)
 
-            examples = [plan.examples[place] for place in waiting]
-            block, live = await self._measured(plan, examples, models, engines, reuse, report, metrics, idle_w)
+            examples = [plan.examples[position] for position in remaining]
+            block, measured = await self._measured(plan, examples, models, engines, reuse, report, metrics, idle_w)
             if self.traces is not None:
-                self.traces.energy(energy_table(block))  # of the calls that were made in the window
+                self.traces.energy(energy_table(block))  # only the calls that were made in the window
                 self.traces.flush()
             if reuse is None:
                 return block
-            composed = await reuse.composed(examples, live)
-        ended = known | dict(zip(waiting, composed, strict=True))
-        return _put_together(block, ended, reuse)
+            composed = await reuse.with_composed_times(examples, measured)
+        results = answered | dict(zip(remaining, composed, strict=True))
+        return _with_results(block, results, reuse)
 
     async def screen(self, plan: BlockPlan, store: CallStore) -> Block | None:
         """Put the block together from the store alone, without an engine.
 
-        The engines are taken to be those that served these models last, with the team's engine options.
+        It assumes the engines that last served these models with the team's engine options.
+
+        Args:
+            plan: The block.
+            store: The calls of the search so far.
 
         Returns:
-            None when one of its calls must be made.
+            The block; None when one of its calls must be made.
 
         Raises:
             OrkesterError: See ``run``.
@@ -166,11 +170,11 @@ class BlockRunner:
             return None
         reuse = self._reuse(plan, engines, store)
         async with self._window:
-            # Most blocks that must be run lack a call of their first example already.
-            if not await reuse.recalled(plan.examples[:1]):
+            # Most blocks that must be run already lack a call of their first example, so it is checked first.
+            if not await reuse.from_store(plan.examples[:1]):
                 return None
-            known = await reuse.recalled(plan.examples)
-        return self._screened(plan, known, engines, reuse) if len(known) == len(plan.examples) else None
+            answered = await reuse.from_store(plan.examples)
+        return self._screened(plan, answered, engines, reuse) if len(answered) == len(plan.examples) else None
 
     async def _measured(
         self,
@@ -182,15 +186,19 @@ class BlockRunner:
         progress: Callable[[int], None],
         metrics: Metrics | None,
         idle_w: Mapping[str, float] | None,
-    ) -> tuple[Block, list[Timed]]:
-        """Run examples in a window. Returns a block of the calls made, and the examples with all calls."""
+    ) -> tuple[Block, list[TimedResult]]:
+        """Run examples in a window.
+
+        Returns:
+            The block with only the calls that were made, and the results with all calls.
+        """
         fingerprints = _fingerprints(engines)
-        places = asyncio.Semaphore(self.concurrency)
+        free_places = asyncio.Semaphore(self.concurrency)
         done = 0
 
-        async def one(example: Example) -> Timed:
+        async def run_example(example: Example) -> TimedResult:
             nonlocal done
-            async with places:
+            async with free_places:
                 result = await self._example(plan, example, models, fingerprints, reuse)
             done += 1
             progress(done)
@@ -201,43 +209,43 @@ class BlockRunner:
             before, start = self.meter.read(), self.clock()
             try:
                 async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(one(example)) for example in examples]
-            except ExceptionGroup as several:
-                if (wrong := several.subgroup(OrkesterError)) is None:
+                    tasks = [group.create_task(run_example(example)) for example in examples]
+            except ExceptionGroup as errors:
+                if (own_errors := errors.subgroup(OrkesterError)) is None:
                     raise
-                first = wrong.exceptions[0]  # one message is enough
+                first = own_errors.exceptions[0]  # one message is enough
                 raise first from first.__cause__
             wall_s, after = self.clock() - start, self.meter.read()
-        measured = window(
+        measured_window = window(
             self.meter.between(before, after) if before is not None and after is not None else (),
             self.meter.limits,
             idle_w,
         )
-        calibrated = {name: found for name in engines if (found := self.coefficients(engines[name])) is not None}
-        live = [task.result() for task in tasks]
-        results, sharing = shared(
-            [replace(each, result=replace(each.result, calls=made_calls(each.result))) for each in live],
-            measured,
+        coefficients = {name: values for name in engines if (values := self.coefficients(engines[name])) is not None}
+        timed_results = [task.result() for task in tasks]
+        results, attribution = share_energy(
+            [replace(each, result=replace(each.result, calls=made_calls(each.result))) for each in timed_results],
+            measured_window,
             idle_w=idle_w,
-            coefficients=calibrated,
+            coefficients=coefficients,
             refresh_s=self.meter.limits.refresh_s,
         )
         block = replace(
             self._block(plan, results, engines, started_at=started_at, wall_s=wall_s),
-            energy_j=measured.energy_j,
+            energy_j=measured_window.energy_j,
             engine_metrics=sampler.summary() if sampler is not None else {},
-            energy_error_j=measured.error_j,
-            energy_idle_j=sharing.idle_j if sharing is not None and idle_w is not None else None,
-            energy_unattributed_j=sharing.unattributed_j if sharing is not None else None,
-            energy_marks=measured.marks,
-            energy_gauges=measured.gauges,
-            attribution=sharing.method if sharing is not None else "",
+            energy_error_j=measured_window.error_j,
+            energy_idle_j=attribution.idle_j if attribution is not None and idle_w is not None else None,
+            energy_unattributed_j=attribution.unattributed_j if attribution is not None else None,
+            energy_marks=measured_window.marks,
+            energy_gauges=measured_window.gauges,
+            attribution=attribution.method if attribution is not None else "",
         )
-        whole = [
+        with_all_calls = [
             replace(each, result=replace(each.result, calls=(*result.calls, *reused_calls(each.result))))
-            for each, result in zip(live, results, strict=True)
+            for each, result in zip(timed_results, results, strict=True)
         ]
-        return block, whole
+        return block, with_all_calls
 
     def _block(
         self,
@@ -248,7 +256,7 @@ class BlockRunner:
         started_at: str,
         wall_s: float,
     ) -> Block:
-        """A block without its joules."""
+        """The block without its joules."""
         return Block(
             team=plan.team.id,
             topology=plan.team.topology,
@@ -272,15 +280,15 @@ class BlockRunner:
     def _screened(
         self,
         plan: BlockPlan,
-        ended: Mapping[int, Timed],
+        results: Mapping[int, TimedResult],
         engines: Mapping[str, Mapping[str, object]],
         reuse: Reuse,
     ) -> Block:
-        """A block for which nothing was run."""
+        """A block in which every call was reused, so that nothing was run."""
         block = self._block(plan, (), engines, started_at=self._started_at(), wall_s=0.0)
         if self.meter.method != "unavailable":
             block = replace(block, energy_j={})
-        return _put_together(block, ended, reuse)
+        return _with_results(block, results, reuse)
 
     def _reuse(self, plan: BlockPlan, engines: Mapping[str, Mapping[str, object]], store: CallStore) -> Reuse:
         return Reuse(
@@ -298,9 +306,9 @@ class BlockRunner:
         return self.now().isoformat(timespec="milliseconds")
 
     async def _warm_up(self, team: Team) -> None:
-        """Run the graph once with models that cost nothing, so that its import and first run are in no measurement."""
+        """Run the graph once with fake models, so that its import and its first run are not part of a measurement."""
         if team.topology not in self._warm:
-            await team.answer("", {name: Silent(name) for name in team.models})
+            await team.answer("", {name: WarmUpModel(name) for name in team.models})
             self._warm.add(team.topology)
 
     async def _example(
@@ -310,33 +318,35 @@ class BlockRunner:
         models: Mapping[str, ChatModel],
         fingerprints: Mapping[str, str],
         reuse: Reuse | None,
-    ) -> Timed:
-        notebook = Notebook()
+    ) -> TimedResult:
+        call_log = CallLog()
         if plan.phase == "search":
-            notebook.keys = Keys(fingerprints, seed=self.seed, example=example.id)
+            call_log.keys = Keys(fingerprints, seed=self.seed, example=example.id)
         base = (self.seed, plan.phase, example.id)
         recall = reuse.recall if reuse is not None else None
         start = self.clock()
-        metered = {
-            name: Metered(inner=model, notebook=notebook, base=base, clock=self.clock, origin=start, recall=recall)
+        recording_models = {
+            name: RecordingModel(
+                inner=model, call_log=call_log, base=base, clock=self.clock, origin=start, recall=recall
+            )
             for name, model in models.items()
         }
         with self._trace(plan, example) as span:
-            tried = await attempt(
+            outcome = await attempt(
                 plan.team,
                 example.question,
-                metered,
+                recording_models,
                 settings_of(self.task),
                 deadline_s=self.deadline_s,
                 clock=self.clock,
             )
-            result = result_of(example, tried, notebook, self.task, deadline_s=self.deadline_s)
+            result = result_of(example, outcome, call_log, self.task, deadline_s=self.deadline_s)
             if span is not None:
                 score_event(span, scorer=self.task.scorer.name, score=result.score)
                 if result.failure is not None:
                     span.set_attribute(names.ERROR_TYPE, result.failure)
                 result = replace(result, trace_id=f"{span.get_span_context().trace_id:032x}")
-        return Timed(result=result, submitted_s=start, taken_s=tried.took_s)
+        return TimedResult(result=result, submitted_s=start, duration_s=outcome.duration_s)
 
     def _trace(self, plan: BlockPlan, example: Example) -> AbstractContextManager[Any]:
         if self.traces is None:
@@ -347,11 +357,11 @@ class BlockRunner:
         return self.traces.example(example.id, attributes)
 
 
-def _put_together(block: Block, ended: Mapping[int, Timed], reuse: Reuse) -> Block:
-    """A block with all its examples, by their places."""
-    whole = [ended[place] for place in sorted(ended)]
-    block = replace(block, examples=tuple(each.result for each in whole))
-    return with_reused(block, [each.taken_s for each in whole], reuse.store)
+def _with_results(block: Block, results: Mapping[int, TimedResult], reuse: Reuse) -> Block:
+    """The block with the results of all its examples, which are given by position."""
+    ordered = [results[position] for position in sorted(results)]
+    block = replace(block, examples=tuple(each.result for each in ordered))
+    return with_reused(block, [each.duration_s for each in ordered], reuse.store)
 
 
 def _fingerprints(engines: Mapping[str, Mapping[str, object]]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The calls that a run's search has made, found by what they are."""
+"""The call store: the calls that the search of a run has made, by their keys."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .block import Block, Call
 
 @dataclass(frozen=True, kw_only=True)
 class Overhead:
-    """What a window holds beside its calls' joules, as seen in blocks that reused nothing.
+    """The power that does not belong to calls, from the blocks that reused nothing.
 
     Attributes:
-        idle_w: watts that engines use with nobody asking; None where one block does not know them: they are then in
-            ``unattributed_w`` and in the calls' joules.
-        unattributed_w: watts that no call accounts for.
-        error_share: how far off the meter may be, ÷ its joules.
-        attribution: how calls got their joules, by commas where blocks differ.
+        idle_w: Watts that the engines use when they are idle. None when one block does not have this number; these
+            watts are then part of ``unattributed_w`` and of the calls' joules.
+        unattributed_w: Watts that belong to no call.
+        error_share: The possible error of the meter, as a share of the measured joules.
+        attribution: How the joules were shared among calls; several methods, separated by commas, where blocks differ.
     """
 
     idle_w: float | None
@@ -30,7 +30,7 @@ class Overhead:
 
 @dataclass
 class _Sums:
-    """Of the blocks of one meter that reused nothing and have joules."""
+    """Sums over the blocks of one meter that have joules and reused nothing."""
 
     wall_s: float = 0.0
     total_j: float = 0.0
@@ -50,12 +50,13 @@ class _Sums:
 
 
 class CallStore:
-    """Successful calls of a search, by key. Made of blocks alone, so it is the same after a resume.
+    """The successful calls of a search, by key.
 
-    It holds the blocks' own call objects, not copies: what a run with many trials needs beside its blocks is a table.
+    The store is made from blocks only, so it is the same after a run is resumed. It refers to the calls in the blocks
+    and does not copy them, so it needs little memory in addition to the blocks.
 
     Args:
-        blocks: what is known already.
+        blocks: The blocks to start with.
     """
 
     def __init__(self, blocks: Iterable[Block] = ()) -> None:
@@ -66,17 +67,20 @@ class CallStore:
             self.add(block)
 
     def __len__(self) -> int:
-        """How many different calls there are, each meter's for itself."""
+        """The number of different calls. A call that was made with two meters counts twice."""
         return sum(len(calls) for calls in self._calls.values())
 
     def add(self, block: Block) -> None:
-        """Take a block's calls in; one that is known stays what it was, unless it had no joules and now has.
+        """Add the calls of a block. Blocks of confirmation are ignored.
 
-        Blocks of confirmation are left out.
+        A call that is in the store already stays as it is, unless it has no joules and the new one has.
+
+        Args:
+            block: The block.
         """
         if block.phase != "search":
             return
-        options = _written(block.engine_options)
+        options = _options_text(block.engine_options)
         for model, facts in block.engines.items():
             self._engines[model, options] = facts
         calls = self._calls[block.energy_method]
@@ -84,19 +88,22 @@ class CallStore:
             for call in example.calls:
                 if call.key is None or call.text is None or call.failure is not None or call.reused:
                     continue
-                known = calls.get(call.key)
-                if known is None or (known.energy_j is None and call.energy_j is not None):
+                stored = calls.get(call.key)
+                if stored is None or (stored.energy_j is None and call.energy_j is not None):
                     calls[call.key] = call
         if block.energy_j is not None and not block.reused_calls:
             self._sums[block.energy_method].add(block)
 
     def recall(self, key: str, method: str) -> Call | None:
-        """The call with that key, with its text and marked as reused; None when it must be made.
+        """Get a call from the store.
 
         Args:
-            key: see ``calls.Keys``.
-            method: label of the meter in use. Where it measures, a call that has no joules of that meter must be made,
-                for a block's joules would not be known.
+            key: The key of the call; see ``calls.Keys``.
+            method: The label of the meter in use. When there is a meter, a call without joules of the same meter is
+                not reused, because the joules of the block would not be known.
+
+        Returns:
+            The call with its text, marked as reused; None when the call must be made.
         """
         call = self._calls[method].get(key)
         if method == "unavailable":
@@ -109,14 +116,29 @@ class CallStore:
     def engines(
         self, models: Iterable[str], options: Mapping[str, bool | int | float | str | None]
     ) -> dict[str, Mapping[str, object]] | None:
-        """Facts of the engines that served these models with these options last; None when one never did."""
-        written = _written(options)
-        found = {model: self._engines.get((model, written)) for model in models}
-        known = {model: facts for model, facts in found.items() if facts is not None}
-        return known if len(known) == len(found) else None
+        """Get the facts of the engines that last served these models with these options.
+
+        Args:
+            models: The names of the models.
+            options: The values of the engine options that the study searches.
+
+        Returns:
+            The facts by model name; None when one of the models was never served with these options.
+        """
+        options_text = _options_text(options)
+        facts_by_model = {model: self._engines.get((model, options_text)) for model in models}
+        known = {model: facts for model, facts in facts_by_model.items() if facts is not None}
+        return known if len(known) == len(facts_by_model) else None
 
     def overhead(self, method: str) -> Overhead | None:
-        """What windows of that meter hold beside calls; None when no block tells."""
+        """Compute the power that does not belong to calls.
+
+        Args:
+            method: The label of the meter.
+
+        Returns:
+            The overhead; None when no block of this meter reused nothing and has joules.
+        """
         sums = self._sums.get(method)
         if sums is None or sums.wall_s <= 0:
             return None
@@ -128,5 +150,5 @@ class CallStore:
         )
 
 
-def _written(options: Mapping[str, bool | int | float | str | None]) -> str:
+def _options_text(options: Mapping[str, bool | int | float | str | None]) -> str:
     return json.dumps(dict(options), sort_keys=True)

@@ -1,4 +1,4 @@
-"""A task: examples from a file, split for search and confirmation, and the scorer."""
+"""A task: a scorer, and the examples of a data file, which are split for search and confirmation."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from orkester.errors import InputError, did_you_mean
 
 from .scorers import Scorer
 
-#: What an example has; a data file may use other names.
+#: The fields of an example. A data file may use other names for them.
 FieldName: TypeAlias = Literal["id", "question", "answer"]
 _NAMES: tuple[FieldName, ...] = ("id", "question", "answer")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One question with what is right.
+    """One question with its right answer.
 
     Attributes:
-        id: unique in the data; the line number where the data has none.
-        question: text, or OpenAI content parts.
-        expected: as the data has it; a list means that any entry is right.
+        id: The id, unique in the data; the line number when the data has no ids.
+        question: Text, or a list of OpenAI content parts.
+        expected: The right answer as it is in the data. When it is a list, each entry is a right answer.
     """
 
     id: str
@@ -40,19 +40,19 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What teams are measured on.
+    """The task on which teams are measured.
 
     Attributes:
-        name: of the study.
-        shots: worked examples for base models; never scored.
-        search: examples that choose teams, in the data's order.
-        confirm: held out for confirmation, in the data's order.
-        scorer: says how good an answer is.
-        instruction: for every agent whose role answers; empty for none.
-        max_tokens: most tokens of one answer, where a role does not say.
-        extract: regular expression with one group that finds the answer within a text; None for the whole text.
-        data_sha256: of the data file.
-        roles: those that work otherwise than the packs say, by name.
+        name: The name of the study.
+        shots: Solved examples that base models get in the prompt. They are never scored.
+        search: The examples that the search uses, in the order of the data.
+        confirm: The examples that are held out for confirmation, in the order of the data.
+        scorer: Scores the answers.
+        instruction: The instruction for every agent whose role answers; empty for none.
+        max_tokens: The maximum number of tokens of one answer, for roles without a maximum of their own.
+        extract: A regular expression with one group that finds the answer in a text; None for the whole text.
+        data_sha256: The SHA-256 of the data file.
+        roles: Roles that replace those of the role packs, by name.
     """
 
     name: str
@@ -68,60 +68,72 @@ class Task:
 
     @property
     def read(self) -> Callable[[str], str]:
-        """Takes the answer out of a model's text."""
+        """A function that extracts the answer from the text of a model."""
         return reader(self.extract)
 
 
 def reader(extract: str | None) -> Callable[[str], str]:
-    """Takes the answer out of a text: the last match's group, the whole text where nothing matches."""
+    """Make a function that extracts the answer from a text.
+
+    Args:
+        extract: A regular expression with one group; None for the whole text.
+
+    Returns:
+        The function. It returns the group of the last match, or the whole text when nothing matches, without space at
+        either end.
+    """
     if extract is None:
         return str.strip
     pattern = re.compile(extract)
 
     def read(text: str) -> str:
-        found = pattern.findall(text)
-        return str(found[-1] if found else text).strip()
+        matches = pattern.findall(text)
+        return str(matches[-1] if matches else text).strip()
 
     return read
 
 
 def load_examples(path: Path, *, fields: Mapping[FieldName, str] | None = None) -> list[Example]:
-    """Read JSON lines (``.jsonl``, ``.ndjson``) or CSV (``.csv``) with a header.
+    """Read a data file: CSV with a header (``.csv``), or else JSON lines (``.jsonl``, ``.ndjson``).
 
     Args:
-        path: the file, UTF-8.
-        fields: the file's own names for ``id``, ``question`` and ``answer``, where they differ.
+        path: The file, in UTF-8.
+        fields: The file's names for ``id``, ``question`` and ``answer``, where they are different.
+
+    Returns:
+        The examples, in the order of the file.
 
     Raises:
-        InputError: the file is absent, empty, not UTF-8, has a line that is not an example, or an id twice; the
-            message has file and line.
+        InputError: The file is missing, empty or not UTF-8, has a line that is not an example, or has the same id
+            twice. The message contains the file and the line.
     """
     names = {name: (fields or {}).get(name, name) for name in _NAMES}
     rows = _csv(path) if path.suffix.lower() == ".csv" else _json_lines(path)
     examples: list[Example] = []
     lines: dict[str, int] = {}
     for line, row in rows:
-        needed = [names["question"], names["answer"]]
+        required = [names["question"], names["answer"]]
         if names["id"] in row or "id" in (fields or {}):
-            needed.append(names["id"])
-        for name in needed:
+            required.append(names["id"])
+        for name in required:
             if _is_empty(row.get(name)):
-                raise InputError(f"{path}:{line}: {_absent(name, row)}")
+                raise InputError(f"{path}:{line}: {_missing_field_message(name, row)}")
         if not isinstance(row[names["question"]], (str, list)):
             raise InputError(
-                f"{path}:{line}: the field {names['question']!r} takes text or a list of content parts, but got "
+                f"{path}:{line}: the field {names['question']!r} must be text or a list of content parts, but it is "
                 f"{row[names['question']]!r}"
             )
         example_id = str(row.get(names["id"], line))
         if example_id in lines:
             raise InputError(
-                f"{path}:{line}: the id {example_id!r} is that of line {lines[example_id]} too; ids are unique"
+                f"{path}:{line}: line {lines[example_id]} has the same id {example_id!r}; every id must be unique"
             )
         lines[example_id] = line
         examples.append(Example(id=example_id, question=row[names["question"]], expected=row[names["answer"]]))
     if not examples:
         raise InputError(
-            f"{path}:1: the file has no examples; a line each, with {names['question']!r} and {names['answer']!r}"
+            f"{path}:1: the file has no examples; write one example per line, with the fields {names['question']!r} "
+            f"and {names['answer']!r}"
         )
     return examples
 
@@ -129,27 +141,36 @@ def load_examples(path: Path, *, fields: Mapping[FieldName, str] | None = None) 
 def split(
     examples: Sequence[Example], *, confirm: float, shots: int, seed: int
 ) -> tuple[list[Example], list[Example], list[Example]]:
-    """Shots, search and confirmation; each keeps the data's order.
+    """Split examples into shots, examples for the search and examples for confirmation. Each keeps the data's order.
 
-    The first ``shots`` examples are shots. Of the rest, the share ``confirm`` with the smallest hash of seed and id is
-    held out, so that the same example stays on the same side when the order of the data changes.
+    The first examples are shots. Of the others, those with the smallest hashes of seed and id are held out for
+    confirmation. An example so stays in the same part when the order of the data changes.
+
+    Args:
+        examples: All examples.
+        confirm: The share of the examples after the shots that is held out, from 0 to 1.
+        shots: The number of shots.
+        seed: The study's seed.
+
+    Returns:
+        Shots, examples for the search, examples for confirmation.
 
     Raises:
-        InputError: there are too few examples for all three.
+        InputError: There are too few examples for all three parts.
     """
     rest = list(examples[shots:])
-    held = max(1, round(len(rest) * confirm))
-    if len(rest) - held < 1:
+    confirm_count = max(1, round(len(rest) * confirm))
+    if len(rest) - confirm_count < 1:
         raise InputError(
-            f"{len(examples)} examples are too few: {shots} are shots, and at least one each is needed for search and "
-            "confirmation"
+            f"{len(examples)} examples are too few: {shots} are shots, and the search and the confirmation need at "
+            "least one example each"
         )
     ranked = sorted(rest, key=lambda example: hashlib.sha256(f"{seed}:{example.id}".encode()).digest())
-    out = {example.id for example in ranked[:held]}
+    confirm_ids = {example.id for example in ranked[:confirm_count]}
     return (
         list(examples[:shots]),
-        [example for example in rest if example.id not in out],
-        [example for example in rest if example.id in out],
+        [example for example in rest if example.id not in confirm_ids],
+        [example for example in rest if example.id in confirm_ids],
     )
 
 
@@ -157,14 +178,14 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such data file") from error
+        raise InputError(f"{path}: the data file does not exist") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{path}: the data file cannot be read: {error.strerror}") from error
     try:
         return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}:{line}: this is not UTF-8 text; save the file as UTF-8") from error
+        raise InputError(f"{path}:{line}: this line is not UTF-8 text; save the file as UTF-8") from error
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -175,15 +196,17 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             row = json.loads(line)
         except ValueError as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            raise InputError(f"{path}:{number}: one JSON object per line was expected, but: {reason}") from error
+            raise InputError(f"{path}:{number}: each line must be one JSON object, but: {reason}") from error
         if not isinstance(row, dict):
-            raise InputError(f"{path}:{number}: one JSON object per line was expected, but got {line.strip()[:40]}")
-        if "\\u" in line and _has_half_characters(row):
-            raise InputError(f"{path}:{number}: a \\u escape stands for half a character, which no model can be sent")
+            raise InputError(f"{path}:{number}: each line must be one JSON object, but it is {line.strip()[:40]}")
+        if "\\u" in line and _has_lone_surrogate(row):
+            raise InputError(
+                f"{path}:{number}: a \\u escape is half a character (a lone surrogate), which cannot be sent to a model"
+            )
         yield number, row
 
 
-def _has_half_characters(row: Mapping[str, Any]) -> bool:
+def _has_lone_surrogate(row: Mapping[str, Any]) -> bool:
     try:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -192,27 +215,27 @@ def _has_half_characters(row: Mapping[str, Any]) -> bool:
 
 
 def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows under their header's names, each with the line it begins on: quoted fields may have several."""
-    reading = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    """The rows by column name, each with the number of its first line: a quoted field may have several lines."""
+    rows = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     header: list[str] | None = None
     line = 1
     try:
-        for row in reading:
+        for row in rows:
             if row and header is None:
                 header = row
-                if twice := sorted({name for name in header if header.count(name) > 1}):
-                    raise InputError(f"{path}:{line}: the header names {twice[0]!r} twice")
+                if duplicates := sorted({name for name in header if header.count(name) > 1}):
+                    raise InputError(f"{path}:{line}: the header has the column {duplicates[0]!r} twice")
             elif row and header is not None:
                 if len(row) > len(header):
-                    raise InputError(f"{path}:{line}: the line has more fields than the header names")
+                    raise InputError(f"{path}:{line}: this line has more fields than the header has columns")
                 yield line, dict(itertools.zip_longest(header, row))
-            line = reading.line_num + 1
+            line = rows.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}:{line}: this is not CSV: {error}") from error
+        raise InputError(f"{path}:{line}: this line is not CSV: {error}") from error
 
 
 def _is_empty(value: object) -> bool:
-    """Whether nothing could be asked, or be right. 0 and False are something."""
+    """Whether a field has no content. 0 and False are content."""
     if isinstance(value, str):
         return not value.strip()
     if isinstance(value, list):
@@ -220,9 +243,12 @@ def _is_empty(value: object) -> bool:
     return value is None
 
 
-def _absent(name: str, row: Mapping[str, Any]) -> str:
+def _missing_field_message(name: str, row: Mapping[str, Any]) -> str:
     if name in row:
         return f"the field {name!r} is empty, or a list with an empty entry"
     hint = did_you_mean(name, map(str, row))
-    there = ", ".join(map(str, row)) or "none"
-    return f"there is no field {name!r}{hint}; fields here: {there}. Map names with task.fields"
+    row_fields = ", ".join(map(str, row)) or "none"
+    return (
+        f"the field {name!r} is missing{hint}; the fields of this line are: {row_fields}. If your data uses other "
+        "names, set task.fields in the study file"
+    )

@@ -47,7 +47,9 @@ def test_a_number_given_by_hand_comes_before_the_tables(own: float) -> None:
 
 
 def test_an_unknown_region_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"of 'XX'; give carbon_g_per_kwh, or one of AL, AT"):
+    with pytest.raises(
+        InputError, match="region 'XX' is not known; set carbon_g_per_kwh, or use one of the regions AL, AT"
+    ):
         footprint("XX")
 
 

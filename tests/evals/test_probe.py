@@ -90,10 +90,10 @@ async def test_it_may_be_asked_from_within_a_loop() -> None:
 def test_calls_add_up_and_stages_follow_each_other() -> None:
     found = probe(cascade(), task())
     seconds = {("first", "small"): 2.0, ("then", "large"): 5.0}
-    assert found.critical(lambda call: seconds.get((call.agent, call.model))) == pytest.approx((2.0 + 7.0) / 2)
-    assert found.expected(lambda call: seconds.get((call.agent, call.model))) == pytest.approx((6.0 + 11.0) / 2)
-    assert found.expected(lambda call: 1.0 if call.model == "small" else None) is None
-    assert found.critical(lambda call: float(call.sample)) == pytest.approx(2.0)
+    assert found.critical_path(lambda call: seconds.get((call.agent, call.model))) == pytest.approx((2.0 + 7.0) / 2)
+    assert found.expected_sum(lambda call: seconds.get((call.agent, call.model))) == pytest.approx((6.0 + 11.0) / 2)
+    assert found.expected_sum(lambda call: 1.0 if call.model == "small" else None) is None
+    assert found.critical_path(lambda call: float(call.sample)) == pytest.approx(2.0)
 
 
 def test_a_graph_that_breaks_has_unknown_calls() -> None:
@@ -107,9 +107,9 @@ def test_a_graph_that_breaks_has_unknown_calls() -> None:
             raise ZeroDivisionError
 
     found = probe(vote(), task(scorer=Broken()))
-    assert (found.calls, found.new_calls(()), found.critical(lambda _: 1.0)) == (None, None, None)
+    assert (found.calls, found.new_calls(()), found.critical_path(lambda _: 1.0)) == (None, None, None)
     assert shape(found.agreeing) == shape(found.differing) == [[("voter", "small", i) for i in range(3)]]
-    assert "vote does not come to an end when models answer alike: error ZeroDivisionError" in found.reason
+    assert "the graph of vote does not end when all answers are equal: error ZeroDivisionError" in found.reason
     assert probe(SINGLE, task(scorer=Broken())).calls == 1  # which asks for no key
 
 
@@ -123,7 +123,7 @@ def test_a_graph_that_never_ends_has_unknown_calls(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Team, "answer", answer)
     found = probe(SINGLE, task())
     assert found.calls is None
-    assert found.reason.startswith("single does not come to an end when models answer alike: ")
+    assert found.reason.startswith("the graph of single does not end when all answers are equal: ")
 
 
 def test_both_ways_name_a_call_alike_when_it_is_made_in_both() -> None:

@@ -289,8 +289,8 @@ def test_a_damaged_line_is_said_with_its_number_and_nothing_is_changed(path: Pat
     for read in (read_records, lambda path: BlockLog(path).__enter__()):
         with pytest.raises(InputError) as raised:
             read(path)
-        assert str(raised.value).startswith(f"{path}:2: this is not a block record")
-        assert "remove the line: its block is run again" in str(raised.value)
+        assert str(raised.value).startswith(f"{path}:2: this line is not a block record")
+        assert "remove the line: Orkester then runs its block again" in str(raised.value)
     assert path.read_bytes() == data
 
 
@@ -320,7 +320,8 @@ def test_a_newer_schema_is_refused_with_a_remedy(path: Path) -> None:
     with pytest.raises(InputError) as raised:
         read_records(path)
     assert str(raised.value) == (
-        f"{path}:2: written by a newer Orkester (schema {SCHEMA + 1}, this one reads up to {SCHEMA}); upgrade"
+        f"{path}:2: a newer version of Orkester wrote this line (schema {SCHEMA + 1}; this version reads schemas up to "
+        f"{SCHEMA}); upgrade Orkester"
     )
 
 

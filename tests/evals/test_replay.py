@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orkester.evals.attempt import Attempt
-from orkester.evals.replay import Rerun, VirtualLoop, in_virtual_time, replay
+from orkester.evals.replay import Rerun, VirtualLoop, replay, run_in_virtual_time
 from orkester.graphs import Team, TeamSettings
 from orkester.serving.chat import ChatModel, Reply
 
@@ -37,7 +37,7 @@ def again(team: Team, *, deadline_s: float = 60.0, **answers: tuple[tuple[str, f
 
 
 @pytest.mark.parametrize(
-    ("rerun", "answer", "took_s"),
+    ("rerun", "answer", "duration_s"),
     [
         (again(VOTE, small=(("a", 2.0), ("b", 7.5), ("b", 1.0))), "b", 7.5),
         (again(CASCADE, small=(("a", 3.0), ("a", 1.0)), large=(("c", 10.0),)), "a", 3.0),
@@ -47,21 +47,21 @@ def again(team: Team, *, deadline_s: float = 60.0, **answers: tuple[tuple[str, f
     ],
     ids=["vote", "cascade", "escalated", "debate"],
 )
-def test_an_example_takes_what_its_critical_path_takes(rerun: Rerun, answer: str, took_s: float) -> None:
+def test_an_example_takes_what_its_critical_path_takes(rerun: Rerun, answer: str, duration_s: float) -> None:
     (tried,) = replay([rerun])
     assert (tried.answer, tried.failure) == (answer, None)
-    assert tried.took_s == pytest.approx(took_s)
+    assert tried.duration_s == pytest.approx(duration_s)
 
 
 def test_examples_do_not_share_a_clock() -> None:
     rerun = again(VOTE, small=(("a", 0.1), ("b", 0.2), ("b", 0.3)))
-    assert [tried.took_s for tried in replay([rerun] * 5)] == [pytest.approx(0.3)] * 5
+    assert [tried.duration_s for tried in replay([rerun] * 5)] == [pytest.approx(0.3)] * 5
 
 
 def test_the_deadline_is_in_virtual_time() -> None:
     late, in_time = replay([again(VOTE, deadline_s=s, small=(("a", 1.0), ("a", 500.0), ("a", 2.0))) for s in (20, 501)])
-    assert late == Attempt(answer=None, failure="deadline", took_s=pytest.approx(20.0))
-    assert (in_time.answer, in_time.took_s) == ("a", pytest.approx(500.0))
+    assert late == Attempt(answer=None, failure="deadline", duration_s=pytest.approx(20.0))
+    assert (in_time.answer, in_time.duration_s) == ("a", pytest.approx(500.0))
 
 
 def test_an_hour_passes_at_once() -> None:
@@ -70,7 +70,7 @@ def test_an_hour_passes_at_once() -> None:
             await asyncio.gather(*(asyncio.sleep(3600) for _ in range(100)))
         return asyncio.get_running_loop().time()
 
-    assert in_virtual_time(main) == pytest.approx(3600)
+    assert run_in_virtual_time(main) == pytest.approx(3600)
 
 
 def test_a_thread_at_work_is_waited_for_though_a_timer_is_due() -> None:
@@ -86,7 +86,7 @@ def test_a_thread_at_work_is_waited_for_though_a_timer_is_due() -> None:
             await asyncio.sleep(100)
         return found, worked_s
 
-    found, worked_s = in_virtual_time(main)
+    found, worked_s = run_in_virtual_time(main)
     assert found == "back"
     assert 0.04 < worked_s < 30
 
@@ -95,7 +95,7 @@ def test_a_thread_without_any_timer_does_not_hang() -> None:
     async def main() -> int:
         return await asyncio.to_thread(lambda: 7)
 
-    assert in_virtual_time(main) == 7
+    assert run_in_virtual_time(main) == 7
 
 
 def test_a_connection_is_waited_for() -> None:
@@ -112,7 +112,7 @@ def test_a_connection_is_waited_for() -> None:
             await writer.wait_closed()
             return line
 
-    assert in_virtual_time(main) == b"hello\n"
+    assert run_in_virtual_time(main) == b"hello\n"
 
 
 async def test_it_runs_beside_a_loop_and_what_goes_wrong_is_raised() -> None:
@@ -121,7 +121,7 @@ async def test_it_runs_beside_a_loop_and_what_goes_wrong_is_raised() -> None:
         raise KeyError("here")
 
     with pytest.raises(KeyError, match="here"):
-        in_virtual_time(main)
+        run_in_virtual_time(main)
 
 
 async def test_graphs_are_shared_with_a_real_loop_at_the_same_time() -> None:
@@ -137,7 +137,7 @@ async def test_graphs_are_shared_with_a_real_loop_at_the_same_time() -> None:
     virtual, *_ = await asyncio.gather(asyncio.to_thread(replay, [rerun] * 20), live(), live())
     assert real == ["0"] * 40
     assert {tried.answer for tried in virtual} == {"0"}
-    assert [tried.took_s for tried in virtual] == [pytest.approx(1.5 + 3.5 + 5.5)] * 20
+    assert [tried.duration_s for tried in virtual] == [pytest.approx(1.5 + 3.5 + 5.5)] * 20
 
 
 def test_its_clock_begins_at_0() -> None:

@@ -17,7 +17,7 @@ from orkester.evals.block import Block
 from orkester.evals.calls import Keys, engine_fingerprint
 from orkester.evals.measurement import measure
 from orkester.evals.records import BlockLog, decode, encode, read_records
-from orkester.evals.replay import in_virtual_time
+from orkester.evals.replay import run_in_virtual_time
 from orkester.evals.reuse import ALL_REUSED, SOME_REUSED, wall_s, with_reused
 from orkester.evals.runner import BlockPlan, BlockRunner
 from orkester.evals.scorers import scorer
@@ -443,7 +443,7 @@ async def test_a_graph_that_time_changes_is_charged_one_call_after_the_other(mon
         known = await models["small"].chat(
             [{"role": "user", "content": question}], agent="a", temperature=0.7, max_tokens=8, sample=0
         )
-        live = type(models["small"]).__name__ == "Metered"
+        live = type(models["small"]).__name__ == "RecordingModel"
         await models["small"].chat(
             [{"role": "user", "content": f"{question} {live}"}], agent="b", temperature=0.7, max_tokens=8, sample=1
         )
@@ -583,4 +583,4 @@ def test_a_window_is_as_long_as_its_places_let_it_be(taken_s: list[float], concu
         await asyncio.gather(*(one(each_s) for each_s in taken_s))
         return loop.time() - begun
 
-    assert wall_s(taken_s, concurrency) == pytest.approx(in_virtual_time(simulated), abs=1e-6)
+    assert wall_s(taken_s, concurrency) == pytest.approx(run_in_virtual_time(simulated), abs=1e-6)

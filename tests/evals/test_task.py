@@ -87,38 +87,50 @@ def test_fields_may_have_other_names(tmp_path: Path) -> None:
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 BAD_LINES: dict[str, tuple[str, int, str]] = {
-    "not JSON": (GOOD + "{'question': 1}\n", 2, "one JSON object per line was expected, but: Expecting property name"),
-    "cut off": (GOOD + '{"question": "q", "ans', 2, "one JSON object per line was expected"),
-    "not an object": (GOOD + "\n[1, 2]\n", 3, "one JSON object per line was expected, but got [1, 2]"),
+    "not JSON": (GOOD + "{'question': 1}\n", 2, "each line must be one JSON object, but: Expecting property name"),
+    "cut off": (GOOD + '{"question": "q", "ans', 2, "each line must be one JSON object"),
+    "not an object": (GOOD + "\n[1, 2]\n", 3, "each line must be one JSON object, but it is [1, 2]"),
     "two objects on a line": (GOOD.strip() + GOOD, 1, "Extra data"),
-    "a number too long to read": (GOOD + '{"answer": ' + "1" * 5000 + "}", 2, "one JSON object per line was expected"),
+    "a number too long to read": (GOOD + '{"answer": ' + "1" * 5000 + "}", 2, "each line must be one JSON object"),
     "half a character": (GOOD + '{"question": "\\ud83d", "answer": "x"}', 2, "half a character"),
-    "field absent": (GOOD + '{"question": "q", "anwser": "x"}\n', 2, "no field 'answer' (did you mean 'anwser'?)"),
-    "no fields at all": (GOOD + "{}\n", 2, "there is no field 'question'; fields here: none"),
+    "field absent": (
+        GOOD + '{"question": "q", "anwser": "x"}\n',
+        2,
+        "the field 'answer' is missing (did you mean 'anwser'?)",
+    ),
+    "no fields at all": (GOOD + "{}\n", 2, "the field 'question' is missing; the fields of this line are: none"),
     "question empty": (GOOD + '{"question": "", "answer": "x"}\n', 2, "the field 'question' is empty"),
     "question blank": (GOOD + '{"question": " ", "answer": "x"}\n', 2, "the field 'question' is empty"),
-    "question a number": (GOOD + '{"question": 5, "answer": "x"}\n', 2, "takes text or a list of content parts"),
+    "question a number": (GOOD + '{"question": 5, "answer": "x"}\n', 2, "must be text or a list of content parts"),
     "answer null": (GOOD + '{"question": "q", "answer": null}\n', 2, "the field 'answer' is empty"),
     "answer an empty list": (GOOD + '{"question": "q", "answer": []}\n', 2, "the field 'answer' is empty"),
     "an answer of several empty": (GOOD + '{"question": "q", "answer": ["x", ""]}\n', 2, "a list with an empty entry"),
     "id empty": (GOOD + '{"id": "", "question": "q", "answer": "x"}\n', 2, "the field 'id' is empty"),
-    "id twice": (GOOD * 2, 2, "the id 'a' is that of line 1 too; ids are unique"),
-    "id twice, as number and text": (GOOD.replace('"a"', "1") + GOOD.replace('"a"', '"1"'), 2, "the id '1' is that of"),
-    "id the line of another": ('{"question": "q", "answer": 1}\n' + GOOD.replace('"a"', '"1"'), 2, "that of line 1"),
-    "empty": ("", 1, "the file has no examples; a line each, with 'question' and 'answer'"),
+    "id twice": (GOOD * 2, 2, "line 1 has the same id 'a'; every id must be unique"),
+    "id twice, as number and text": (
+        GOOD.replace('"a"', "1") + GOOD.replace('"a"', '"1"'),
+        2,
+        "line 1 has the same id '1'",
+    ),
+    "id the line of another": (
+        '{"question": "q", "answer": 1}\n' + GOOD.replace('"a"', '"1"'),
+        2,
+        "line 1 has the same",
+    ),
+    "empty": ("", 1, "the file has no examples; write one example per line, with the fields 'question' and 'answer'"),
     "blank": ("\n \n", 1, "the file has no examples"),
 }
 BAD_CSV: dict[str, tuple[str, int, str]] = {
     "empty": ("", 1, "the file has no examples"),
     "header alone": ("id,question,answer\n", 1, "the file has no examples"),
-    "no header": ("a,q,x\nb,r,y\n", 2, "there is no field 'question'; fields here: a, q, x"),
-    "header twice": ("question,answer,answer\nq,x,y\n", 1, "the header names 'answer' twice"),
-    "too many fields": ("question,answer\nq,x\nq,x,y\n", 3, "more fields than the header names"),
+    "no header": ("a,q,x\nb,r,y\n", 2, "the field 'question' is missing; the fields of this line are: a, q, x"),
+    "header twice": ("question,answer,answer\nq,x,y\n", 1, "the header has the column 'answer' twice"),
+    "too many fields": ("question,answer\nq,x\nq,x,y\n", 3, "more fields than the header has columns"),
     "too few fields": ("question,answer\nq\n", 2, "the field 'answer' is empty"),
-    "quote not closed": ('question,answer\nq,x\n"q,x\ny,z\n', 3, "this is not CSV: unexpected end of data"),
+    "quote not closed": ('question,answer\nq,x\n"q,x\ny,z\n', 3, "this line is not CSV: unexpected end of data"),
     "after a field of several lines": ('question,answer\n"q\nq\nq",x\n,y\n', 5, "the field 'question' is empty"),
     "within one": ('question,answer\nq,x\n"q\nq\n",\n', 3, "the field 'answer' is empty"),
-    "id twice": ('id,question,answer\na,"q\nq",x\na,r,y\n', 4, "the id 'a' is that of line 2 too"),
+    "id twice": ('id,question,answer\na,"q\nq",x\na,r,y\n', 4, "line 2 has the same id 'a'"),
     "id absent": ("id,question,answer\n,q,x\n", 2, "the field 'id' is empty"),
 }
 
@@ -147,25 +159,28 @@ def test_a_bad_row_is_said_with_file_and_line(tmp_path: Path, fault: str) -> Non
     ],
 )
 def test_a_file_that_is_not_utf_8_is_said_with_the_line(tmp_path: Path, name: str, content: bytes, line: int) -> None:
-    refused(write(tmp_path, name, content), line, "this is not UTF-8 text; save the file as UTF-8")
+    refused(write(tmp_path, name, content), line, "this line is not UTF-8 text; save the file as UTF-8")
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     with pytest.raises(InputError) as raised:
         load_examples(path)
-    assert str(raised.value) == f"{path}: there is no such data file"
+    assert str(raised.value) == f"{path}: the data file does not exist"
     with pytest.raises(InputError) as raised:
         load_examples(tmp_path)
-    assert str(raised.value) == f"{tmp_path}: cannot be read: Is a directory"
+    assert str(raised.value) == f"{tmp_path}: the data file cannot be read: Is a directory"
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"question": "prompt"}, "there is no field 'prompt'; fields here: id, question, answer. Map names with"),
-        ({"answer": "anser"}, "no field 'anser' (did you mean 'answer'?)"),
-        ({"id": "key"}, "there is no field 'key'"),
+        (
+            {"question": "prompt"},
+            "'prompt' is missing; the fields of this line are: id, question, answer. If your data",
+        ),
+        ({"answer": "anser"}, "the field 'anser' is missing (did you mean 'answer'?)"),
+        ({"id": "key"}, "the field 'key' is missing"),
     ],
 )
 def test_a_mapped_field_that_is_absent_is_said(tmp_path: Path, fields: Mapping[Any, str], said: str) -> None:

@@ -592,7 +592,7 @@ def test_all_faults_of_the_meaning_are_shown_at_once(tmp_path: Path) -> None:
     )
     message = refusal(path)
     assert len(message.splitlines()) == 6
-    for text in ("'vot'", "'temp'", "'arithmetic'", "'exat'", "absent.jsonl: there is no such data file", "'smol'"):
+    for text in ("'vot'", "'temp'", "'arithmetic'", "'exat'", "absent.jsonl: the data file does not exist", "'smol'"):
         assert text in message
 
 
