@@ -33,7 +33,7 @@ def rows_of(block: Block, footprint: Footprint | None = None) -> Mapping[str, Fl
     Returns:
         The columns by name, each of shape ``(examples,)``; NaN where a value is not known.
     """
-    columns = [column for each in objectives().values() for column in (each.column, *each.statistic.beside)]
+    columns = [column for each in objectives().values() for column in (each.column, *each.statistic.extra_columns)]
     return {
         name: column.of_block(block, footprint) for name, column in {column.name: column for column in columns}.items()
     }

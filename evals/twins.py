@@ -1,7 +1,7 @@
-"""Records of a run in which one team was measured under two names.
+"""Old records in which one team was measured under two names.
 
-Settings of topologies that make the same calls are one team (``orkester.graphs.Form``). Runs that were made before
-Orkester knew that may hold blocks of both settings.
+Settings of topologies that make the same calls are one team (``orkester.graphs.Form``). Older versions of Orkester did
+not know this, so their runs may have blocks of both settings.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from orkester.graphs import Team
 from .block import Block
 from .records import Records, TeamFailure
 
-#: Returns the team that stands for a team.
+#: Returns the team that represents all teams which make the same calls as the given team.
 Representative: TypeAlias = Callable[[Team], Team]
 
 
 def under_one_name(records: Records, representative: Representative) -> Records:
-    """Every team under the name of the team that stands for it, each of its blocks once.
+    """Replace every team by its representative, and keep each block of a team only once.
 
-    Of two blocks with the same examples the first in the file counts. Why a team was stopped or could not be measured
-    counts where it was said of the name under which the team's last block was measured.
+    When two blocks of a team have the same examples, the first one in the file counts. A record that a team was stopped
+    or could not be measured counts only when it has the same name as the last block of the team.
 
     Args:
-        records: As they are in the file.
-        representative: Returns the team that stands for a team.
+        records: The records as they are in the file.
+        representative: Returns the representative of a team.
 
     Returns:
-        The records without blocks that measured once more what another block of the same team had measured.
+        The records, without repeated blocks.
     """
     names: dict[str, Team] = {}
     named: Sequence[Block | TeamFailure] = (*records.blocks, *records.failures)

@@ -42,12 +42,12 @@ __all__ = [
 
 
 def _built_in() -> Iterable[Plugin]:
-    homes: dict[str, str] = {}
+    names: set[str] = set()
     for module in files(__name__):
         for each in importlib.import_module(module).OBJECTIVES:
-            if each.name in homes:
+            if each.name in names:
                 raise ValueError(f"there are two objectives with the name {each.name!r}, one of them in {module}")
-            homes[each.name] = module
+            names.add(each.name)
             yield Plugin(name=each.name, origin=BUILT_IN, target=f"{module}:OBJECTIVES", load=partial(_itself, each))
 
 
@@ -57,7 +57,7 @@ def _itself(each: Objective) -> Objective:
 
 def _accept(name: str, loaded: object) -> Objective:
     if not isinstance(loaded, Objective):
-        raise TypeError(f"is no orkester.evals.objectives.Objective but {loaded!r:.60}")
+        raise TypeError(f"is not an orkester.evals.objectives.Objective, but {loaded!r:.60}")
     return loaded if loaded.name == name else replace(loaded, name=name)
 
 
@@ -65,21 +65,24 @@ OBJECTIVES: Final = Registry(kind="objective", group="objectives", built_in=_bui
 
 
 def objectives() -> Mapping[str, Objective]:
-    """The objectives that every block is measured in: the built-in ones, and those that were asked for by name.
+    """The objectives that every block is measured in: the built-in ones, and those that a study uses.
 
-    An objective of an installed package that no study names is left out, so that its faults harm nobody.
+    An objective of an installed package that no study uses is left out, so that its errors cannot stop a study.
+
+    Returns:
+        The objectives by name.
     """
     return OBJECTIVES.in_use()
 
 
 def objective(name: str, *, folder: Path | None = None) -> Objective:
-    """The objective of that name.
+    """Get an objective.
 
     Args:
-        name: A name, or ``module:name``.
-        folder: Where a module is looked for first; see ``Registry.get``.
+        name: The name of the objective, or ``module:name``.
+        folder: The folder where a module is looked for first; see ``Registry.get``.
 
     Raises:
-        InputError: There is none, or it cannot be used; the message names the one that is spelt most alike.
+        InputError: The objective does not exist or cannot be used. The message suggests a similar name.
     """
     return OBJECTIVES.get(name, folder=folder)

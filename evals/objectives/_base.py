@@ -1,4 +1,4 @@
-"""What an objective is made of."""
+"""The parts of an objective: a column (how it is measured) and a statistic (what is computed from the column)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Column(Protocol):
 
     Attributes:
         name: Columns with the same name must be the same column.
-        counted: Whether the column holds counts (whole numbers). Two teams with the same counts in all shared examples
+        is_count: Whether the numbers are counts (whole numbers). Two teams with the same counts in all shared examples
             are then equal.
         by_block: Whether the column is metered by block and spread evenly over the block's examples. Then only whole
             blocks say how much it varies, and ``values`` is never called.
@@ -68,7 +68,7 @@ class Column(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def counted(self) -> bool: ...
+    def is_count(self) -> bool: ...
     @property
     def by_block(self) -> bool: ...
 
@@ -77,15 +77,18 @@ class Column(Protocol):
 
         Args:
             block: The block.
-            footprint: What a joule means where the study runs; None where nobody said.
+            footprint: The emissions and costs of a joule; None when the study does not give them.
 
         Returns:
-            A number for each example, (examples,); NaN where it is not known.
+            A number for each example, of shape (examples,); NaN where it is not known.
         """
         ...
 
     def values(self, blocks: Sequence[Block]) -> Sequence[float] | None:
         """The column of several blocks of one team, for the estimate.
+
+        Args:
+            blocks: The blocks.
 
         Returns:
             A number for each example of all blocks; None where it could not be measured.
@@ -93,10 +96,14 @@ class Column(Protocol):
         ...
 
     def totals(self, blocks: Sequence[Block], footprint: Footprint | None) -> Totals | None:
-        """The column of several blocks of one team, added up by block.
+        """The sums of the column over the examples of each block.
+
+        Args:
+            blocks: The blocks of one team.
+            footprint: The emissions and costs of a joule; None when the study does not give them.
 
         Returns:
-            None where it could not be measured.
+            The sums; None where the column could not be measured.
         """
         ...
 
@@ -106,36 +113,36 @@ class Statistic(Protocol):
 
     Attributes:
         share: Whether the value lies in [0, 1]. If not, it is positive, and models use its logarithm.
-        plain: Whether the value is the mean of the column, so that effects of teams and of examples add up to it.
-        spread: The variance of the estimate, as a multiple of the variance of a mean of as many normally distributed
-            rows.
+        is_mean: Whether the value is the mean of the column, so that effects of teams and of examples add up to it.
+        variance_ratio: The variance of the estimate, as a multiple of the variance of a mean of as many normally
+            distributed rows.
         effort: How much work the paired test is, compared with other statistics. Cheap tests are made first.
-        of_blocks: Whether the value can be computed from columns that are metered by block.
-        beside: Further columns that the value is computed from.
+        supports_blocks: Whether the value can be computed from columns that are metered by block.
+        extra_columns: Further columns that the value is computed from.
     """
 
     @property
     def share(self) -> bool: ...
     @property
-    def plain(self) -> bool: ...
+    def is_mean(self) -> bool: ...
     @property
-    def spread(self) -> float: ...
+    def variance_ratio(self) -> float: ...
     @property
     def effort(self) -> int: ...
     @property
-    def of_blocks(self) -> bool: ...
+    def supports_blocks(self) -> bool: ...
     @property
-    def beside(self) -> Sequence[Column]: ...
+    def extra_columns(self) -> Sequence[Column]: ...
 
     def value(self, column: Column, columns: Mapping[str, Floats]) -> float:
         """The value of one team.
 
         Args:
             column: The objective's column.
-            columns: The team's columns by name, (examples,) each.
+            columns: The team's columns by name, each of shape (examples,).
 
         Returns:
-            Infinite where the columns have no value, for example joules per success without a success.
+            The value; infinite where there is none, for example joules per success when no example succeeded.
         """
         ...
 
@@ -145,7 +152,7 @@ class Statistic(Protocol):
         Args:
             column: The objective's column.
             blocks: The blocks of one team in one phase, at least one.
-            footprint: What a joule means where the study runs.
+            footprint: The emissions and costs of a joule; None when the study does not give them.
 
         Returns:
             None where it could not be measured.
@@ -153,7 +160,7 @@ class Statistic(Protocol):
         ...
 
     def paired_p(
-        self, column: Column, candidate: Rows, member: Rows, direction: Direction, margin: float, enough: float
+        self, column: Column, candidate: Rows, member: Rows, direction: Direction, margin: float, exact_up_to: float
     ) -> float:
         """The p-value of the claim that the member is better than the candidate.
 
@@ -163,19 +170,25 @@ class Statistic(Protocol):
             member: Rows of the other team, with the same columns.
             direction: Which value is better.
             margin: See ``Objective.paired_p``.
-            enough: See ``Objective.paired_p``.
+            exact_up_to: See ``Objective.paired_p``.
         """
         ...
 
-    def optimistic(self, column: Column, rows: Rows, direction: Direction, level: float) -> float | None:
-        """The best value that the team may have in truth; the bound is wrong with probability ``level``.
+    def optimistic_bound(self, column: Column, rows: Rows, direction: Direction, level: float) -> float | None:
+        """A bound on the true value: the team is not better than this, except with probability ``level``.
+
+        Args:
+            column: The objective's column.
+            rows: Rows of one team.
+            direction: Which value is better.
+            level: The probability that the bound is wrong.
 
         Returns:
-            None where there is no such bound.
+            The bound; None where there is no such bound.
         """
         ...
 
-    def drawn(self, column: Column, rows: Rows, weights: Weights) -> Floats:
+    def draws(self, column: Column, rows: Rows, weights: Weights) -> Floats:
         """The value when the examples get random weights.
 
         Args:
@@ -184,12 +197,16 @@ class Statistic(Protocol):
             weights: The draws of weights.
 
         Returns:
-            A value for each draw, (draws,).
+            A value for each draw, of shape (draws,).
         """
         ...
 
     def examples_needed(self, level: float) -> int:
-        """How many shared examples, all in the member's favour, a paired test needs to show anything at this level."""
+        """The smallest number of shared examples with which a paired test can reach a p-value of ``level``.
+
+        Args:
+            level: The p-value.
+        """
         ...
 
 
@@ -197,7 +214,7 @@ class Prediction(Enum):
     """How an objective is predicted for a team that was never run, from the calls that the team would make."""
 
     CALLS = "the number of calls"
-    LONGEST_PATH_S = "the seconds of the calls; calls that run side by side take as long as the longest of them"
+    LONGEST_PATH_S = "the seconds of the calls; calls that run in parallel take as long as the longest of them"
     SUM_J = "the sum of the calls' joules"
 
 
@@ -243,7 +260,7 @@ class Objective:
     of_agent: Callable[[AgentShare], float | None] | None = None
 
     def __post_init__(self) -> None:
-        if self.column.by_block and not self.statistic.of_blocks:
+        if self.column.by_block and not self.statistic.supports_blocks:
             raise ValueError(f"{self.name} needs a number for each example, but {self.column.name} is metered by block")
         if self.statistic.share and self.unit:
             raise ValueError(f"a share has no unit, but {self.name} has {self.unit!r}")
@@ -256,7 +273,7 @@ class Objective:
     @property
     def columns(self) -> Sequence[str]:
         """The names of all columns that the value is computed from, the objective's own first."""
-        return [self.column.name, *(column.name for column in self.statistic.beside)]
+        return [self.column.name, *(column.name for column in self.statistic.extra_columns)]
 
     @property
     def label(self) -> str:
@@ -267,10 +284,10 @@ class Objective:
         """The point estimate for one team.
 
         Args:
-            columns: The team's columns by name, (examples,) each.
+            columns: The team's columns by name, each of shape (examples,).
 
         Returns:
-            Infinite where the columns have no value.
+            The value; infinite where there is none.
         """
         return self.statistic.value(self.column, columns)
 
@@ -279,7 +296,7 @@ class Objective:
 
         Args:
             blocks: The team's blocks, at least one.
-            footprint: What a joule means where the study runs.
+            footprint: The emissions and costs of a joule; None when the study does not give them.
 
         Returns:
             None where it could not be measured.
@@ -287,7 +304,7 @@ class Objective:
         return self.statistic.estimate(self.column, blocks, footprint)
 
     def paired_p(
-        self, candidate: Rows, member: Rows, direction: Direction, *, margin: float = 0.0, enough: float = 1.0
+        self, candidate: Rows, member: Rows, direction: Direction, *, margin: float = 0.0, exact_up_to: float = 1.0
     ) -> float | None:
         """The p-value of the claim that the member is better, on the examples that both teams have seen.
 
@@ -297,35 +314,53 @@ class Objective:
             direction: Which value is better.
             margin: By how much the member may be worse and still count as better: an amount for shares, a fraction for
                 other values.
-            enough: A p-value above it need not be exact, which saves work.
+            exact_up_to: A p-value above it need not be exact, which saves work.
 
         Returns:
-            1 where one of the teams lacks the columns; None when both have the same counts, which decides nothing.
+            The p-value; 1 where one of the teams lacks the columns. None when both teams have the same counts, because
+            then neither is better.
         """
         name = self.column.name
         if name not in candidate.columns or name not in member.columns:
             return 1.0
         n = min(candidate.n, member.n)
-        if self.column.counted and np.array_equal(candidate.columns[name][:n], member.columns[name][:n]):
+        if self.column.is_count and np.array_equal(candidate.columns[name][:n], member.columns[name][:n]):
             return None
         if not set(self.columns) <= candidate.columns.keys() & member.columns.keys():
             return 1.0
-        return self.statistic.paired_p(self.column, candidate, member, direction, margin, enough)
+        return self.statistic.paired_p(self.column, candidate, member, direction, margin, exact_up_to)
 
-    def optimistic(self, rows: Rows, direction: Direction, level: float) -> float | None:
-        """The best value that the team may have in truth; the bound is wrong with probability ``level``.
+    def optimistic_bound(self, rows: Rows, direction: Direction, level: float) -> float | None:
+        """A bound on the true value: the team is not better than this, except with probability ``level``.
+
+        Args:
+            rows: Rows of one team.
+            direction: Which value is better.
+            level: The probability that the bound is wrong.
 
         Returns:
-            None where there is no such bound.
+            The bound; None where there is no such bound.
         """
         if not self.known(rows) or (direction == "maximize" and not self.share):
             return None
-        return self.statistic.optimistic(self.column, rows, direction, level)
+        return self.statistic.optimistic_bound(self.column, rows, direction, level)
 
-    def drawn(self, rows: Rows, weights: Weights) -> Floats:
-        """The value when the examples get random weights, for each draw, (draws,)."""
-        return self.statistic.drawn(self.column, rows, weights)
+    def draws(self, rows: Rows, weights: Weights) -> Floats:
+        """The value when the examples get random weights.
+
+        Args:
+            rows: Rows of one team.
+            weights: The draws of weights.
+
+        Returns:
+            A value for each draw, of shape (draws,).
+        """
+        return self.statistic.draws(self.column, rows, weights)
 
     def known(self, rows: Rows) -> bool:
-        """Whether the rows have all that it is made of."""
+        """Whether the rows have all columns that the value is computed from.
+
+        Args:
+            rows: Rows of one team.
+        """
         return set(self.columns) <= rows.columns.keys()

@@ -1,4 +1,4 @@
-"""How objectives are measured: by example, by call, or by block."""
+"""The columns of objectives: a quantity may be measured by example, by call, or by block."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ._base import Floats, Totals
 
 @dataclass(frozen=True, kw_only=True)
 class PerExample:
-    """A number that every example has. A ``Column``.
+    """A quantity that every example has. This is a ``Column``.
 
     Attributes:
-        name: see ``Column``.
-        counted: see ``Column``.
-        of: the number.
+        name: See ``Column``.
+        is_count: See ``Column``.
+        of: Returns the number of an example.
     """
 
     name: str
     of: Callable[[ExampleResult], float]
-    counted: bool = False
+    is_count: bool = False
     by_block: ClassVar[bool] = False
 
     def of_block(self, block: Block, footprint: Footprint | None) -> Floats:
@@ -42,31 +42,31 @@ class PerExample:
     def totals(self, blocks: Sequence[Block], footprint: Footprint | None) -> Totals:
         """See ``Column``; always known."""
         del footprint
-        return _added_up(blocks, self.values)
+        return _totals(blocks, self.values)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerCall:
-    """What servers count of each call, added up over the calls of an example. A ``Column``.
+    """A count that servers give for each call, added up over the calls of an example. This is a ``Column``.
 
-    One answer that was not counted would make a sum too small, so there is none then. A call that failed need not be
-    counted: it adds nothing to an estimate, but leaves its example without a number to compare teams by.
+    When the count of one answered call is missing, the sum would be too small, so the quantity is unavailable. A failed
+    call may lack a count: it adds nothing to the estimate, but teams cannot be compared on its example.
 
     Attributes:
-        name: see ``Column``.
-        of: the count; None when the server did not say.
+        name: See ``Column``.
+        of: Returns the count of a call; None when the server did not give it.
     """
 
     name: str
     of: Callable[[Call], int | None]
-    counted: ClassVar[bool] = True
+    is_count: ClassVar[bool] = True
     by_block: ClassVar[bool] = False
 
     def of_block(self, block: Block, footprint: Footprint | None) -> Floats:
         """See ``Column``."""
         del footprint
         counts = [[self.of(call) for call in example.calls] for example in block.examples]
-        sums = [sum(np.nan if count is None else count for count in of_example) for of_example in counts]
+        sums = [sum(np.nan if count is None else count for count in example_counts) for example_counts in counts]
         return np.array(sums, dtype=np.float64)
 
     def values(self, blocks: Sequence[Block]) -> Sequence[float] | None:
@@ -79,41 +79,41 @@ class PerCall:
     def totals(self, blocks: Sequence[Block], footprint: Footprint | None) -> Totals | None:
         """See ``Column``."""
         del footprint
-        return None if self.values(blocks) is None else _added_up(blocks, self.values)
+        return None if self.values(blocks) is None else _totals(blocks, self.values)
 
 
-def _added_up(blocks: Sequence[Block], values: Callable[[Sequence[Block]], Sequence[float] | None]) -> Totals:
+def _totals(blocks: Sequence[Block], values: Callable[[Sequence[Block]], Sequence[float] | None]) -> Totals:
     return Totals(
         totals=[sum(values([block]) or ()) for block in blocks], examples=[len(block.examples) for block in blocks]
     )
 
 
-def _as_metered(error_j: float, footprint: Footprint | None) -> float:
+def _same_unit(error_j: float, footprint: Footprint | None) -> float:
     del footprint
     return error_j
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerBlock:
-    """What is metered by block: joules, and what follows from them. A ``Column``.
+    """A quantity that is metered by block: joules, and quantities computed from joules. This is a ``Column``.
 
     Attributes:
-        name: see ``Column``.
-        total: of a block; None where it is not known.
-        error: from the joules by which the meter may be off to the unit of the totals.
-        convert: from the unit of the totals to that of the column, by multiplication; it needs a footprint. None where
-            they are the same.
+        name: See ``Column``.
+        total: Returns the total of a block; None where it is not known.
+        error: Converts the possible error of the meter from joules to the unit of the totals.
+        convert: Converts the unit of the totals to that of the column. It must be a multiplication, and needs a
+            footprint. None when both units are the same.
     """
 
     name: str
     total: Callable[[Block, Footprint | None], float | None]
-    error: Callable[[float, Footprint | None], float] = _as_metered
+    error: Callable[[float, Footprint | None], float] = _same_unit
     convert: Callable[[float, Footprint], float] | None = None
-    counted: ClassVar[bool] = False
+    is_count: ClassVar[bool] = False
     by_block: ClassVar[bool] = True
 
     def of_block(self, block: Block, footprint: Footprint | None) -> Floats:
-        """See ``Column``: the block's total, spread evenly over its examples."""
+        """See ``Column``. The block's total is divided evenly among its examples."""
         n = len(block.examples)
         total = self.total(block, footprint)
         if self.convert is not None and total is not None:
@@ -121,11 +121,11 @@ class PerBlock:
         return np.full(n, np.nan if total is None else total / n)
 
     def values(self, blocks: Sequence[Block]) -> None:
-        """See ``Column``: no example has a number of its own."""
+        """See ``Column``. There are no numbers for single examples."""
         del blocks
 
     def totals(self, blocks: Sequence[Block], footprint: Footprint | None) -> Totals | None:
-        """See ``Column``; None unless every block knows its total, since a sum of some is too small."""
+        """See ``Column``. None when the total of one block is not known, because the sum would be too small."""
         totals = [total for block in blocks if (total := self.total(block, footprint)) is not None]
         convert = self.convert
         if len(totals) < len(blocks) or (convert is not None and footprint is None):

@@ -1,4 +1,4 @@
-"""How many model calls an answer takes."""
+"""The objective ``calls``: the number of model calls per example."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._statistics import Mean
 CALLS: Final = Objective(
     name="calls",
     meaning="Model calls per example.",
-    column=PerExample(name="calls", of=lambda example: float(len(example.calls)), counted=True),
+    column=PerExample(name="calls", of=lambda example: float(len(example.calls)), is_count=True),
     statistic=Mean(),
     prediction=Prediction.CALLS,
     of_agent=lambda share: share.calls,

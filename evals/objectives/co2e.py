@@ -1,4 +1,4 @@
-"""What the joules are in greenhouse gases."""
+"""The objective ``co2e_g``: the greenhouse gas emissions of the joules."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ._joules import joules
 from ._statistics import Mean
 
 
-def _basis(footprint: Footprint, written: Callable[[float], str]) -> str:
-    of = f"{footprint.region}, {footprint.year}" if footprint.year is not None else footprint.region
+def _basis(footprint: Footprint, text_of: Callable[[float], str]) -> str:
+    place = f"{footprint.region}, {footprint.year}" if footprint.year is not None else footprint.region
     return (
-        f"kWh × PUE {written(footprint.pue)} × {written(footprint.carbon_g_per_kwh)} g/kWh ({of}; {footprint.source})"
+        f"kWh × PUE {text_of(footprint.pue)} × {text_of(footprint.carbon_g_per_kwh)} g/kWh ({place}; "
+        f"{footprint.source})"
     )
 
 
@@ -30,7 +31,7 @@ OBJECTIVES: Final = (
         prediction=Prediction.SUM_J,
         of_joules=True,
         scales_with_joules=True,
-        remedy="it needs joules and the region of the electricity; say energy.region in the study file and tune anew",
+        remedy="it needs joules and the region of the electricity; set energy.region in the study file and tune again",
         basis=_basis,
     ),
 )

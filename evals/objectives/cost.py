@@ -1,4 +1,4 @@
-"""What the joules and the hours cost."""
+"""The objective ``cost_eur``: the costs of the joules and of the devices' hours."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def _error_eur(error_j: float, footprint: Footprint | None) -> float:
 
 def _lack(footprint: Footprint) -> str:
     if footprint.price_eur_per_kwh is None and footprint.gpu_hour_eur is None:
-        return "needs a price: give energy.price_eur_per_kwh or energy.gpu_hour_eur, or leave it out"
+        return "needs a price: set energy.price_eur_per_kwh or energy.gpu_hour_eur, or leave the objective out"
     return ""
 
 
-def _basis(footprint: Footprint, written: Callable[[float], str]) -> str:
+def _basis(footprint: Footprint, text_of: Callable[[float], str]) -> str:
     terms = []
     if footprint.price_eur_per_kwh is not None:
-        terms.append(f"kWh × PUE {written(footprint.pue)} × {written(footprint.price_eur_per_kwh)} EUR/kWh")
+        terms.append(f"kWh × PUE {text_of(footprint.pue)} × {text_of(footprint.price_eur_per_kwh)} EUR/kWh")
     if footprint.gpu_hour_eur is not None:
-        terms.append(f"hours of the windows × {written(footprint.gpu_hour_eur)} EUR for all devices")
+        terms.append(f"hours of the windows × {text_of(footprint.gpu_hour_eur)} EUR for all devices")
     return " + ".join(terms) or "no price is known"
 
 
@@ -49,8 +49,8 @@ OBJECTIVES: Final = (
         statistic=Mean(),
         prediction=Prediction.SUM_J,
         of_joules=True,
-        remedy="it needs joules and a price; say energy.price_eur_per_kwh or energy.gpu_hour_eur in the study file and "
-        "tune anew",
+        remedy="it needs joules and a price; set energy.price_eur_per_kwh or energy.gpu_hour_eur in the study file and "
+        "tune again",
         lack=_lack,
         basis=_basis,
     ),

@@ -1,4 +1,4 @@
-"""What is used in joules."""
+"""The objectives in joules: per example, per success, and of idle power."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often there is no answer."""
+"""The objective ``failure_rate``: the share of examples without an answer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ._statistics import Share
 
 FAILURE_RATE: Final = Objective(
     name="failure_rate",
-    meaning="Share of examples that failed: a call failed for good, or the deadline.",
-    column=PerExample(name="failed", of=lambda example: float(example.failure is not None), counted=True),
+    meaning="Share of examples that failed: a call failed after all retries, or the deadline passed.",
+    column=PerExample(name="failed", of=lambda example: float(example.failure is not None), is_count=True),
     statistic=Share(),
 )
 

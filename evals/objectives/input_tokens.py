@@ -1,4 +1,4 @@
-"""How many tokens models read."""
+"""The objective ``input_tokens``: the number of tokens that models read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OBJECTIVES: Final = (
         meaning="Prompt tokens per example, cached ones included.",
         column=PerCall(name="input_tokens", of=lambda call: call.input_tokens),
         statistic=Mean(),
-        remedy="the engine did not count tokens; take calls instead, or use an engine that counts",
+        remedy="the engine did not count tokens; use the objective calls, or an engine that counts tokens",
         of_agent=lambda share: share.input_tokens,
     ),
 )

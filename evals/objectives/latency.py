@@ -1,4 +1,4 @@
-"""How long an answer takes."""
+"""The objectives of latency: how long an answer takes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def _latency(name: str, statistic: Statistic, meaning: str) -> Objective:
 
 
 MEDIAN: Final = _latency(
-    "latency_p50_s", Quantile(0.5, spread=1.57), "Median time from an example's submission to its answer."
+    "latency_p50_s", Quantile(0.5, variance_ratio=1.57), "Median time from an example's submission to its answer."
 )
 
 OBJECTIVES: Final = (
     MEDIAN,
-    _latency("latency_p95_s", Quantile(0.95, spread=4.47), "95th percentile of the same."),
+    _latency("latency_p95_s", Quantile(0.95, variance_ratio=4.47), "95th percentile of the same."),
     _latency("latency_mean_s", Mean(), "Mean of the same."),
 )

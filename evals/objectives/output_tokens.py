@@ -1,4 +1,4 @@
-"""How many tokens models write."""
+"""The objective ``output_tokens``: the number of tokens that models generate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OBJECTIVES: Final = (
         meaning="Generated tokens per example.",
         column=PerCall(name="output_tokens", of=lambda call: call.output_tokens),
         statistic=Mean(),
-        remedy="the engine did not count tokens; take calls instead, or use an engine that counts",
+        remedy="the engine did not count tokens; use the objective calls, or an engine that counts tokens",
         of_agent=lambda share: share.output_tokens,
     ),
 )

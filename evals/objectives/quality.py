@@ -1,4 +1,4 @@
-"""How well the task is done."""
+"""The objective ``quality``: the mean score."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Scorers, one file each: how good an answer is.
+"""Scorers, one file each. A scorer says how good an answer is.
 
-A file whose name has no underscore in front defines ``scorer``: a class that is made with the options of a study file.
+Each file whose name does not start with an underscore defines ``scorer``: a class whose arguments are the options in
+the study file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ._base import Scorer, plain_text
 
 __all__ = ["SCORERS", "Scorer", "ScoringFunction", "plain_text", "scorer", "scorers"]
 
-#: Makes a scorer out of the options of a study file.
+#: Makes a scorer from the options in a study file.
 MakeScorer: TypeAlias = Callable[..., Scorer]
 
 
@@ -30,7 +31,7 @@ def _accept(name: str, loaded: object) -> MakeScorer:
         return lambda: loaded
     if callable(loaded):
         return lambda: ScoringFunction(name, loaded)
-    raise TypeError(f"is neither a class, nor a scorer, nor a function, but {loaded!r:.60}")
+    raise TypeError(f"is not a class, a scorer or a function, but {loaded!r:.60}")
 
 
 SCORERS: Final = Registry(
@@ -39,21 +40,21 @@ SCORERS: Final = Registry(
 
 
 def scorers() -> Sequence[str]:
-    """Names of the scorers: those that come with Orkester, then those of installed packages."""
+    """The names of the scorers: first those of Orkester, then those of installed packages."""
     return SCORERS.names()
 
 
 def scorer(spec: str | Mapping[str, Any], *, folder: Path | None = None) -> Scorer:
-    """The scorer that a study file asks for.
+    """Make the scorer that a study file describes.
 
     Args:
-        spec: A name, ``{name: {option: value}}``, or in place of the name ``module:name``. What the name leads to is a
-            class, which is made with the options; a ``Scorer``; or a function that takes the answer and what was
-            expected, and returns a number from 0 to 1 or a bool.
-        folder: Where a module is looked for first.
+        spec: A name, or ``{name: {option: value}}``. The name may be ``module:name``. It must refer to a class, which
+            is called with the options; to a ``Scorer``; or to a function that takes the answer and the right answer
+            and returns a number from 0 to 1 or a bool.
+        folder: The folder where a module is looked for first.
 
     Raises:
-        InputError: There is no such scorer, it cannot be imported, or it does not take these options.
+        InputError: The scorer does not exist, cannot be imported, or does not take these options.
     """
     if isinstance(spec, str):
         name, options = spec, dict[str, Any]()
@@ -61,26 +62,27 @@ def scorer(spec: str | Mapping[str, Any], *, folder: Path | None = None) -> Scor
         name, options = next(iter(spec.items()))
         options = options or {}
     else:
-        raise InputError(f"a scorer is a name or {{name: {{option: value}}}}, but got {dict(spec)!r}")
+        raise InputError(f"a scorer must be a name or {{name: {{option: value}}}}, but it is {dict(spec)!r}")
     make = SCORERS.get(name, folder=folder)
     if fault := wrong_options(make, options):
         raise InputError(f"the scorer {name!r} {fault}")
     try:
-        made = make(**options)
+        instance = make(**options)
     except (TypeError, ValueError) as error:
-        raise InputError(f"the scorer {name!r} does not take {options!r}: {error}") from error
-    if not isinstance(made, Scorer):
-        raise InputError(f"the scorer {name!r} makes no orkester.evals.scorers.Scorer but {made!r:.60}")
-    return made
+        raise InputError(f"the scorer {name!r} does not take the options {options!r}: {error}") from error
+    if not isinstance(instance, Scorer):
+        raise InputError(f"{name!r} does not make an orkester.evals.scorers.Scorer, but {instance!r:.60}")
+    return instance
 
 
 @dataclass(frozen=True)
 class ScoringFunction:
-    """A function of the user's as a scorer. Votes are compared as ``plain_text``.
+    """A scorer made from a function. Votes are compared as ``plain_text``.
 
     Attributes:
-        name: As in the study file.
-        function: Takes the answer and what was expected; returns a number from 0 to 1, or a bool.
+        name: The name of the scorer in the study file.
+        function: Takes the answer and the right answer; returns a number from 0 to 1, or a bool.
+        version: See ``Scorer``.
     """
 
     name: str
@@ -88,17 +90,20 @@ class ScoringFunction:
     version: str = "own"
 
     def score(self, answer: str, expected: Any) -> float:
-        """What the function returns.
+        """Call the function; see ``Scorer.score``.
 
         Raises:
-            InputError: The function fails, or returns something else than 0 to 1.
+            InputError: The function raises an error, or returns something else than 0 to 1.
         """
         try:
             value = float(self.function(answer, expected))  # type: ignore[arg-type]
         except Exception as error:
             raise InputError(f"the scorer {self.name} failed on the answer {answer[:80]!r}: {error!r}") from error
         if math.isnan(value) or not 0 <= value <= 1:
-            raise InputError(f"the scorer {self.name} must give 0 to 1, but gave {value} on {answer[:80]!r}")
+            raise InputError(
+                f"the scorer {self.name} must return a number from 0 to 1, but returned {value} for the answer "
+                f"{answer[:80]!r}"
+            )
         return value
 
     def key(self, answer: str) -> str:

@@ -1,4 +1,4 @@
-"""What every scorer offers."""
+"""The interface of scorers, and the comparison of texts that they share."""
 
 from __future__ import annotations
 
@@ -6,58 +6,72 @@ import re
 import unicodedata
 from typing import Any, Protocol, runtime_checkable
 
-# An article has a word after it: the last word of "Hepatitis A" is none.
+# An article must be followed by a word: the last word of "Hepatitis A" is not an article.
 _ARTICLES = re.compile(r"(?<!\S)(?:a|an|the)(?=\s+\S)")
-# A hyphen that is no sign: not before a digit, or behind something.
+# A hyphen that is not a minus sign: it is not followed by a digit, or it follows another character.
 _HYPHENS = re.compile(r"-(?!\d)|(?<=\S)-")
-# Canonical combining classes of marks that make another letter (nukta, kana voicing, virama), not an accent; 0 is no
-# mark, or a vowel sign.
+# The canonical combining classes of marks that are not accents: nukta, kana voicing and virama make another letter, and
+# class 0 means no mark, or a vowel sign.
 _NO_ACCENT = frozenset({0, 7, 8, 9})
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Says how good an answer is, and when two answers are the same."""
+    """Decides how good an answer is, and whether two answers are the same."""
 
     @property
     def name(self) -> str:
-        """As in study files."""
+        """The name of the scorer in study files."""
         ...
 
     @property
     def version(self) -> str:
-        """Changes when the same answer may get another score."""
+        """The version of the scorer. It must change when the same answer may get another score."""
         ...
 
     def score(self, answer: str, expected: Any) -> float:
-        """From 0 (wrong) to 1 (right), for any text.
+        """Score an answer. The method must accept any text.
 
         Args:
-            answer: what the team said.
-            expected: from the data; a list means that any of its entries is right.
+            answer: The answer of the team.
+            expected: The right answer from the data. When it is a list, each entry is a right answer.
+
+        Returns:
+            A number from 0 (wrong) to 1 (right).
         """
         ...
 
     def key(self, answer: str) -> str:
-        """The form in which votes are compared: answers with the same key are the same vote."""
+        """Convert an answer to the form in which votes are compared: answers with the same key are the same vote.
+
+        Args:
+            answer: The answer of an agent.
+        """
         ...
 
 
 def plain_text(text: str) -> str:
-    """Case, accents, punctuation, articles and spacing removed: ``"The São Paulo."`` is ``"sao paulo"``.
+    """Remove case, accents, punctuation, articles and extra spaces: ``"The São Paulo."`` becomes ``"sao paulo"``.
 
-    A number keeps its sign, and a text that is nothing but punctuation stays as it is.
+    A number keeps its sign, and a text that has only punctuation keeps it.
+
+    Args:
+        text: Any text.
     """
     folded = unicodedata.normalize("NFKD", text.casefold())
     letters = "".join(c for c in folded if unicodedata.combining(c) in _NO_ACCENT).casefold()
-    words = "".join(c if _of_word(c) else " " for c in letters.replace("−", "-"))
+    words = "".join(c if _is_word_character(c) else " " for c in letters.replace("−", "-"))
     return " ".join(_ARTICLES.sub(" ", _HYPHENS.sub(" ", words)).split() or letters.split())
 
 
-def _of_word(c: str) -> bool:
+def _is_word_character(c: str) -> bool:
     return c.isalnum() or c == "-" or unicodedata.category(c).startswith("M")
 
 
 def accepted(expected: Any) -> list[str]:
-    """What is right, as texts."""
+    """The right answers as texts.
+
+    Args:
+        expected: See ``Scorer.score``.
+    """
     return [str(entry) for entry in expected] if isinstance(expected, (list, tuple)) else [str(expected)]

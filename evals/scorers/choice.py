@@ -1,4 +1,4 @@
-"""Right when the answer picks the expected letter."""
+"""The scorer ``choice``: an answer is right when it picks the expected letter."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 from ._base import accepted, plain_text
 
-# From the surest sign to the least: "answer: B" or "answer is (B)", "(B)", a letter that begins the text, and last any
-# capital letter that stands alone. Of several matches the last counts, except at the beginning. "a" and "I" are words
-# too, so they need more around them than the others.
+# The patterns are tried in this order, the most reliable first: "answer: B" or "answer is (B)", "(B)", a letter at the
+# start of the text, and any capital letter that stands alone. When a pattern matches more than once, the last match
+# counts, except at the start. "a" and "I" are words, too, so their patterns are stricter than those of other letters.
 _END = r"(?=[\])*,;:!?]|\.(?!\w)|[ \t]*$)"
-_SAID = re.compile(
+_AFTER_ANSWER = re.compile(
     r"\b(?i:answer)\b\s*+(?i:is\b)?+\s*+[:=]?+[\s*]*+(?i:(?:option|choice)\s++)?[(\[]?([A-HJ-Z]\b|[A-Za-z]"
     + _END
     + ")",
@@ -33,18 +33,18 @@ class Choice:
 
     def score(self, answer: str, expected: Any) -> float:
         """1 when the letter is one of the expected letters."""
-        said = _letter(answer)
-        return float(said is not None and said in {_letter(right) for right in accepted(expected)})
+        letter = _letter(answer)
+        return float(letter is not None and letter in {_letter(right) for right in accepted(expected)})
 
     def key(self, answer: str) -> str:
-        """The letter; the plain text where there is none."""
+        """The letter; the plain text when there is no letter."""
         return _letter(answer) or plain_text(answer)
 
 
 def _letter(text: str) -> str | None:
-    for pattern in (_SAID, _BRACKETED):
-        if found := pattern.findall(text):
-            return str(found[-1]).upper()
+    for pattern in (_AFTER_ANSWER, _BRACKETED):
+        if letters := pattern.findall(text):
+            return str(letters[-1]).upper()
     if first := _FIRST.match(text):
         return first[1].upper()
     alone = _NOT_A_WORD.findall(text) or _ALONE.findall(text)

@@ -1,4 +1,4 @@
-"""Right when the expected text stands somewhere in the answer."""
+"""The scorer ``contains``: an answer is right when it contains the expected text."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Contains:
 
     def score(self, answer: str, expected: Any) -> float:
         """1 when one of the expected texts is in the answer as whole words."""
-        said = f" {plain_text(answer)} "
-        return float(any(right and f" {right} " in said for right in map(plain_text, accepted(expected))))
+        text = f" {plain_text(answer)} "
+        return float(any(right and f" {right} " in text for right in map(plain_text, accepted(expected))))
 
     def key(self, answer: str) -> str:
-        """The text as it is compared."""
+        """The plain text."""
         return plain_text(answer)
 
 

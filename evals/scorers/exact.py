@@ -1,4 +1,4 @@
-"""Right when the answer is the expected text, spelling apart."""
+"""The scorer ``exact``: an answer is right when it equals the expected text, apart from case, accents and the like."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Exact:
         return float(plain_text(answer) in {plain_text(right) for right in accepted(expected)})
 
     def key(self, answer: str) -> str:
-        """The text as it is compared."""
+        """The plain text."""
         return plain_text(answer)
 
 

@@ -1,4 +1,4 @@
-"""Right when the last number in the answer is the expected one."""
+"""The scorer ``numeric``: an answer is right when its last number is the expected number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NUMBER = re.compile(
     (?:[eE][-+]?\d{1,3})?""",
     re.VERBOSE,
 )
-# Room for any answer; only tolerances are rounded, to more digits than anyone states.
+# Large enough for any answer. Only the comparison with a tolerance is rounded, to 60 digits.
 _ARITHMETIC = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
@@ -24,7 +24,7 @@ class Numeric:
     """Compares numbers; thousands may be separated by commas.
 
     Attributes:
-        tolerance: largest relative difference from the expected number that is still right.
+        tolerance: The largest relative difference from the expected number with which an answer is right.
     """
 
     tolerance: float = 0.0
@@ -37,29 +37,29 @@ class Numeric:
 
     def score(self, answer: str, expected: Any) -> float:
         """1 when the last number of the answer is the last number of an expected text, within the tolerance."""
-        said = _last_number(answer)
-        rights = [number for text in accepted(expected) if (number := _last_number(text)) is not None]
-        if said is None:
+        number = _last_number(answer)
+        rights = [right for text in accepted(expected) if (right := _last_number(text)) is not None]
+        if number is None:
             return 0.0
-        return float(any(said == right or self._near(said, right) for right in rights))
+        return float(any(number == right or self._is_near(number, right) for right in rights))
 
     def key(self, answer: str) -> str:
-        """The number; the plain text where there is none."""
+        """The number; the plain text when there is no number."""
         number = _last_number(answer)
         return plain_text(answer) if number is None else _plain_number(number)
 
-    def _near(self, said: Decimal, right: Decimal) -> bool:
-        gap = _ARITHMETIC.subtract(said, right).copy_abs()
+    def _is_near(self, number: Decimal, right: Decimal) -> bool:
+        gap = _ARITHMETIC.subtract(number, right).copy_abs()
         return gap <= _ARITHMETIC.multiply(right.copy_abs(), Decimal(str(self.tolerance)))
 
 
 def _last_number(text: str) -> Decimal | None:
-    found = _NUMBER.findall(text)
-    return Decimal(found[-1].replace(",", "").replace("−", "-")) if found else None
+    numbers = _NUMBER.findall(text)
+    return Decimal(numbers[-1].replace(",", "").replace("−", "-")) if numbers else None
 
 
 def _plain_number(number: Decimal) -> str:
-    """The same text for equal numbers, every digit kept (``normalize`` would round)."""
+    """A number as text, with all digits. Equal numbers give the same text. (``Decimal.normalize`` would round.)"""
     digits = format(number, "f")
     if "." in digits:
         digits = digits.rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""Right when what a pattern finds in the answer is the expected text."""
+"""The scorer ``regex``: an answer is right when a pattern finds the expected text in it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from ._base import accepted, plain_text
 
 @dataclass(frozen=True)
 class Regex:
-    """Compares the pattern's group (the whole match where it has none) like ``exact``; the last match that is
-    not empty counts.
+    """Compares the last match of a pattern that is not empty, in the same way as the scorer ``exact``.
 
     Attributes:
-        pattern: a regular expression with at most one group.
+        pattern: A regular expression with at most one group. When it has a group, the text of the group is compared.
     """
 
     pattern: str
@@ -28,20 +27,20 @@ class Regex:
         except re.error as error:
             raise ValueError(f"the pattern is not a regular expression: {error}") from error
         if groups > 1:
-            raise ValueError(f"the pattern must have at most one group, but has {groups}")
+            raise ValueError(f"the pattern must have at most one group, but it has {groups}")
 
     def score(self, answer: str, expected: Any) -> float:
         """1 when the match is one of the expected texts; 0 when nothing matches."""
-        found = self._find(answer)
-        return float(found is not None and found in {plain_text(right) for right in accepted(expected)})
+        match = self._find(answer)
+        return float(match is not None and match in {plain_text(right) for right in accepted(expected)})
 
     def key(self, answer: str) -> str:
-        """The match as it is compared; answers without one are all the same vote."""
+        """The plain text of the match. All answers without a match are the same vote."""
         return self._find(answer) or ""
 
     def _find(self, answer: str) -> str | None:
-        found = [text for text in re.findall(self.pattern, answer) if text.strip()]
-        return plain_text(found[-1]) if found else None
+        matches = [text for text in re.findall(self.pattern, answer) if text.strip()]
+        return plain_text(matches[-1]) if matches else None
 
 
 scorer = Regex

@@ -1,4 +1,4 @@
-"""What a team left behind, as columns: the numbers that tests and draws work on."""
+"""The measured numbers of a team as columns, on which tests and draws work."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from .intervals import Floats
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What a team left behind, example by example, in the order of the data.
+    """The measured numbers of a team, one row per example, in the order of the data.
 
     Attributes:
-        columns: each of length n, by name; what is not known of every example is absent.
-        block_sizes: examples of each block, in order, when joules were metered by block: columns of joules then hold
-            each block's joules per example, and only blocks tell of their spread. Empty when joules are by example.
+        columns: The columns by name, each of shape (examples,). A column with an unknown value is left out.
+        block_sizes: The number of examples of each block, in order, when joules were metered by block. A column of
+            joules then has the joules per example of each block, and its spread must be computed from blocks. Empty
+            when joules are known by example.
     """
 
     columns: Mapping[str, Floats]
@@ -24,11 +25,11 @@ class Rows:
     def __post_init__(self) -> None:
         lengths = {name: len(column) for name, column in self.columns.items()}
         if len(set(lengths.values())) != 1 or not self.n:
-            raise ValueError(f"columns must be there and equally long, but got {lengths or 'none'}")
+            raise ValueError(f"rows need columns, all of the same length above 0, but got {lengths or 'no columns'}")
         if self.block_sizes and sum(self.block_sizes) != self.n:
-            raise ValueError(f"the blocks must hold {self.n} examples, but got {self.block_sizes}")
+            raise ValueError(f"the blocks must have {self.n} examples in total, but their sizes are {self.block_sizes}")
 
     @property
     def n(self) -> int:
-        """Examples."""
+        """The number of examples."""
         return len(next(iter(self.columns.values())))

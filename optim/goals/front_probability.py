@@ -125,7 +125,7 @@ def near_members(
             continue
         p = 1.0
         for member in members:
-            p = min(p, beaten_p(having[team], having[member], objectives, enough=level))
+            p = min(p, beaten_p(having[team], having[member], objectives, exact_up_to=level))
             if p <= level:
                 break
         if p > level:
@@ -178,7 +178,7 @@ def objective_draws(
             rng=rng,
         )
         for j, name in enumerate(objectives):
-            values[:, i, j] = objective(name).drawn(each, of_team)
+            values[:, i, j] = objective(name).draws(each, of_team)
     return values
 
 

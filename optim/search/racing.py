@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orkester.evals.objectives import objective
-from orkester.evals.paired_tests import dominated, look_level
+from orkester.evals.paired_tests import dominating_member, look_level
 from orkester.evals.stats.rows import Rows
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Direction, limit
@@ -64,7 +64,7 @@ class Race:
             return ""
         level = look_level(self.error, -(-self.examples // self.block), MOST_MEMBERS)
         rows = [self._rows(evidence, member) for member in members]
-        beaten_by = dominated(self._rows(evidence, team), rows, self.objectives, level=level)
+        beaten_by = dominating_member(self._rows(evidence, team), rows, self.objectives, level=level)
         return (
             "" if beaten_by is None else f"beaten by {members[beaten_by].id} after {seen} of {self.examples} examples"
         )

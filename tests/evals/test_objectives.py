@@ -65,7 +65,7 @@ def test_two_files_must_not_define_the_same_name(tmp_path: Path) -> None:
 
 
 def test_pieces_that_do_not_go_together_are_refused() -> None:
-    for statistic in (Share(), Quantile(0.5, spread=1.57)):
+    for statistic in (Share(), Quantile(0.5, variance_ratio=1.57)):
         with pytest.raises(ValueError, match="odd needs a number for each example, but energy_j is metered by block"):
             Objective(name="odd", meaning="", column=objective("energy_j").column, statistic=statistic)
     with pytest.raises(ValueError, match="a share has no unit, but odd has 's'"):
@@ -73,7 +73,7 @@ def test_pieces_that_do_not_go_together_are_refused() -> None:
 
 
 def test_columns_of_the_same_name_are_the_same_column() -> None:
-    columns = [column for each in objectives().values() for column in (each.column, *each.statistic.beside)]
+    columns = [column for each in objectives().values() for column in (each.column, *each.statistic.extra_columns)]
     assert {column.name: column for column in columns} == {column.name: column for column in reversed(columns)}
     assert list(rows_of(block())) == list(dict.fromkeys(column.name for column in columns))
 
@@ -96,7 +96,7 @@ def test_tokens_per_success_are_put_together_from_the_same_pieces() -> None:
     rows = team_rows(made)
     assert wasteful.value(rows.columns) == 15.0
     assert wasteful.known(rows)
-    assert wasteful.optimistic(rows, "maximize", 0.05) is None
+    assert wasteful.optimistic_bound(rows, "maximize", 0.05) is None
     uncounted = [block(examples=(result(0, calls=(call(output_tokens=None),)),))]
     assert wasteful.estimate(uncounted, None) is None
     assert not wasteful.known(team_rows(uncounted))

@@ -15,10 +15,10 @@ from orkester.evals.block import Block, Call, ExampleResult
 from orkester.evals.objectives import Direction, objective, objectives
 from orkester.evals.paired_tests import (
     beaten_p,
-    dominated,
+    dominating_member,
     examples_needed,
     look_level,
-    optimistic,
+    optimistic_bound,
 )
 from orkester.evals.rows import team_rows
 from orkester.evals.stats.rows import Rows
@@ -54,7 +54,7 @@ def ever_beaten(candidate: Rows, member: Rows, objectives: Mapping[str, Directio
     """Whether the candidate is dropped at any look against a member that was measured whole."""
     level = look_level(alpha, LOOKS)
     looks = (first(candidate, BLOCK * k) for k in range(1, LOOKS + 1))
-    return any(dominated(seen, [member], objectives, level=level) is not None for seen in looks)
+    return any(dominating_member(seen, [member], objectives, level=level) is not None for seen in looks)
 
 
 # -- error over the looks ---------------------------------------------------------------------------------------------
@@ -175,9 +175,9 @@ def test_a_rough_answer_is_on_the_same_side_as_the_whole_one(pairs: list[tuple[f
     whole = paired_quantile_p(more, less, q)
     assert 0 < whole <= 1
     if whole <= 0.005:
-        assert paired_quantile_p(more, less, q, enough=0.01) <= 0.01
+        assert paired_quantile_p(more, less, q, exact_up_to=0.01) <= 0.01
     if whole >= 0.05:
-        assert paired_quantile_p(more, less, q, enough=0.01) > 0.01
+        assert paired_quantile_p(more, less, q, exact_up_to=0.01) > 0.01
 
 
 # -- what the claim is ------------------------------------------------------------------------------------------------
@@ -203,8 +203,8 @@ def test_a_team_is_beaten_when_every_objective_says_so_and_by_the_weakest_of_the
     each = {name: beaten_p(candidate, member, {name: direction}) for name, direction in ALL.items()}
     assert max(each.values()) < 0.001
     assert beaten_p(candidate, member, ALL) == max(each.values())
-    assert dominated(candidate, [candidate, member], ALL, level=0.001) == 1
-    assert dominated(member, [candidate], ALL, level=0.001) is None
+    assert dominating_member(candidate, [candidate, member], ALL, level=0.001) == 1
+    assert dominating_member(member, [candidate], ALL, level=0.001) is None
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -253,10 +253,10 @@ def test_joules_of_blocks_are_compared_by_block() -> None:
     )
     assert by_example < by_block < 0.01  # 48 repeated numbers look like more than six measurements
     assert beaten_p(first(candidate, 8), member, ENERGY) == 1.0  # one block has no spread
-    low = optimistic(candidate, "energy_j", "minimize", 0.01)
+    low = optimistic_bound(candidate, "energy_j", "minimize", 0.01)
     assert low is not None
     assert 0 < low < candidate.columns["energy_j"].mean()
-    assert optimistic(first(candidate, 8), "energy_j", "minimize", 0.01) == 0.0
+    assert optimistic_bound(first(candidate, 8), "energy_j", "minimize", 0.01) == 0.0
 
 
 def test_joules_per_success_are_beaten_by_fewer_joules_and_more_successes() -> None:
@@ -278,7 +278,7 @@ def test_every_objective_can_be_raced_and_an_unknown_one_says_which() -> None:
         assert examples_needed(name, 0.01) >= 1
     for call in (
         lambda: beaten_p(candidate, member, {"beauty": "maximize"}),
-        lambda: optimistic(member, "beauty", "maximize", 0.01),
+        lambda: optimistic_bound(member, "beauty", "maximize", 0.01),
         lambda: examples_needed("beauty", 0.01),
     ):
         with pytest.raises(InputError, match=r"unknown objective 'beauty'\. Known: calls"):
@@ -315,29 +315,29 @@ def test_rows_of_blocks_leave_out_what_one_block_does_not_know() -> None:
 
 
 def test_rows_must_fit_together() -> None:
-    with pytest.raises(ValueError, match="none"):
+    with pytest.raises(ValueError, match="no columns"):
         rows()
-    with pytest.raises(ValueError, match="equally long"):
+    with pytest.raises(ValueError, match="the same length"):
         rows(score=[1.0], latency_s=[1.0, 2.0])
-    with pytest.raises(ValueError, match=r"hold 3 examples, but got \(2,\)"):
+    with pytest.raises(ValueError, match=r"have 3 examples in total, but their sizes are \(2,\)"):
         rows((2,), score=[1.0, 0.0, 1.0])
 
 
 def test_the_best_that_may_still_be() -> None:
     candidate, _ = strong()
     for name, direction in ALL.items():
-        corner = optimistic(candidate, name, direction, 0.01)
+        corner = optimistic_bound(candidate, name, direction, 0.01)
         column = candidate.columns[objective(name).column.name]
         middle = float(np.median(column) if name == "latency_p50_s" else column.mean())
         assert corner is not None
         assert corner > middle if direction == "maximize" else 0 < corner < middle
-    assert optimistic(candidate, "latency_p50_s", "maximize", 0.01) is None
-    assert optimistic(candidate, "cost_eur", "minimize", 0.01) is None
-    per_success = optimistic(candidate, "energy_j_per_success", "minimize", 0.01)
+    assert optimistic_bound(candidate, "latency_p50_s", "maximize", 0.01) is None
+    assert optimistic_bound(candidate, "cost_eur", "minimize", 0.01) is None
+    per_success = optimistic_bound(candidate, "energy_j_per_success", "minimize", 0.01)
     assert per_success is not None
     assert 0 < per_success < candidate.columns["energy_j"].sum() / candidate.columns["score"].sum()
     with pytest.raises(ValueError, match=r"got 0\.7"):
-        optimistic(candidate, "quality", "maximize", 0.7)
+        optimistic_bound(candidate, "quality", "maximize", 0.7)
     assert mean_lower(np.zeros(4), 0.01) == 0.0
 
 
@@ -501,7 +501,7 @@ def race(rng: np.random.Generator, alpha: float) -> tuple[int, list[int]]:
         level = look_level(alpha, LOOKS, max(1, len(front)))
         for look in range(1, LOOKS + 1):
             spent[index] = look * BLOCK
-            if dominated(first(teams[index], look * BLOCK), front, ALL, level=level) is not None:
+            if dominating_member(first(teams[index], look * BLOCK), front, ALL, level=level) is not None:
                 break
         else:
             whole.append(index)
@@ -540,7 +540,7 @@ def test_five_members_just_as_good_and_faster_seldom_drop_a_team_together() -> N
         members = [rows(score=s, latency_s=w, energy_j=w) for s, w in zip(scores[1:], work[1:], strict=True)]
         candidate = rows(score=scores[0], latency_s=5 * work[0], energy_j=5 * work[0])
         errors += any(
-            dominated(first(candidate, BLOCK * look), members, ALL, level=level) is not None
+            dominating_member(first(candidate, BLOCK * look), members, ALL, level=level) is not None
             for look in range(1, LOOKS + 1)
         )
     assert errors / times <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / times)

@@ -354,9 +354,9 @@ async def test_a_scorer_that_breaks_ends_the_block_with_one_message(tmp_path: Pa
     (tmp_path / "breaking_scorer.py").write_text("def judge(answer, expected):\n    return 2\n")
     by = runner(task=task(scorer=scorer("breaking_scorer:judge", folder=tmp_path)))
     models, _ = orchestra(right)
-    with pytest.raises(InputError, match="must give 0 to 1, but gave 2"):
+    with pytest.raises(InputError, match="must return a number from 0 to 1, but returned 2"):
         await run(models, by=by)
-    with pytest.raises(InputError, match="must give 0 to 1"):  # and the window is open again
+    with pytest.raises(InputError, match="must return a number from 0 to 1"):  # and the window is open again
         await run(models, by=by)
 
 

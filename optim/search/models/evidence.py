@@ -159,13 +159,13 @@ class Evidence:
         wanted, n = objective(name), len(self.teams)
         raw = self._columns[wanted.column.name][:n]
         seen = np.isfinite(raw)  # a block may lack its joules
-        spread = wanted.statistic.spread
+        spread = wanted.statistic.variance_ratio
         data = raw if wanted.share else np.log(np.maximum(raw, _TINY))
         team, example, rest = _two_way(data, seen)
         variance = max(self._row_variance(rest, seen), _LEAST_VARIANCE if wanted.share else _LEAST_LOG_VARIANCE)
         variances = _of_shares(raw, seen, variance) if wanted.share else np.full(n, spread * variance)
         values = team
-        if not wanted.statistic.plain:
+        if not wanted.statistic.is_mean:
             own = self._modelled.setdefault(name, _Kept()).up_to(self.done, lambda row: self._own(name, row))
             values = own - seen @ example / self.done
         return Seen(

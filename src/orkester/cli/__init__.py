@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0, 1 (it failed), 2 (what was asked is wrong), 130 (interrupted)."""
+"""The command line. Exit codes: 0 (success), 1 (failure), 2 (wrong input), 130 (interrupted)."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ app.add_typer(models.app, name="models")
 app.add_typer(engines.app, name="engines")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(__version__)
         raise typer.Exit
 
@@ -52,16 +52,16 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     del version
 
 
 def main() -> None:
-    """Run the command line; every error Orkester raises on purpose becomes a message and an exit code."""
-    # numpy reads this when it is loaded. Our matrices are small: more threads only wait for each other, and on
-    # processors that others use too that took ten times as long.
+    """Run the command line. Every ``OrkesterError`` becomes a message and an exit code."""
+    # numpy reads this variable when it is loaded. Orkester's matrices are small: several threads only wait for each
+    # other, and on a machine that others use too, this took ten times as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
@@ -74,6 +74,6 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
-    except OSError as error:  # a full disk, a folder without permission: what it says is for the user
+    except OSError as error:  # for example a full disk, or a folder without permission; the user needs its message
         print(f"orkester: {error}", file=sys.stderr)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""``orkester doctor``."""
+"""The command ``orkester doctor``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import typer
 
 
 def doctor() -> None:
-    """Show what this machine has for a study: CPU, GPU, engines, energy meters and why not, memory, weights.
+    """Show what this machine offers to a study: CPU, memory, GPU, engines, energy meters and weights.
+
+    For each energy meter that cannot be used, it shows the reason.
 
     Example: `orkester doctor`
     """
@@ -18,36 +20,39 @@ def doctor() -> None:
     from orkester.serving.energy import survey
 
     total, available = machine.memory_bytes()
-    gpus, no_gpu = machine.gpus()
+    gpus, no_gpu_reason = machine.gpus()
     catalogue = Catalogue.default()
     models = [catalogue.find(name) for name in catalogue.names]
-    here = [model.name for model in models if catalogue.locate(model) is not None]
+    with_weights = [model.name for model in models if catalogue.locate(model) is not None]
     lines = {
         "cpu": f"{machine.cpu_model()}, {machine.usable_threads()} threads usable",
         "memory": f"{available / 2**30:.1f} GiB free of {total / 2**30:.1f} GiB",
-        "gpu": "; ".join(map(str, gpus)) or f"none: {no_gpu}",
+        "gpu": "; ".join(map(str, gpus)) or f"none: {no_gpu_reason}",
         "llama.cpp": _version("xllamacpp"),
         "vllm": _vllm(),
         **survey(),
-        "weights": f"{', '.join(here) or 'none'}; cache: {catalogue.cache}",
+        "weights": f"{', '.join(with_weights) or 'none'}; cache: {catalogue.cache}",
     }
     for name, value in lines.items():
         typer.echo(f"{name + ':':<11}{value}")
 
 
 def _vllm() -> str:
-    """Which vLLM a study would use, or how to get one."""
+    """The vLLM that a study would use, or the command that installs one."""
     from orkester.serving.environments import environments, find_vllm
 
-    if found := find_vllm():
-        return f"{found}, installed by orkester engines install: {found.python}"
-    others = [str(each.environment or f"{each.name} (cut off)") for each in environments()]
-    beside = f" (for other machines: {', '.join(others)})" if others else ""
+    if environment := find_vllm():
+        return f"{environment}, installed by orkester engines install: {environment.python}"
+    unusable = [str(each.environment or f"{each.name} (incomplete)") for each in environments()]
+    note = f" (installed, but not for this machine: {', '.join(unusable)})" if unusable else ""
     try:
-        own = importlib.metadata.version("vllm")
+        version = importlib.metadata.version("vllm")
     except importlib.metadata.PackageNotFoundError:
-        return f"not installed{beside}; orkester engines install vllm"
-    return f"vllm {own} in Orkester's own environment{beside}; for it, engine: {{vllm: {{python: {sys.executable}}}}}"
+        return f"not installed{note}; to install it, run: orkester engines install vllm"
+    return (
+        f"vllm {version} in Orkester's own environment{note}; to use it, set engine: {{vllm: {{python: "
+        f"{sys.executable}}}}} in the study file"
+    )
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""``orkester engines``."""
+"""The command ``orkester engines``."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from .results import LOG_WIDTH
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Engines that are installed apart from Orkester, each in an environment of its own.\n\n"
+    help="Engines that are installed separately from Orkester, each in its own environment.\n\n"
     "Example: `orkester engines list`",
 )
 
 
 @app.command()
 def install(
-    engine: Annotated[str, typer.Argument(help="Which engine: vllm.", metavar="ENGINE")],
+    engine: Annotated[str, typer.Argument(help="The engine: vllm.", metavar="ENGINE")],
     build: Annotated[
-        str | None, typer.Option("--build", help="cuda, rocm or cpu, instead of what suits this machine.")
+        str | None, typer.Option("--build", help="cuda, rocm or cpu. Default: the build for this machine.")
     ] = None,
     python: Annotated[
-        Path | None, typer.Option("--python", help="Interpreter to build on, instead of the one that runs Orkester.")
+        Path | None,
+        typer.Option("--python", help="The Python interpreter to use. Default: the one that runs Orkester."),
     ] = None,
-    index_url: Annotated[str | None, typer.Option("--index-url", help="Package index, instead of PyPI.")] = None,
+    index_url: Annotated[str | None, typer.Option("--index-url", help="The package index. Default: PyPI.")] = None,
     extra_index_url: Annotated[
-        list[str] | None, typer.Option("--extra-index-url", help="Package index, in addition; may be repeated.")
+        list[str] | None, typer.Option("--extra-index-url", help="An additional package index; may be repeated.")
     ] = None,
     find_links: Annotated[
-        list[str] | None, typer.Option("--find-links", help="Folder or page with wheels; may be repeated.")
+        list[str] | None, typer.Option("--find-links", help="A folder or page with wheels; may be repeated.")
     ] = None,
 ) -> None:
-    """Install an engine: the version that Orkester is tested with, built for this machine's GPU or for its CPU.
+    """Install an engine: the version that Orkester is tested with, built for this machine's GPU or CPU.
 
     Example: `orkester engines install vllm`
     """
@@ -43,8 +44,9 @@ def install(
     from orkester.serving.environments import Build, Index, install_vllm
 
     if engine != "vllm":
-        has = "llama.cpp comes with Orkester" if engine in {"llamacpp", "llama.cpp"} else f"there is no {engine!r}"
-        raise InputError(f"{has}; the engine that can be installed is vllm")
+        if engine in {"llamacpp", "llama.cpp"}:
+            raise InputError("llama.cpp is a part of Orkester and needs no installation; only vllm can be installed")
+        raise InputError(f"the engine {engine!r} does not exist; only vllm can be installed")
     if build is not None and build not in get_args(Build):
         raise InputError(f"--build must be one of {', '.join(get_args(Build))}, but got {build!r}")
     installed = install_vllm(
@@ -58,7 +60,7 @@ def install(
 
 @app.command("list")
 def list_engines() -> None:
-    """Show the installed engines, and whether each works: it is run, which takes some seconds.
+    """Show the installed engines, and whether each works. Each engine is started once, which takes some seconds.
 
     Example: `orkester engines list`
     """
@@ -67,15 +69,18 @@ def list_engines() -> None:
 
     from orkester.serving.environments import environments
 
-    found = environments()
-    if not found:
-        typer.echo("None is installed: orkester engines install vllm (llama.cpp comes with Orkester)")
+    installed_engines = environments()
+    if not installed_engines:
+        typer.echo(
+            "No engine is installed (llama.cpp is a part of Orkester). To install vLLM, run: orkester engines install "
+            "vllm"
+        )
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "version", "build", "size", "works", "path"):
         table.add_column(column, justify="right" if column == "size" else "left", no_wrap=True)
     faults = {}
-    for installed in found:
+    for installed in installed_engines:
         environment = installed.environment
         if fault := installed.fault():
             faults[installed.name] = fault
@@ -87,7 +92,7 @@ def list_engines() -> None:
             "no" if fault else "yes",
             str(installed.folder),
         )
-    # Paths are for copying: they are not cut, whatever the width.
+    # Users copy the paths, so they are never cut to the width of the terminal.
     Console(highlight=False, width=LOG_WIDTH, soft_wrap=True).print(table)
     for name, fault in faults.items():
         typer.echo(f"{name}: {fault}", err=True)
@@ -95,7 +100,7 @@ def list_engines() -> None:
 
 @app.command()
 def remove(
-    name: Annotated[str, typer.Argument(help="An installed engine, by its name in `list`.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="The name of an installed engine, as shown by `list`.", metavar="NAME")],
 ) -> None:
     """Remove an installed engine from the disk.
 
@@ -103,5 +108,5 @@ def remove(
     """
     from orkester.serving import environments
 
-    freed = environments.remove(name)
-    typer.echo(f"{name} is removed; {freed / 1e9:.1f} GB are free again")
+    freed_bytes = environments.remove(name)
+    typer.echo(f"{name} is removed; {freed_bytes / 1e9:.1f} GB are free again")

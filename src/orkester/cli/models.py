@@ -1,4 +1,4 @@
-"""``orkester models``."""
+"""The command ``orkester models``."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from orkester.serving.catalogue import Model
 
 EngineOption = Annotated[
-    str | None, typer.Option("--for", help="Engine that is to read them: llamacpp or vllm.", metavar="ENGINE")
+    str | None, typer.Option("--for", help="The engine that will read the weights: llamacpp or vllm.", metavar="ENGINE")
 ]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The models a study can name, and their weights.\n\nExample: `orkester models list`",
+    help="The models that a study can use, and their weights.\n\nExample: `orkester models list`",
 )
 
 
 @app.command("list")
 def list_models() -> None:
-    """Show every model of the catalogue, and whether its weights are here.
+    """Show every model of the catalogue, and whether its weights are on this machine.
 
     Example: `orkester models list`
     """
@@ -42,14 +42,14 @@ def list_models() -> None:
         table.add_column(column, justify="right" if column in {"params", "size"} else "left", no_wrap=True)
     for name in catalogue.names:
         model = catalogue.find(name)
-        where = catalogue.locate(model)
-        size = model.size_bytes or (where.stat().st_size if where is not None and where.is_file() else None)
+        path = catalogue.locate(model)
+        size = model.size_bytes or (path.stat().st_size if path is not None and path.is_file() else None)
         table.add_row(
             name,
             _short(model.parameters),
             f"{size / 1e6:,.1f} MB" if size else "",
-            _here(where),
-            _here(catalogue.locate(model.in_safetensors())) if model.safetensors else "converted",
+            _yes_or_no(path),
+            _yes_or_no(catalogue.locate(model.in_safetensors())) if model.safetensors else "converted",
             model.license,
             _origin(model.source),
         )
@@ -59,13 +59,13 @@ def list_models() -> None:
 
 @app.command()
 def pull(
-    names: Annotated[list[str], typer.Argument(help="Models, by name.", metavar="NAME...")],
+    names: Annotated[list[str], typer.Argument(help="The names of models.", metavar="NAME...")],
     accept_terms: Annotated[
-        bool, typer.Option("--accept-terms", help="Accept the terms of models that have some.")
+        bool, typer.Option("--accept-terms", help="Accept the terms of models that have terms.")
     ] = False,
     engine: EngineOption = None,
 ) -> None:
-    """Fetch weights, checked against their SHA-256; what is here already is checked too.
+    """Fetch weights, and check their SHA-256. Weights that are on this machine already are checked, too.
 
     Example: `orkester models pull smollm2-135m`
     """
@@ -79,21 +79,21 @@ def pull(
             if accept_terms:
                 typer.echo(f"{model.name}: terms accepted by --accept-terms", err=True)
             elif not sys.stdin.isatty():
-                raise InputError(f"{model.name} has terms (above); give --accept-terms to accept them")
+                raise InputError(f"{model.name} has terms (shown above); to accept them, use --accept-terms")
             elif not typer.confirm("Do you accept them?"):
-                raise InputError(f"{model.name} is not fetched, since its terms were not accepted")
+                raise InputError(f"{model.name} was not fetched, because its terms were not accepted")
     for model in models:
         catalogue.pull(model, say=lambda line: typer.echo(line, err=True))
         if engine == "vllm" and model.layout != "safetensors":
-            typer.echo(f"{model.name} is GGUF: it is converted when vLLM first serves it", err=True)
+            typer.echo(f"{model.name} is a GGUF file; it is converted when vLLM serves it for the first time", err=True)
 
 
 @app.command()
 def where(
-    name: Annotated[str, typer.Argument(help="A model, by name.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="The name of a model.", metavar="NAME")],
     engine: EngineOption = None,
 ) -> None:
-    """Print where the weights of a model are.
+    """Print the path of a model's weights.
 
     Example: `orkester models where smollm2-135m`
     """
@@ -102,11 +102,13 @@ def where(
 
     catalogue = Catalogue.default()
     model = _for(engine, catalogue.find(name))
-    found: Path | None = catalogue.locate(model)
-    if found is None:
-        asked = f"--for {engine} {name}" if engine else name
-        raise ModelError(f"the weights of {name} are not here; fetch them: orkester models pull {asked}")
-    typer.echo(found)
+    path: Path | None = catalogue.locate(model)
+    if path is None:
+        arguments = f"--for {engine} {name}" if engine else name
+        raise ModelError(
+            f"the weights of {name} are not on this machine; to fetch them, run: orkester models pull {arguments}"
+        )
+    typer.echo(path)
 
 
 def _for(engine: str | None, model: Model) -> Model:
@@ -116,12 +118,12 @@ def _for(engine: str | None, model: Model) -> Model:
     return model.in_safetensors() if engine == "vllm" else model
 
 
-def _here(where: Path | None) -> str:
-    return "no" if where is None else "yes"
+def _yes_or_no(path: Path | None) -> str:
+    return "no" if path is None else "yes"
 
 
 def _origin(source: str) -> str:
-    """Where weights come from, short enough for a column: of a hub's repository, whose it is."""
+    """The source of the weights, short enough for a column: of a repository on a model hub, only its owner."""
     kind, _, rest = source.partition(":")
     return f"hf:{rest.partition('/')[0]}" if kind == "hf" else kind
 

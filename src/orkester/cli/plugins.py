@@ -1,4 +1,4 @@
-"""``orkester list``."""
+"""The command ``orkester list``."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def list_plugins(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="topologies, scorers, engines, meters, samplers, routing, tools or objectives; all if absent.",
+            help="topologies, scorers, engines, meters, samplers, routing, tools or objectives. Default: all.",
             metavar="[KIND]",
         ),
     ] = None,
 ) -> None:
-    """Show what a study can name: topologies, scorers, objectives and so on, and where each comes from.
+    """Show the plug-ins that a study can use: topologies, scorers, objectives and so on, and where each comes from.
 
-    A plug-in of another package that cannot be imported is listed with the first line of its error.
+    A plug-in of another package that cannot be imported is shown with the first line of its error.
 
     Example: `orkester list topologies`
     """
@@ -47,17 +47,17 @@ def list_plugins(
         table.add_column("what it is", overflow="fold")
         rows = registries[name].listed()
         for row in rows:
-            what = Text(f"cannot be used: {row.fault}", style="red") if row.fault else Text(row.summary)
-            table.add_row(row.name, row.origin, what)
+            description = Text(f"cannot be used: {row.fault}", style="red") if row.fault else Text(row.summary)
+            table.add_row(row.name, row.origin, description)
         if not rows:
-            table.add_row(Text("none", style="dim"), "", "packages and modules of your own can add some")
+            table.add_row(Text("none", style="dim"), "", "your own packages and modules can add some")
         console.print(table)
         if name is not kind and name != list(registries)[-1]:
             console.print()
 
 
 def _registries() -> Mapping[str, Registry[Any]]:
-    """All registries by the plural of what they hold."""
+    """All registries, by the plural of their kind of plug-in."""
     from orkester.agents.routing import ROUTING
     from orkester.agents.tools import TOOLS
     from orkester.evals.objectives import OBJECTIVES

@@ -45,7 +45,15 @@ _WORDS = {"trials": "teams", "llm_calls": "calls", "minutes": "minutes", "tokens
 
 @contextmanager
 def progress(study: Study, directory: Path) -> Iterator[Observer]:
-    """An observer that shows what happens, on standard error."""
+    """Show the progress of a study on standard error.
+
+    Args:
+        study: The study that runs.
+        directory: Its run directory.
+
+    Yields:
+        The observer that shows the events.
+    """
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
         display = _Display(study, directory)
@@ -62,21 +70,21 @@ def plain_lines(
     write: Callable[[str], object] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Observer:
-    """An observer that writes a line for every event that matters: engines, teams, confirmation, faults.
+    """Make an observer that writes a line for each important event: engines, teams, confirmation, errors.
 
     Args:
         study: The study that runs.
         directory: Its run directory.
-        write: Takes a line; None for standard error.
-        clock: Monotonic seconds.
+        write: Writes a line; None to write to standard error.
+        clock: Returns monotonic seconds.
     """
 
     def to_stderr(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    say = write or to_stderr
+    write_line = write or to_stderr
     start = clock()
-    say(
+    write_line(
         f"{study.name}: {_count(len(study.space), 'team')} to choose from, "
         f"{_count(len(study.search_examples), 'example')} each; "
         f"{directory}"
@@ -86,7 +94,7 @@ def plain_lines(
 
     def observe(event: Event) -> None:
         nonlocal remaining, spent
-        at = f"[{clock() - start:6.1f} s] "
+        time_mark = f"[{clock() - start:6.1f} s] "
         match event:
             case BlockProgress(remaining_s=guess):
                 remaining = guess
@@ -97,28 +105,35 @@ def plain_lines(
                 return
             case TeamMeasured(phase=phase):
                 left = f"; about {_duration(remaining)} left" if remaining is not None and phase == "search" else ""
-                say(at + _measured(event) + (spent if phase == "search" else "") + left)
+                write_line(time_mark + _measured(event) + (spent if phase == "search" else "") + left)
             case _:
                 if line := sentence(event):
-                    say(at + line)
+                    write_line(time_mark + line)
 
     return observe
 
 
-#: The line for a study that is asked to stop, by whether it stops at once.
+#: The line after the user has pressed Ctrl-C, by whether the study stops at once.
 _STOPPING = {
     True: "stopping the engines",
-    False: "stopping: the block under way is finished first; Ctrl-C again stops at once",
+    False: "stopping after the current block; press Ctrl-C again to stop at once",
 }
 
 
 def sentence(event: Event) -> str:
-    """An event in words; empty for an event that is only shown live."""
+    """Describe an event in one line.
+
+    Args:
+        event: The event.
+
+    Returns:
+        The line; empty for an event that only the live display shows.
+    """
     line = ""
     match event:
         case Resumed(teams=teams, blocks=blocks, lost=lost):
-            cut = "; the block that was cut off is run again" if lost else ""
-            line = f"resumed: {_count(teams, 'team')} and {_count(blocks, 'block')} are there already{cut}"
+            cut = "; the block that was interrupted is run again" if lost else ""
+            line = f"resumed: {_count(teams, 'team')} and {_count(blocks, 'block')} are measured already{cut}"
         case Forecast():
             line = _forecast(event)
         case Preparing(line=text):
@@ -126,11 +141,11 @@ def sentence(event: Event) -> str:
         case EnginesStarting():
             line = _starting(event)
         case StillStarting(models=models, seconds=seconds):
-            line = f"{', '.join(models)} not ready yet after {seconds:.0f} s"
+            line = f"{', '.join(models)} not ready after {seconds:.0f} s; still waiting"
         case EnginesReady(models=models, seconds=seconds):
             line = f"{', '.join(models)} ready after {seconds:.1f} s"
-        case EngineChanged(event=what):
-            line = _changed(what)
+        case EngineChanged(event=engine_event):
+            line = _changed(engine_event)
         case BlockRerun(team=team, reason=reason):
             line = f"{reason}; {team.id} runs the block again"
         case SearchEnded(reason=reason, teams=teams):
@@ -143,29 +158,29 @@ def sentence(event: Event) -> str:
 
 
 def _forecast(event: Forecast) -> str:
-    """In one line: the costs that are known, and which ones will be known later."""
+    """The forecast in one line: the costs that are known, and the names of those that will be known later."""
     parts = [_range(name, low, high) for name, (low, high) in event.ranges.items()]
     teams = _count(event.teams, "team")
     if event.measured:
         ends = f" until the {_WORDS[event.ends_by]} are spent" if event.ends_by != "trials" else " in all"
         return f"forecast from {_count(event.measured, 'team')}: {teams}{ends}: {', '.join(parts)}"
-    # The number of teams is in the line already, and ranges end where the budget does.
+    # The number of teams is in the line already, and each range ends at the limit of the budget.
     shown = {"trials", *event.ranges}
     limits = [f"{readable(limit)} {_WORDS[name]}" for name, limit in event.limits.items() if name not in shown]
     if event.later:
         parts.append(f"{_listed([_WORDS[name] for name in event.later])} are known after the first teams")
     size = ", ".join([f"{teams} × {_count(event.examples, 'example')}", *limits])
-    return f"forecast: at most {size}{': ' if parts else ''}{'; '.join(parts)}; confirmation comes on top"
+    return f"forecast: at most {size}{': ' if parts else ''}{'; '.join(parts)}; confirmation is not included"
 
 
 def _range(name: str, low: float, high: float) -> str:
-    what = _WORDS[name]
+    unit = _WORDS[name]
     if name == "minutes" and high < 2:
-        what, low, high = "seconds", 60 * low, 60 * high
-    few, many = readable(low), readable(high)
-    if few == many:
-        return f"{few} {what.removesuffix('s') if few == '1' else what}"
-    return f"{few} to {many} {what}"
+        unit, low, high = "seconds", 60 * low, 60 * high
+    low_text, high_text = readable(low), readable(high)
+    if low_text == high_text:
+        return f"{low_text} {unit.removesuffix('s') if low_text == '1' else unit}"
+    return f"{low_text} to {high_text} {unit}"
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -178,12 +193,13 @@ def _spent(event: BudgetSpent) -> str:
 
 def _starting(event: EnginesStarting) -> str:
     groups = {"starting": [model for model in event.models if model not in event.waking], "waking": event.waking}
-    return ", ".join(f"{what} {', '.join(models)}" for what, models in groups.items() if models) + _with(event.options)
+    lines = [f"{verb} {', '.join(models)}" for verb, models in groups.items() if models]
+    return ", ".join(lines) + _in_brackets(event.options)
 
 
 def _changed(event: EngineEvent) -> str:
-    """Empty for starts and wakes, which have lines of their own, and for the end of a study."""
-    engine = event.model + _with(event.options)
+    """The line for a change of an engine. Empty for starts and wakes, which have other lines, and at a study's end."""
+    engine = event.model + _in_brackets(event.options)
     match event.kind:
         case "slept":
             return f"{engine} put to sleep in {event.seconds:.1f} s"
@@ -192,34 +208,36 @@ def _changed(event: EngineEvent) -> str:
         case "died":
             return f"the engine of {engine} died: {event.reason}"
         case "restarted":
-            return f"{engine} is started again: {event.reason}"
+            return f"the engine of {engine} is started again: {event.reason}"
         case _:
             return ""
 
 
-def _with(options: Mapping[str, object]) -> str:
+def _in_brackets(options: Mapping[str, object]) -> str:
     return f" ({written(options)})" if options else ""
 
 
 def _measured(event: TeamMeasured) -> str:
-    result, found = event.result, event.results
-    what = "confirmed" if event.phase == "confirm" else f"team {result.trial + 1}"
-    return f"{what}: {result.team}: {_outcome(result, found, event.phase)}; {len(found.front)} on the front"
+    result, results = event.result, event.results
+    label = "confirmed" if event.phase == "confirm" else f"team {result.trial + 1}"
+    return f"{label}: {result.team}: {_outcome(result, results, event.phase)}; {len(results.front)} on the front"
 
 
-def _outcome(result: TeamResult, found: Results, phase: str) -> str:
+def _outcome(result: TeamResult, results: Results, phase: str) -> str:
     measurement = result.confirmed if phase == "confirm" else result.search
     if result.infeasible:
         return f"infeasible: {result.infeasible.splitlines()[0]}"
     if measurement is None:
         return "not measured"
     return ", ".join(
-        f"{name} {measurement.estimates[name].value:.3g}" for name in found.objectives if name in measurement.estimates
+        f"{name} {measurement.estimates[name].value:.3g}"
+        for name in results.objectives
+        if name in measurement.estimates
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _duration(seconds: float) -> str:
@@ -227,7 +245,7 @@ def _duration(seconds: float) -> str:
 
 
 class _Display:
-    """The live display: where the study stands, and the front so far."""
+    """The live display: the current team and block, the budget, the engines, and the front so far."""
 
     def __init__(self, study: Study, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._study = study
@@ -253,7 +271,7 @@ class _Display:
             case EnginesReady():
                 self._engines, self._starting_since = sentence(event), None
             case StillStarting():
-                pass  # the seconds are shown as they pass
+                pass  # the display already counts the seconds
             case EngineChanged(event=EngineEvent(kind="slept" | "stopped")) if line := sentence(event):
                 self._engines = line
             case TeamMeasured():
@@ -267,11 +285,11 @@ class _Display:
         lines: list[object] = [Text(f"{self._study.name} → {self._directory}", style="bold")]
         if self._team is not None:
             team, block = self._team, self._block
-            what = "Confirming" if team.phase == "confirm" else "Team"
+            label = "Confirming" if team.phase == "confirm" else "Team"
             done = (block.block - 1 + block.examples_done / block.examples) / block.of if block else 0.0
             bar = "━" * round(done * _BAR)
             left = f"  about {_duration(block.remaining_s)} left" if block and block.remaining_s is not None else ""
-            lines.append(Text(f"{what} {team.number} of {team.of}: {team.team}"))
+            lines.append(Text(f"{label} {team.number} of {team.of}: {team.team}"))
             number = block.block if block else 1
             lines.append(Text(f"{bar:<{_BAR}} block {number} of {team.blocks}{left}"))
             if self._spent and team.phase == "search":

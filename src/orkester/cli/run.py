@@ -1,4 +1,4 @@
-"""``orkester run``."""
+"""The command ``orkester run``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 
 def run(
-    team: Annotated[Path, typer.Argument(help="A team that a study wrote.", metavar="TEAM.json")],
-    question: Annotated[str, typer.Argument(help="What to ask it.")],
+    team: Annotated[Path, typer.Argument(help="A team file from the run directory of a study.", metavar="TEAM.json")],
+    question: Annotated[str, typer.Argument(help="The question for the team.")],
 ) -> None:
-    """Start the engines a team needs, ask it one question, and print its answer.
+    """Start the engines that a team needs, ask the team one question, and print its answer.
 
     Example: `orkester run runs/arithmetic/teams/vote-481d87e8.json "What is 12 + 34?"`
     """

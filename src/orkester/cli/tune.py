@@ -1,4 +1,4 @@
-"""``orkester tune``."""
+"""The command ``orkester tune``."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ import typer
 from orkester.errors import InputError, OrkesterError
 
 
-class _Stopped(OrkesterError):
-    """Interrupted; Typer ends with the right code by itself, but says nothing."""
+class Interrupted(OrkesterError):
+    """The user interrupted the command. (Typer alone would exit with this code, too, but without a message.)"""
 
     exit_code = 130
 
 
 def tune(
-    study: Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY.yaml")],
+    study: Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.yaml")],
     run: Annotated[
-        Path | None, typer.Option(help="Run directory; runs/NAME of the study if not given.", metavar="DIR")
+        Path | None,
+        typer.Option(help="The run directory. Default: runs/NAME, with the name of the study.", metavar="DIR"),
     ] = None,
     extend: Annotated[
         list[str] | None,
         typer.Option(
-            help="More budget for a run that is there: trials, minutes, llm_calls, tokens or joules, on top of what it "
-            "was given and has spent. May be given several times.",
+            help="More budget for an existing run: trials, minutes, llm_calls, tokens or joules, in addition to its "
+            "earlier budget. May be repeated.",
             metavar="KEY=NUMBER",
         ),
     ] = None,
 ) -> None:
     """Search for the best teams, confirm them, and write the report.
 
-    Goes on where the run directory stands. Ctrl-C once finishes the block under way; twice stops at once.
+    If the run directory exists, the run continues from there. Press Ctrl-C once to stop after the current block, twice
+    to stop at once.
 
     Example: `orkester tune examples/arithmetic.yaml`
     """
@@ -42,24 +44,24 @@ def tune(
     from .results import print_front
 
     more: dict[str, Any] = {"extend": _amounts(extend)} if extend else {}
-    asked = orkester.load_study(study)
-    directory = run or Path("runs") / asked.name
+    loaded_study = orkester.load_study(study)
+    directory = run or Path("runs") / loaded_study.name
     try:
-        with progress(asked, directory) as observer:
-            found = orkester.tune(asked, directory, observer=observer, **more)
+        with progress(loaded_study, directory) as observer:
+            tuned_run = orkester.tune(loaded_study, directory, observer=observer, **more)
     except KeyboardInterrupt as error:
-        raise _Stopped(f"{str(error) or 'interrupted'}; the same command goes on from there") from error
-    print_front(found)
-    typer.echo(f"Report: {found.report}")
-    if not found.results.front:
+        raise Interrupted(f"{str(error) or 'interrupted'}; the same command continues the run") from error
+    print_front(tuned_run)
+    typer.echo(f"Report: {tuned_run.report}")
+    if not tuned_run.results.front:
         raise typer.Exit(1)
 
 
 def _amounts(entries: list[str]) -> dict[str, float]:
-    """``["trials=20"]`` as ``{"trials": 20.0}``, checked."""
+    """Convert ``["trials=20"]`` to ``{"trials": 20.0}``, and check it."""
     from orkester.optim.run.extension import checked
 
-    found: dict[str, float] = {}
+    amounts: dict[str, float] = {}
     for entry in entries:
         name, equals, number = (part.strip() for part in entry.partition("="))
         try:
@@ -67,8 +69,8 @@ def _amounts(entries: list[str]) -> dict[str, float]:
         except ValueError:
             amount = None
         if not equals or amount is None:
-            raise InputError(f"--extend takes KEY=NUMBER, such as trials=20, but got {entry!r}")
-        if name in found:
+            raise InputError(f"--extend must be KEY=NUMBER, for example trials=20, but it is {entry!r}")
+        if name in amounts:
             raise InputError(f"--extend: {name} is given twice; give it once, with the sum")
-        found[name] = amount
-    return dict(checked(found))
+        amounts[name] = amount
+    return dict(checked(amounts))

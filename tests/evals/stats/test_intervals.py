@@ -292,7 +292,7 @@ def test_the_ratio_of_equal_blocks_is_students_of_their_means() -> None:
     assert ratio_interval([0.0, 0.0, 9.0], [1, 1, 1]) == pytest.approx((0.0, 3 + 4.303 * 3), rel=1e-3)
     assert ratio_interval([6.0, 9.0, 3.0], [2, 3, 1]) == (3.0, 3.0)
     assert ratio_interval([6.0] * (MIN_BLOCKS - 1), [2] * (MIN_BLOCKS - 1)) is None
-    with pytest.raises(ValueError, match="got 2 and 1"):
+    with pytest.raises(ValueError, match="they are 2 and 1"):
         ratio_interval([1.0, 2.0], [1])
 
 
