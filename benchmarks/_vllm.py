@@ -71,7 +71,9 @@ def weights_of(name: str, found: VllmEnvironment) -> Path:
     catalogue = Catalogue.default()
     weights = catalogue.locate(catalogue.find(name))
     if weights is None:
-        raise InputError(f"the weights of {name} are not here; fetch them: orkester models pull {name}")
+        raise InputError(
+            f"the weights of {name} are not on this machine; to fetch them, run: orkester models pull {name}"
+        )
     return weights if weights.is_dir() else convert(weights, found.python, catalogue.cache, _tell)
 
 

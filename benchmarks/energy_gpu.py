@@ -35,7 +35,7 @@ import _vllm
 import gpu
 
 import orkester
-from orkester.bench.energy import Plan, bench_energy, built_in
+from orkester.bench.energy import Plan, bench_energy, built_in_prompts
 from orkester.evals.runner import BlockPlan, BlockRunner
 from orkester.evals.scorers import scorer
 from orkester.evals.task import Example, Task
@@ -151,7 +151,7 @@ async def serving(given: Given, name: str, folder: Path, meters: Sequence[Sample
 
 async def keep_asking(client: ChatClient, given: Given, seconds: float, *, at_once: int = OPTIONS.slots) -> int:
     """So many requests in flight until the time is over; how many output tokens came back."""
-    end_s, prompts, tokens = time.monotonic() + seconds, built_in(), 0
+    end_s, prompts, tokens = time.monotonic() + seconds, built_in_prompts(), 0
 
     async def one(place: int) -> None:
         nonlocal tokens
@@ -265,7 +265,7 @@ def tokens(given: Given, save: Save) -> None:
                         models=[model],
                         engines=[engine],
                         batches=given.sizes.batches,
-                        prompts=built_in(),
+                        prompts=built_in_prompts(),
                         max_tokens=given.sizes.max_tokens,
                         seconds=given.sizes.tokens_s,
                         warm_up_s=1.0 if given.device == "cuda" else 0.0,
@@ -301,7 +301,7 @@ async def vote(given: Given, save: Save) -> None:
         extract=None,
         data_sha256="",
     )
-    questions = [str(prompt.content) for prompt in built_in()]
+    questions = [str(prompt.content) for prompt in built_in_prompts()]
     with tempfile.TemporaryDirectory(prefix="orkester-") as text, Sampler(meter(given)) as sampler:
         async with serving(given, name, Path(text), [sampler]) as client:
             idle_w = await IdlePower(sampler).measured(frozenset([name]))

@@ -1,4 +1,4 @@
-"""From windows to figures: the median over the repeats, with the least and the most."""
+"""The figures of a benchmark: for each model, engine and batch, the median, lowest and highest value of the windows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from statistics import median
 
 from orkester.optim.report._numbers import number
 
-from ._records import Benchmark, Pairing, Shot
+from ._records import Benchmark, Pairing, WindowRecord
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A number over the repeats.
+    """A number over several windows.
 
     Attributes:
-        median, low, high: the middle, the least and the most.
-        n: windows it is from.
+        median, low, high: The median, the lowest and the highest value.
+        n: The number of windows.
     """
 
     median: float
@@ -32,20 +32,20 @@ class Figure:
 
 
 def _per(amount: float | None, count: float | None) -> float | None:
-    """None where there is no amount, or nothing to share it among: J per success without a success is no number."""
+    """The quotient; None when the amount or the count is not known, or the count is 0."""
     return amount / count if amount is not None and count else None
 
 
-#: By name: how a window gives it; None where it does not.
-FIGURES: Mapping[str, Callable[[Shot], float | None]] = {
-    "energy_j_per_request": lambda shot: _per(shot.total_j, shot.answered),
-    "energy_j_per_output_token": lambda shot: _per(shot.total_j, shot.output_tokens),
-    "energy_j_per_success": lambda shot: _per(shot.total_j, shot.successes),
-    "output_tokens_per_s": lambda shot: _per(shot.output_tokens, shot.seconds),
-    "requests_per_s": lambda shot: _per(shot.answered, shot.seconds),
-    "mean_w": lambda shot: _per(shot.total_j, shot.energy_s),
+#: The functions that compute each figure from a window, by name. They return None when the figure is not known.
+FIGURES: Mapping[str, Callable[[WindowRecord], float | None]] = {
+    "energy_j_per_request": lambda window: _per(window.total_j, window.answered),
+    "energy_j_per_output_token": lambda window: _per(window.total_j, window.output_tokens),
+    "energy_j_per_success": lambda window: _per(window.total_j, window.successes),
+    "output_tokens_per_s": lambda window: _per(window.output_tokens, window.seconds),
+    "requests_per_s": lambda window: _per(window.answered, window.seconds),
+    "mean_w": lambda window: _per(window.total_j, window.energy_s),
 }
-#: What people read at the head of a column.
+#: The column heads of the figures, by name.
 UNITS: Mapping[str, str] = {
     "energy_j_per_request": "J per request",
     "energy_j_per_output_token": "J per output token",
@@ -58,17 +58,17 @@ UNITS: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A model on an engine at one batch size.
+    """The results of a model on an engine at one batch size.
 
     Attributes:
-        pairing: the model on the engine.
-        batch: requests in flight.
-        windows: how many.
-        answered, failed: requests in all of them.
-        successes: right answers in all of them; None where nobody says what is right.
-        figures: by name; those that cannot be had in every window are absent: a median over some of them would be of
-            other windows than the others.
-        marks: what makes the numbers doubtful, each with the number of windows.
+        pairing: The model on the engine.
+        batch: The number of requests at the same time.
+        windows: The number of windows.
+        answered, failed: The numbers of requests in all windows.
+        successes: The number of right answers in all windows; None when the right answers are not known.
+        figures: The figures by name. A figure that is not known in every window is left out, because its median would
+            come from other windows than the other medians.
+        marks: The reasons to doubt the numbers, each with the number of windows that have it.
     """
 
     pairing: Pairing
@@ -82,39 +82,51 @@ class Cell:
 
 
 def cells(benchmark: Benchmark) -> list[Cell]:
-    """Those of which there is a window, in the order asked for."""
-    found = []
+    """The cells that have at least one window.
+
+    Args:
+        benchmark: The results.
+
+    Returns:
+        The cells, in the order of the plan's models and engines, sorted by batch.
+    """
+    result = []
     for pairing in benchmark.pairings:
-        mine = [s for s in benchmark.shots if (s.model, s.engine) == (pairing.model, pairing.engine)]
-        found += [
-            _cell(pairing, batch, [s for s in mine if s.batch == batch]) for batch in sorted({s.batch for s in mine})
+        windows = [each for each in benchmark.windows if (each.model, each.engine) == (pairing.model, pairing.engine)]
+        result += [
+            _cell(pairing, batch, [each for each in windows if each.batch == batch])
+            for batch in sorted({each.batch for each in windows})
         ]
-    return found
+    return result
 
 
-def _cell(pairing: Pairing, batch: int, shots: Sequence[Shot]) -> Cell:
+def _cell(pairing: Pairing, batch: int, windows: Sequence[WindowRecord]) -> Cell:
     figures = {}
-    for name, of in FIGURES.items():
-        values = [value for shot in shots if (value := of(shot)) is not None]
-        if len(values) == len(shots):
+    for name, figure_of in FIGURES.items():
+        values = [value for window in windows if (value := figure_of(window)) is not None]
+        if len(values) == len(windows):
             figures[name] = Figure(median=median(values), low=min(values), high=max(values), n=len(values))
     marks: dict[str, int] = {}
-    for shot in shots:
-        for mark in shot.marks:
+    for window in windows:
+        for mark in window.marks:
             marks[mark] = marks.get(mark, 0) + 1
-    right = [shot.successes for shot in shots if shot.successes is not None]
+    successes = [window.successes for window in windows if window.successes is not None]
     return Cell(
         pairing=pairing,
         batch=batch,
-        windows=len(shots),
-        answered=sum(shot.answered for shot in shots),
-        failed=sum(shot.failed for shot in shots),
-        successes=sum(right) if len(right) == len(shots) else None,
+        windows=len(windows),
+        answered=sum(window.answered for window in windows),
+        failed=sum(window.failed for window in windows),
+        successes=sum(successes) if len(successes) == len(windows) else None,
         figures=figures,
         marks=marks,
     )
 
 
-def short(model: str) -> str:
-    """Of a path, its last part: it is for a narrow column, and places on somebody's disk are nobody's business."""
+def short_name(model: str) -> str:
+    """Shorten the name of a model for a narrow column. Of a path, only the last part is shown, which is also private.
+
+    Args:
+        model: The name or path of the model.
+    """
     return Path(model).name if "/" in model and not model.startswith(("hf:", "http")) else model

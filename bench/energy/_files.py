@@ -1,4 +1,4 @@
-"""The results on disk: written anew after every window, whole or not at all."""
+"""The result files, which are replaced after every window, each in one step."""
 
 from __future__ import annotations
 
@@ -16,33 +16,44 @@ from ._records import Benchmark
 SCHEMA = 1
 
 
-def begin(folder: Path) -> None:
-    """Make the folder.
+def create_folder(folder: Path) -> None:
+    """Create the folder for the results.
+
+    Args:
+        folder: The folder, new or empty.
 
     Raises:
-        InputError: there is something in it: the results of another benchmark are not written over.
+        InputError: The folder is a file or is not empty. The results of another benchmark are never overwritten.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise InputError(f"{folder}: is a file; name a folder with --out") from error
+        raise InputError(f"{folder}: this is a file; give a new folder with --out") from error
     if any(folder.iterdir()):
-        raise InputError(f"{folder}: is not empty; name a new folder with --out")
+        raise InputError(f"{folder}: this folder is not empty; give a new folder with --out")
 
 
 def write_results(benchmark: Benchmark) -> None:
-    """Write ``results.json`` with everything, and ``results.csv`` with a line for each cell."""
+    """Write ``results.json`` with all results, and ``results.csv`` with one line per cell.
+
+    Args:
+        benchmark: The results.
+    """
     write(benchmark.folder / "results.json", json.dumps(as_json(benchmark), indent=1, allow_nan=False) + "\n")
     write(benchmark.folder / "results.csv", as_csv(cells(benchmark)))
 
 
 def as_json(benchmark: Benchmark) -> dict[str, object]:
-    """Everything, for programs; what is not known is ``null``."""
+    """All results as plain data. Values that are not known are None.
+
+    Args:
+        benchmark: The results.
+    """
     return {
         "schema": SCHEMA,
         "made_at": benchmark.made_at,
-        "whole": benchmark.whole,
-        "asked": dict(benchmark.asked),
+        "whole": benchmark.is_complete,
+        "asked": dict(benchmark.plan),
         "machine": dict(benchmark.machine),
         "versions": dict(benchmark.versions),
         "engines": [asdict(pairing) for pairing in benchmark.pairings],
@@ -62,20 +73,27 @@ def as_json(benchmark: Benchmark) -> dict[str, object]:
             }
             for cell in cells(benchmark)
         ],
-        "windows": [asdict(shot) for shot in benchmark.shots],
+        "windows": [asdict(window) for window in benchmark.windows],
     }
 
 
-def as_csv(found: list[Cell]) -> str:
-    """A line for each cell: medians, and ``_low`` and ``_high`` over the windows; empty for what is not known."""
+def as_csv(table: list[Cell]) -> str:
+    """The cells as CSV: medians, and the columns ``_low`` and ``_high``. A value that is not known is empty.
+
+    Args:
+        table: The cells.
+
+    Returns:
+        The text of the file: a header and one line per cell.
+    """
     text = io.StringIO()
-    line = csv.writer(text, lineterminator="\n")
-    known = ("model", "engine", "energy_method", "batch", "windows", "answered", "failed", "successes", "idle_w")
-    line.writerow([*known, *(f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")), "marks"])
-    for cell in found:
+    writer = csv.writer(text, lineterminator="\n")
+    columns = ("model", "engine", "energy_method", "batch", "windows", "answered", "failed", "successes", "idle_w")
+    writer.writerow([*columns, *(f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")), "marks"])
+    for cell in table:
         figures = [cell.figures.get(name) for name in FIGURES]
         values = [value for each in figures for value in ((each.median, each.low, each.high) if each else [None] * 3)]
-        line.writerow(
+        writer.writerow(
             [
                 cell.pairing.model,
                 cell.pairing.engine,
@@ -94,7 +112,12 @@ def as_csv(found: list[Cell]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """In one step, so that no reader finds half of it."""
+    """Write a file in one step, so that nobody reads an incomplete file.
+
+    Args:
+        path: The file.
+        text: Its new content.
+    """
     draft = path.with_name(f"{path.name}.tmp")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind."""
+"""The records of a benchmark: its windows, its models on engines, and all of them together."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shot:
-    """One window: a fixed number of requests in flight until its time was over, then the last ones awaited.
+class WindowRecord:
+    """One window: a fixed number of requests run at the same time until its time is over, then the last ones end.
 
     Attributes:
-        model, engine, batch: what was measured.
-        round: 1, 2, …
-        started_at: UTC, ISO 8601.
-        seconds: from the first request to the last answer.
-        full_s: part of them in which the whole batch was in flight.
-        answered: requests with an answer.
-        failures: of the others, by kind.
-        input_tokens, output_tokens: of the answered; None when the engine did not count, be it once.
-        cached_tokens: of the input tokens, read from a prefix cache; None when the engine did not say.
-        successes: right answers; None where nobody says what is right.
-        energy_j: joules by domain, of failed requests too; None when they cannot be had.
-        energy_error_j: how far off the meter may be, either way.
-        energy_s: seconds between the two readings that the joules are from; None when there are no joules.
-        marks: what makes the numbers doubtful, for people.
-        gauges: temperatures, clocks and watts, as ``mean``, ``low`` and ``high``.
+        model, engine: The names of the model and the engine.
+        batch: The number of requests at the same time.
+        round: The number of the round, from 1.
+        started_at: The start, UTC, ISO 8601.
+        seconds: Seconds from the first request to the last answer.
+        full_s: The part of these seconds in which the whole batch was running.
+        answered: The number of requests with an answer.
+        failures: The number of failed requests, by kind of failure.
+        input_tokens, output_tokens: Tokens of the answered requests; None when the engine did not count the tokens of
+            even one request.
+        cached_tokens: The part of the input tokens that came from a prefix cache; None when it is not known.
+        successes: The number of right answers; None when the right answers are not known.
+        energy_j: Joules by domain, including those of failed requests; None when they are unavailable.
+        energy_error_j: How far the meter may be off, in either direction.
+        energy_s: Seconds between the two readings of the meter; None when there are no joules.
+        marks: The reasons to doubt the numbers, as messages for the user.
+        gauges: Temperatures, clocks and watts, as ``mean``, ``low`` and ``high``.
     """
 
     model: str
@@ -50,12 +52,12 @@ class Shot:
 
     @property
     def total_j(self) -> float | None:
-        """Of all domains; None when they cannot be had."""
+        """The joules of all domains; None when they are unavailable."""
         return None if self.energy_j is None else sum(self.energy_j.values())
 
     @property
     def failed(self) -> int:
-        """Requests without an answer."""
+        """The number of requests without an answer."""
         return sum(self.failures.values())
 
 
@@ -64,15 +66,15 @@ class Pairing:
     """A model on an engine.
 
     Attributes:
-        model, engine: their names.
-        energy_method: label of the joules.
-        energy_assumptions: what they stand on, or why there are none.
-        facts: the engine's.
-        idle_w: watts by domain with the engine resident and nobody asking, before the windows; None where idle power is
-            not in the joules, or could not be measured.
-        start_s, start_j: what starting the engine took; None when not known. No window has them.
-        warm_up_j: joules of all warm-ups; None when not known. No window has them.
-        fault: why there are no more windows; empty when there are all.
+        model, engine: The names of the model and the engine.
+        energy_method: The label of the meter.
+        energy_assumptions: The assumptions behind the joules, or the reason why there are none.
+        facts: The facts of the engine.
+        idle_w: Watts by domain before the windows, with the engine resident but idle. None when the joules do not
+            contain idle power, or when it could not be measured.
+        start_s, start_j: Seconds and joules of the engine's start; None when not known. They are in no window.
+        warm_up_j: Joules of all warm-ups; None when not known. They are in no window.
+        fault: Why some windows are missing; empty when there are all windows.
     """
 
     model: str
@@ -88,33 +90,33 @@ class Pairing:
 
     @property
     def total_idle_w(self) -> float | None:
-        """Of all domains; None when not known."""
+        """The idle watts of all domains; None when they are not known."""
         return None if self.idle_w is None else sum(self.idle_w.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A benchmark, whole or as far as it came.
+    """The results of a benchmark, which may be incomplete.
 
     Attributes:
-        folder: with ``results.csv``, ``results.json`` and ``report.html``.
-        made_at: UTC, ISO 8601, when it began.
-        asked: the plan, without the prompts themselves.
-        machine: facts.
-        versions: of Orkester and what it stands on.
-        pairings: models on engines, in the order asked for.
-        shots: windows in the order in which they were measured.
+        folder: The folder with ``results.csv``, ``results.json`` and ``report.html``.
+        made_at: The start, UTC, ISO 8601.
+        plan: The plan as plain data, without the prompts.
+        machine: The facts of the machine.
+        versions: The versions of Orkester and of important packages.
+        pairings: The models on engines, in the order of the plan.
+        windows: The windows, in the order in which they were measured.
     """
 
     folder: Path
     made_at: str
-    asked: Mapping[str, object]
+    plan: Mapping[str, object]
     machine: Mapping[str, object]
     versions: Mapping[str, str]
     pairings: tuple[Pairing, ...] = ()
-    shots: tuple[Shot, ...] = ()
+    windows: tuple[WindowRecord, ...] = ()
 
     @property
-    def whole(self) -> bool:
-        """Whether all windows that were asked for are there."""
-        return len(self.shots) == self.asked["windows"] and not any(each.fault for each in self.pairings)
+    def is_complete(self) -> bool:
+        """Whether all windows of the plan were measured."""
+        return len(self.windows) == self.plan["windows"] and not any(each.fault for each in self.pairings)

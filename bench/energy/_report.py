@@ -1,4 +1,4 @@
-"""The benchmark's report: one HTML file that needs nothing but itself."""
+"""The report of a benchmark: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from orkester.optim.report import stylesheet
 from orkester.optim.report._numbers import NOTHING, duration, facts, number, span
 from orkester.optim.report._plot import Chart, chart, library
 
-from ._figures import FIGURES, UNITS, Cell, Figure, cells, short
+from ._figures import FIGURES, UNITS, Cell, Figure, cells, short_name
 from ._files import write
 from ._records import Benchmark, Pairing
 
-#: Colours that the colour-blind can tell apart (Okabe and Ito, 2008) on white, and shapes for print in grey.
+#: Colours that colour-blind readers can distinguish on white (Okabe and Ito, 2008), and shapes for prints in grey.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1c2429")
 _SHAPES = (("circle", "●"), ("square", "■"), ("triangle-up", "▲"), ("diamond", "◆"), ("cross", "✚"), ("star", "★"))
-_LOGARITHMIC_FROM = 20.0  # largest over smallest
+_LOGARITHMIC_FROM = 20.0  # ratio of the largest value to the smallest
 
 
 def write_report(benchmark: Benchmark) -> Path:
-    """Write ``report.html`` in one step."""
+    """Write ``report.html`` in one step.
+
+    Args:
+        benchmark: The results.
+
+    Returns:
+        The path of the report.
+    """
     import jinja2
     from markupsafe import Markup
 
@@ -33,28 +40,28 @@ def write_report(benchmark: Benchmark) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found = cells(benchmark)
-    charts = _charts(found)
+    table = cells(benchmark)
+    charts = _charts(table)
     page = environment.get_template("report.html.j2").render(
         benchmark=benchmark,
         power=_power(benchmark),
-        seconds={"window": f"{benchmark.asked['seconds']:g}", "warm_up": f"{benchmark.asked['warm_up_s']:g}"},
-        methods=sorted({cell.pairing.energy_method for cell in found}),
-        heads=[UNITS[name] for name in _shown(found)],
-        rows=[_row(cell, _shown(found)) for cell in found],
-        legend=_legend(found),
+        seconds={"window": f"{benchmark.plan['seconds']:g}", "warm_up": f"{benchmark.plan['warm_up_s']:g}"},
+        methods=sorted({cell.pairing.energy_method for cell in table}),
+        heads=[UNITS[name] for name in _shown(table)],
+        rows=[_row(cell, _shown(table)) for cell in table],
+        legend=_legend(table),
         charts=charts,
         chart_data={each.id: {"data": each.data, "layout": each.layout} for each in charts},
         engines=[_engine(pairing) for pairing in benchmark.pairings],
         faults=[
-            {"name": f"{short(each.model)} on {each.engine}", "why": each.fault}
+            {"name": f"{short_name(each.model)} on {each.engine}", "why": each.fault}
             for each in benchmark.pairings
             if each.fault
         ],
         machine=facts(benchmark.machine),
         versions=", ".join(f"{name} {version}" for name, version in benchmark.versions.items()),
-        asked=benchmark.asked,
-        measured=duration(sum(shot.seconds for shot in benchmark.shots)),
+        plan=benchmark.plan,
+        measured=duration(sum(window.seconds for window in benchmark.windows)),
         css=Markup(stylesheet()),
         plotly=Markup(library()),
     )
@@ -64,26 +71,27 @@ def write_report(benchmark: Benchmark) -> Path:
 
 
 def _power(benchmark: Benchmark) -> str:
-    """What an estimate stands on; empty where there is none."""
+    """The power model of an estimate; empty when the joules were measured."""
     for pairing in benchmark.pairings:
-        known = pairing.energy_assumptions
-        if "low_w_per_core" in known:
+        assumptions = pairing.energy_assumptions
+        if "low_w_per_core" in assumptions:
             return (
-                f"CPU seconds × {known['active_w_per_core']:g} W per busy core; {known['low_w_per_core']:g} to "
-                f"{known['high_w_per_core']:g} W would be as plausible, and change every joule alike"
+                f"CPU seconds × {assumptions['active_w_per_core']:g} W per busy core; "
+                f"{assumptions['low_w_per_core']:g} to {assumptions['high_w_per_core']:g} W are plausible, too, and "
+                "would change all joules by the same factor"
             )
     return ""
 
 
-def _shown(found: Sequence[Cell]) -> list[str]:
-    """Figures that any cell has."""
-    return [name for name in FIGURES if any(name in cell.figures for cell in found)]
+def _shown(table: Sequence[Cell]) -> list[str]:
+    """The names of the figures that at least one cell has."""
+    return [name for name in FIGURES if any(name in cell.figures for cell in table)]
 
 
 def _row(cell: Cell, names: Sequence[str]) -> dict[str, Any]:
     pairing = cell.pairing
     return {
-        "model": short(pairing.model),
+        "model": short_name(pairing.model),
         "engine": pairing.engine,
         "batch": cell.batch,
         "windows": cell.windows,
@@ -108,28 +116,28 @@ def _engine(pairing: Pairing) -> dict[str, Any]:
         duration(pairing.start_s) if pairing.start_s is not None else "",
         f"{number(pairing.start_j)} J" if pairing.start_j is not None else "",
     ]
-    apart = [
+    outside_windows = [
         f"start: {', '.join(filter(None, start))}" if any(start) else "",
         f"warm-up: {number(pairing.warm_up_j)} J" if pairing.warm_up_j is not None else "",
     ]
     return {
-        "name": f"{short(pairing.model)} on {pairing.engine}",
+        "name": f"{short_name(pairing.model)} on {pairing.engine}",
         "facts": facts(pairing.facts) or NOTHING,
         "energy": f"{pairing.energy_method}: {facts(pairing.energy_assumptions) or NOTHING}",
-        "apart": "; ".join(filter(None, apart)) or NOTHING,
+        "outside_windows": "; ".join(filter(None, outside_windows)) or NOTHING,
     }
 
 
-def _legend(found: Sequence[Cell]) -> list[dict[str, str]]:
+def _legend(table: Sequence[Cell]) -> list[dict[str, str]]:
     return [
-        {"name": f"{short(model)} on {engine}", **{key: str(value) for key, value in style.items()}}
-        for (model, engine), style in _styles(found).items()
+        {"name": f"{short_name(model)} on {engine}", **{key: str(value) for key, value in style.items()}}
+        for (model, engine), style in _styles(table).items()
     ]
 
 
-def _styles(found: Sequence[Cell]) -> dict[tuple[str, str], dict[str, str]]:
-    """By model and engine: colour, Plotly's symbol, and a character that looks like it."""
-    names = list(dict.fromkeys((cell.pairing.model, cell.pairing.engine) for cell in found))
+def _styles(table: Sequence[Cell]) -> dict[tuple[str, str], dict[str, str]]:
+    """For each model and engine: a colour, Plotly's symbol, and a character that looks like the symbol."""
+    names = list(dict.fromkeys((cell.pairing.model, cell.pairing.engine) for cell in table))
     return {
         name: {
             "colour": _COLOURS[i % len(_COLOURS)],
@@ -140,25 +148,25 @@ def _styles(found: Sequence[Cell]) -> dict[tuple[str, str], dict[str, str]]:
     }
 
 
-def _charts(found: Sequence[Cell]) -> list[Chart]:
-    """J per output token, a plot for each method: joules of different methods share no axis. Then speed."""
-    methods = sorted({cell.pairing.energy_method for cell in found})
+def _charts(table: Sequence[Cell]) -> list[Chart]:
+    """The charts: J per output token, one chart per method (joules of different methods share no axis), and speed."""
+    methods = sorted({cell.pairing.energy_method for cell in table})
     charts = [
         _chart(
             f"energy-{i}",
-            [cell for cell in found if cell.pairing.energy_method == method],
-            found,
+            [cell for cell in table if cell.pairing.energy_method == method],
+            table,
             "energy_j_per_output_token",
             f"J per output token, {method}, less is better",
         )
         for i, method in enumerate(methods)
     ]
-    charts.append(_chart("speed", found, found, "output_tokens_per_s", "output tokens per s, more is better"))
+    charts.append(_chart("speed", table, table, "output_tokens_per_s", "output tokens per s, more is better"))
     return [each for each in charts if each is not None]
 
 
-def _chart(name: str, some: Sequence[Cell], found: Sequence[Cell], figure: str, title: str) -> Chart | None:
-    styles = _styles(found)
+def _chart(name: str, some: Sequence[Cell], table: Sequence[Cell], figure: str, title: str) -> Chart | None:
+    styles = _styles(table)
     data: list[Mapping[str, Any]] = []
     seen: list[Figure] = []
     for (model, engine), style in styles.items():
@@ -171,7 +179,7 @@ def _chart(name: str, some: Sequence[Cell], found: Sequence[Cell], figure: str, 
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": f"{short(model)} on {engine}",
+                "name": f"{short_name(model)} on {engine}",
                 "x": [cell.batch for cell in mine],
                 "y": [each.median for each in figures],
                 "error_y": {
@@ -190,7 +198,7 @@ def _chart(name: str, some: Sequence[Cell], found: Sequence[Cell], figure: str, 
         )
     if not data:
         return None
-    batches = sorted({cell.batch for cell in found})
+    batches = sorted({cell.batch for cell in table})
     return chart(
         name,
         title.replace(",", " against batch,", 1),
@@ -208,7 +216,7 @@ def _chart(name: str, some: Sequence[Cell], found: Sequence[Cell], figure: str, 
 
 
 def _scale(seen: Sequence[Figure]) -> dict[str, Any]:
-    """From 0, so that heights compare; logarithmic where values differ much."""
+    """The scale of an axis: from 0, so that heights can be compared, or logarithmic when the values differ much."""
     low, high = min(each.low for each in seen), max(each.high for each in seen)
     if low > 0 and high / low > _LOGARITHMIC_FROM:
         return {"type": "log", "dtick": 1, "exponentformat": "power"}

@@ -1,4 +1,4 @@
-"""Measures a plan: one model on one engine at a time, every batch size once a round, in an order of its own."""
+"""Measures a plan: one model on one engine at a time, and in each round every batch size once, in random order."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from orkester.serving.energy import IdlePower, Meter, Sampler
 from orkester.serving.lease import EngineEvent
 from orkester.serving.pool import Pool
 
-from ._figures import FIGURES, short
-from ._files import begin, write_results
+from ._figures import FIGURES, short_name
+from ._files import create_folder, write_results
 from ._plan import Plan
-from ._records import Benchmark, Pairing, Shot
-from ._window import measured, warm_up
+from ._records import Benchmark, Pairing, WindowRecord
+from ._window import measure_window, warm_up
 
 Say = Callable[[str], None]
 
 
-def _say_nothing(line: str) -> None:
+def _ignore(line: str) -> None:
     del line
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """A model on an engine, decided but not started."""
+    """A model on an engine that is to be measured."""
 
     name: str
     engine: str
@@ -50,60 +50,62 @@ class _Job:
 
 @dataclass(kw_only=True)
 class _State:
-    """What is known so far; on disk after every window."""
+    """The results so far, which are written to disk after every window."""
 
-    found: Benchmark
+    benchmark: Benchmark
     first_error: OrkesterError | None = None
 
-    def keep(self, pairing: Pairing, shot: Shot | None = None) -> None:
+    def add(self, pairing: Pairing, window: WindowRecord | None = None) -> None:
         pairings = [
             pairing if (each.model, each.engine) == (pairing.model, pairing.engine) else each
-            for each in self.found.pairings
+            for each in self.benchmark.pairings
         ]
-        self.found = replace(
-            self.found, pairings=tuple(pairings), shots=(*self.found.shots, *([shot] if shot is not None else []))
-        )
-        write_results(self.found)
+        windows = self.benchmark.windows if window is None else (*self.benchmark.windows, window)
+        self.benchmark = replace(self.benchmark, pairings=tuple(pairings), windows=windows)
+        write_results(self.benchmark)
 
 
 def bench_energy(
     plan: Plan,
     folder: Path,
     *,
-    say: Say = _say_nothing,
+    say: Say = _ignore,
     catalogue: Catalogue | None = None,
     meter: Callable[[BackEnd], Meter] = BackEnd.meter,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Benchmark:
-    """Measure the plan, and write ``results.csv``, ``results.json`` and ``report.html``.
+    """Measure a plan, and write ``results.csv``, ``results.json`` and ``report.html``.
 
-    A model that an engine cannot serve is noted and the others go on.
+    When an engine cannot serve a model, the error is recorded, and the other models are measured.
 
     Args:
-        plan: what to measure.
-        folder: for the results; new or empty.
-        say: told what happens, a line each.
-        catalogue: where model names and weights come from.
-        meter: makes the meter for an engine.
-        clock: monotonic seconds.
-        sleep: waits while idle power is measured.
+        plan: The plan.
+        folder: The folder for the results, new or empty.
+        say: Shows a line of progress.
+        catalogue: The catalogue of models and weights; None for the default one.
+        meter: Makes the meter for an engine.
+        clock: Returns monotonic seconds.
+        sleep: Waits for a number of seconds while idle power is measured.
+
+    Returns:
+        The results.
 
     Raises:
-        InputError: the plan cannot be measured here, or the folder is in use.
-        ModelError: weights are absent.
-        EngineError: no model at all could be measured.
-        KeyboardInterrupt: after Ctrl-C; all finished windows are on disk, and the report is of them.
+        InputError: The plan cannot be measured on this machine, or the folder is not empty.
+        ModelError: Weights are missing.
+        EngineError: No model could be measured.
+        KeyboardInterrupt: The user pressed Ctrl-C. All finished windows are on disk and in the report.
     """
     catalogue = catalogue or Catalogue.default()
     score = scorer(plan.scorer)
     jobs = _jobs(plan, catalogue)
-    begin(folder)
+    create_folder(folder)
     state = _State(
-        found=Benchmark(
+        benchmark=Benchmark(
             folder=folder,
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            asked=_asked(plan, jobs),
+            plan=_plan_data(plan, jobs),
             machine=machine.facts(),
             versions=versions(),
             pairings=tuple(Pairing(model=job.name, engine=job.engine) for job in jobs),
@@ -112,22 +114,22 @@ def bench_energy(
     rng = random.Random(plan.seed)
     order = rng.sample(jobs, len(jobs))
     windows = len(jobs) * len(plan.batches) * plan.repeat
-    least_s = windows * (plan.seconds + plan.warm_up_s)
-    say(f"{windows} windows, at least {least_s:.0f} s beside the start of the engines; {folder}")
+    min_s = windows * (plan.seconds + plan.warm_up_s)
+    say(f"{windows} windows, at least {min_s:.0f} s without the start of the engines; {folder}")
     try:
-        asyncio.run(_all(plan, order, state, score, rng, say, catalogue, meter, clock, sleep))
+        asyncio.run(_measure_all(plan, order, state, score, rng, say, catalogue, meter, clock, sleep))
     finally:
-        write_results(state.found)
-        if state.found.shots:
+        write_results(state.benchmark)
+        if state.benchmark.windows:
             from ._report import write_report
 
-            write_report(state.found)
-    if not state.found.shots and state.first_error is not None:
+            write_report(state.benchmark)
+    if not state.benchmark.windows and state.first_error is not None:
         raise state.first_error
-    return state.found
+    return state.benchmark
 
 
-async def _all(
+async def _measure_all(
     plan: Plan,
     order: Sequence[_Job],
     state: _State,
@@ -153,22 +155,22 @@ async def _all(
                         shots=(),
                         catalogue=catalogue,
                         meter=sampler,
-                        logs=state.found.folder / "logs" / job.engine,
+                        logs=state.benchmark.folder / "logs" / job.engine,
                         on_event=events.append,
                         say=say,
                     )
-                    # Left before the next one is entered: no window has another model's idle power.
+                    # The pool is closed before the next one is opened: no window has the idle power of another model.
                     async with pool:
-                        work = _one(plan, job, state, score, rng, say, pool, sampler, events, clock, sleep)
+                        work = _measure_job(plan, job, state, score, rng, say, pool, sampler, events, clock, sleep)
                         await interrupts.run(work)
             except OrkesterError as error:
-                # One model that cannot be served is no reason to lose the others.
+                # When one model cannot be served, the others are measured all the same.
                 state.first_error = state.first_error or error
-                say(f"{job.name} on {job.engine} is left: {error}")
-                state.keep(replace(_pairing(state, job), fault=str(error)))
+                say(f"{job.name} on {job.engine} is skipped: {error}")
+                state.add(replace(_pairing(state, job), fault=str(error)))
 
 
-async def _one(
+async def _measure_job(
     plan: Plan,
     job: _Job,
     state: _State,
@@ -181,10 +183,10 @@ async def _one(
     clock: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
 ) -> None:
-    say(f"starting {short(job.name)} on {job.engine}")
+    say(f"starting {short_name(job.name)} on {job.engine}")
     lease = await pool.lease([job.name])
     model = lease.models[job.name]
-    begun = next((event for event in events if event.kind == "started"), None)
+    start = next((event for event in events if event.kind == "started"), None)
     idle_w = await IdlePower(meter, sleep=sleep).measured(pool.resident())
     pairing = replace(
         _pairing(state, job),
@@ -192,73 +194,74 @@ async def _one(
         energy_assumptions=dict(meter.assumptions),
         facts=dict(lease.facts[job.name]),
         idle_w=idle_w,
-        start_s=begun.seconds if begun else None,
-        start_j=begun.energy_j if begun else None,
+        start_s=start.seconds if start else None,
+        start_j=start.energy_j if start else None,
         warm_up_j=0.0,
     )
-    state.keep(pairing)
-    for turn in range(1, plan.repeat + 1):
-        # Every batch size once a round: what drifts (heat, clocks) falls on all of them.
+    state.add(pairing)
+    for round_number in range(1, plan.repeat + 1):
+        # Each round has every batch size once, so that slow changes (heat, clocks) affect all of them.
         for batch in rng.sample(list(plan.batches), len(plan.batches)):
-            tally, joules = await warm_up(model, plan, batch=batch, meter=meter, clock=clock)
-            if not tally.replies:
-                _give_up(plan, job, tally.said, await pool.lost(lease), pool)
+            responses, joules = await warm_up(model, plan, batch=batch, meter=meter, clock=clock)
+            if not responses.replies:
+                _raise_no_answer(plan, job, responses.last_error, await pool.lost(lease), pool)
             total_j = None if joules is None or pairing.warm_up_j is None else pairing.warm_up_j + joules
             pairing = replace(pairing, warm_up_j=total_j)
-            shot = await measured(
-                model, plan, pairing, batch=batch, number=turn, meter=meter, scorer=score, clock=clock
+            window = await measure_window(
+                model, plan, pairing, batch=batch, number=round_number, meter=meter, scorer=score, clock=clock
             )
-            if shot.failed and (lost := await pool.lost(lease)):
-                _give_up(plan, job, "", lost, pool)
-            state.keep(pairing, shot)
-            where = f"{short(job.name)} on {job.engine}, batch {batch}, round {turn} of {plan.repeat}"
-            say(f"{where}: {_said(shot, meter)}")
+            if window.failed and (lost := await pool.lost(lease)):
+                _raise_no_answer(plan, job, "", lost, pool)
+            state.add(pairing, window)
+            place = f"{short_name(job.name)} on {job.engine}, batch {batch}, round {round_number} of {plan.repeat}"
+            say(f"{place}: {_summary(window, meter)}")
 
 
-def _give_up(plan: Plan, job: _Job, said: str, lost: Sequence[str], pool: Pool) -> NoReturn:
+def _raise_no_answer(plan: Plan, job: _Job, last_error: str, lost: Sequence[str], pool: Pool) -> NoReturn:
     if lost:
-        raise EngineError(f"the engine of {job.name} ended while it was asked{pool.last_words(job.name)}")
+        raise EngineError(f"the engine of {job.name} ended during the measurement{pool.last_words(job.name)}")
     if plan.images:
         raise InputError(
-            f"{job.name} on {job.engine} answers no request with a picture ({said}); name a model that takes images"
+            f"{job.name} on {job.engine} answers no request with a picture ({last_error}); use a model that accepts "
+            "images"
         )
-    raise EngineError(f"{job.name} on {job.engine} answered none of the warm-up's requests: {said}")
+    raise EngineError(f"{job.name} on {job.engine} answered none of the warm-up requests: {last_error}")
 
 
-def _said(shot: Shot, meter: Meter) -> str:
-    joules, tokens = FIGURES["energy_j_per_output_token"](shot), FIGURES["output_tokens_per_s"](shot)
+def _summary(window: WindowRecord, meter: Meter) -> str:
+    joules, tokens = FIGURES["energy_j_per_output_token"](window), FIGURES["output_tokens_per_s"](window)
     parts = [
         f"{number(joules)} J per output token ({meter.method})" if joules is not None else "no joules",
         f"{number(tokens)} tokens/s" if tokens is not None else "tokens not counted",
-        f"{shot.answered} answers",
-        *([f"{shot.failed} failed"] if shot.failed else []),
-        *shot.marks,
+        f"{window.answered} answers",
+        *([f"{window.failed} failed"] if window.failed else []),
+        *window.marks,
     ]
     return ", ".join(parts)
 
 
 def _pairing(state: _State, job: _Job) -> Pairing:
-    return next(each for each in state.found.pairings if (each.model, each.engine) == (job.name, job.engine))
+    return next(each for each in state.benchmark.pairings if (each.model, each.engine) == (job.name, job.engine))
 
 
 def _jobs(plan: Plan, catalogue: Catalogue) -> list[_Job]:
-    """Every model on every engine; what cannot be had is said before anything is started."""
+    """Every model on every engine. Missing engines and weights are errors before anything is started."""
     engines: dict[str, BackEnd] = {}
-    for asked in plan.engines:
-        decided = back_end(asked, Path())
-        if decided.kind in engines and isinstance(asked, str):
-            continue  # auto is one of the others
-        name = decided.kind if decided.kind not in engines else f"{decided.kind}-{len(engines) + 1}"
-        engines[name] = decided
-        if plan.images and decided.kind == "llamacpp":
+    for engine_spec in plan.engines:
+        chosen = back_end(engine_spec, Path())
+        if chosen.kind in engines and isinstance(engine_spec, str):
+            continue  # "auto" has chosen an engine that the plan has already
+        name = chosen.kind if chosen.kind not in engines else f"{chosen.kind}-{len(engines) + 1}"
+        engines[name] = chosen
+        if plan.images and chosen.kind == "llamacpp":
             raise InputError(
-                "llama.cpp is served without an image projector, so it takes no images; use --engine vllm with a model "
-                "that takes them"
+                "Orkester runs llama.cpp without an image projector, so it accepts no images; use --engine vllm with a "
+                "model that accepts images"
             )
     jobs = []
     for name in plan.models:
-        for engine, decided in engines.items():
-            match decided.asked:
+        for engine, chosen in engines.items():
+            match chosen.asked:
                 case ExternalPart(base_url=url):
                     model = Model(name=name, source=url)
                 case FakePart():
@@ -266,26 +269,26 @@ def _jobs(plan: Plan, catalogue: Catalogue) -> list[_Job]:
                 case _:
                     model = catalogue.find(name)
             try:
-                decided.require_weights({name: model}, catalogue)
+                chosen.require_weights({name: model}, catalogue)
             except ModelError:
-                if decided.model(model).source.startswith("/"):
-                    raise InputError(f"{name}: there are no weights that {engine} can read") from None
+                if chosen.model(model).source.startswith("/"):
+                    raise InputError(f"{name}: this path has no weights that {engine} can read") from None
                 raise
-            jobs.append(_Job(name=name, engine=engine, model=model, back_end=decided))
+            jobs.append(_Job(name=name, engine=engine, model=model, back_end=chosen))
     return jobs
 
 
 def _options(plan: Plan) -> EngineOptionsPart:
-    """One engine for all batch sizes, with a place for each request of the largest.
+    """The options of the engine, which has a slot for each request of the largest batch.
 
-    Without prefix caching: prompts come again and again, and what is read from a cache says nothing about new ones.
+    Prefix caching is off: the same prompts are sent again and again, and a cache would hide the cost of new prompts.
     """
     return EngineOptionsPart(
         slots=max(plan.batches), context_tokens=plan.context_tokens, threads=plan.threads, prefix_caching=False
     )
 
 
-def _asked(plan: Plan, jobs: Sequence[_Job]) -> dict[str, object]:
+def _plan_data(plan: Plan, jobs: Sequence[_Job]) -> dict[str, object]:
     names = ("images", "scorer", "max_tokens", "seconds", "warm_up_s", "repeat", "context_tokens", "threads", "seed")
     return {
         "models": list(plan.models),

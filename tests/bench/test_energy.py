@@ -21,15 +21,15 @@ from orkester.bench.energy import (
     Benchmark,
     Plan,
     Prompt,
-    Shot,
+    WindowRecord,
     bench_energy,
-    built_in,
+    built_in_prompts,
     cells,
     load_images,
     load_prompts,
-    short,
+    short_name,
 )
-from orkester.bench.energy._window import keep_asking
+from orkester.bench.energy._window import send_requests
 from orkester.errors import CallFailed, EngineError, InputError
 from orkester.optim.study.engine_parts import FakePart
 from orkester.serving.energy import Limits, Reading, UnavailableMeter
@@ -91,8 +91,8 @@ def run(asked: Plan, folder: Path, meter: Any = None, **more: Any) -> Benchmark:
     return bench_energy(asked, folder / "out", meter=lambda _: meter or SteadyMeter(), **more)
 
 
-def shot(**changes: Any) -> Shot:
-    known = Shot(
+def shot(**changes: Any) -> WindowRecord:
+    known = WindowRecord(
         model="m",
         engine="e",
         batch=1,
@@ -154,14 +154,14 @@ def test_what_is_not_known_is_none_and_never_0(
 
 def test_a_cell_has_median_least_and_most_and_no_figure_that_a_window_lacks(tmp_path: Path) -> None:
     found = run(plan(batches=[1], repeat=1), tmp_path)
-    base = replace(found.shots[0], output_tokens=10, answered=5, energy_s=1.0, marks=("hot",))
+    base = replace(found.windows[0], output_tokens=10, answered=5, energy_s=1.0, marks=("hot",))
     shots = [replace(base, energy_j={"gpu:0": joules}) for joules in (30.0, 10.0, 50.0)]
-    (cell,) = cells(replace(found, shots=tuple(shots)))
+    (cell,) = cells(replace(found, windows=tuple(shots)))
     tokens = cell.figures["energy_j_per_output_token"]
     assert (tokens.median, tokens.low, tokens.high, tokens.n) == (3.0, 1.0, 5.0, 3)
     assert str(tokens) == "3 [1, 5]"
     assert cell.marks == {"hot": 3}
-    (cell,) = cells(replace(found, shots=(*shots, replace(base, energy_j=None, energy_s=None))))
+    (cell,) = cells(replace(found, windows=(*shots, replace(base, energy_j=None, energy_s=None))))
     assert "energy_j_per_output_token" not in cell.figures
     assert "output_tokens_per_s" in cell.figures
 
@@ -181,7 +181,7 @@ async def test_exactly_the_batch_is_in_flight_until_the_time_is_over() -> None:
         in_flight[0] -= 1
         return "so"
 
-    tally = await keep_asking(Scripted("m", answer), SUMS, plan(), batch=3, seconds=1.0, clock=lambda: now[0])
+    tally = await send_requests(Scripted("m", answer), SUMS, plan(), batch=3, seconds=1.0, clock=lambda: now[0])
     assert max(count for _, count in seen) == 3
     assert all(count == 3 for _, count in seen[2:])
     assert max(at for at, _ in seen) < 1.0  # nothing begins afterwards
@@ -205,7 +205,7 @@ async def test_failed_requests_are_counted_by_kind_and_others_go_on() -> None:
         now[0] += 0.1
         return now[0]
 
-    tally = await keep_asking(Scripted("m", answer), SUMS, plan(), batch=1, seconds=1.0, clock=clock)
+    tally = await send_requests(Scripted("m", answer), SUMS, plan(), batch=1, seconds=1.0, clock=clock)
     assert tally.failures["http 400"] == number[0] - len(tally.replies) > 0
     assert len(tally.replies) > 0
 
@@ -213,9 +213,9 @@ async def test_failed_requests_are_counted_by_kind_and_others_go_on() -> None:
 def test_the_joules_are_the_meters_over_the_window(tmp_path: Path) -> None:
     meter = SteadyMeter(watts=40.0)
     found = run(plan(), tmp_path, meter)
-    assert found.whole
-    assert len(found.shots) == 4
-    for one in found.shots:
+    assert found.is_complete
+    assert len(found.windows) == 4
+    for one in found.windows:
         assert one.total_j == pytest.approx(40.0 * one.seconds, rel=0.1)
         assert one.seconds >= one.full_s >= 0.15
         assert FIGURES["mean_w"](one) == pytest.approx(40.0)
@@ -233,7 +233,7 @@ def test_every_batch_comes_once_a_round_in_an_order_that_the_seed_decides(tmp_pa
     orders = []
     for number in range(2):
         found = bench_energy(asked, tmp_path / str(number), meter=lambda _: SteadyMeter())
-        orders.append([(one.model, one.round, one.batch) for one in found.shots])
+        orders.append([(one.model, one.round, one.batch) for one in found.windows])
         for model in asked.models:
             for turn in (1, 2):
                 batches = [batch for name, at, batch in orders[-1] if (name, at) == (model, turn)]
@@ -253,7 +253,7 @@ def test_a_window_is_as_long_as_the_meter_needs_and_idle_power_is_looked_at_firs
 
     meter = SteadyMeter(watts=30.0, limits=Limits(window_s=0.3, over_idle_j=5.0, idle_s=7.0))
     found = run(plan(batches=[1], seconds=0.05, repeat=1), tmp_path, meter, sleep=sleep)
-    (one,) = found.shots
+    (one,) = found.windows
     assert one.seconds >= 0.3
     assert 7.0 in waited
     assert found.pairings[0].total_idle_w == pytest.approx(30.0)
@@ -265,15 +265,15 @@ def test_what_makes_joules_doubtful_is_said_everywhere(tmp_path: Path) -> None:
     meter = SteadyMeter(foreign=("gpu:0: 4711 (python)",))
     found = run(plan(batches=[1], repeat=1), tmp_path, meter)
     mark = "others were at work on gpu:0: 4711 (python)"
-    assert mark in found.shots[0].marks
+    assert mark in found.windows[0].marks
     for name in ("results.csv", "results.json", "report.html"):
         assert mark in (found.folder / name).read_text()
 
 
 def test_a_counter_that_fails_leaves_no_joules(tmp_path: Path) -> None:
     found = run(plan(batches=[1], repeat=1), tmp_path, SteadyMeter(faults=("gpu:0 jumped back",)))
-    assert found.shots[0].energy_j is None
-    assert found.shots[0].marks[0] == "gpu:0 jumped back"
+    assert found.windows[0].energy_j is None
+    assert found.windows[0].marks[0] == "gpu:0 jumped back"
     (cell,) = cells(found)
     assert set(cell.figures) == {"output_tokens_per_s", "requests_per_s"}
 
@@ -297,9 +297,11 @@ def test_answers_are_scored_where_it_is_known_what_is_right(tmp_path: Path) -> N
     assert cell.successes == cell.answered
     assert cell.figures["energy_j_per_success"].median == cell.figures["energy_j_per_request"].median
     unscored = bench_energy(
-        plan(engines=[right], batches=[1], repeat=1, prompts=built_in()), tmp_path / "b", meter=lambda _: SteadyMeter()
+        plan(engines=[right], batches=[1], repeat=1, prompts=built_in_prompts()),
+        tmp_path / "b",
+        meter=lambda _: SteadyMeter(),
     )
-    assert unscored.shots[0].successes is None
+    assert unscored.windows[0].successes is None
     assert "energy_j_per_success" not in cells(unscored)[0].figures
     assert "J per success" not in (unscored.folder / "report.html").read_text()
 
@@ -307,7 +309,7 @@ def test_answers_are_scored_where_it_is_known_what_is_right(tmp_path: Path) -> N
 def test_failed_requests_carry_their_joules_and_are_no_success(tmp_path: Path) -> None:
     flaky = fake(faults=[{"kind": "400", "share": 0.5}])
     found = run(plan(engines=[flaky], batches=[2], repeat=1), tmp_path)
-    (one,) = found.shots
+    (one,) = found.windows
     assert 0 < one.failed == one.failures["http 400"]
     assert one.total_j == pytest.approx(50.0 * one.seconds, rel=0.1)
     per_request = FIGURES["energy_j_per_request"](one)
@@ -321,19 +323,19 @@ def test_a_model_that_cannot_be_served_does_not_cost_the_others(tmp_path: Path) 
     engine = fake(faults=[{"kind": "400", "models": ["broken"]}])
     lines: list[str] = []
     found = run(plan(models=["broken", "small"], engines=[engine], repeat=1), tmp_path, say=lines.append)
-    assert not found.whole
-    assert {one.model for one in found.shots} == {"small"}
+    assert not found.is_complete
+    assert {one.model for one in found.windows} == {"small"}
     broken, small = found.pairings
-    assert "answered none of the warm-up's requests: http 400: " in broken.fault
+    assert "answered none of the warm-up requests: http 400: " in broken.fault
     assert small.fault == ""
-    assert any(line.startswith("broken on fake is left") for line in lines)
-    assert "Not whole: 1 of 2 models on engines" in (found.folder / "report.html").read_text()
+    assert any(line.startswith("broken on fake is skipped") for line in lines)
+    assert "Incomplete: 1 of 2 models on engines" in (found.folder / "report.html").read_text()
     assert json.loads((found.folder / "results.json").read_text())["whole"] is False
 
 
 def test_an_engine_that_dies_in_a_window_gives_no_window(tmp_path: Path) -> None:
     engine = fake(faults=[{"kind": "die", "share": 0.2}])
-    with pytest.raises(EngineError, match="the engine of small ended while it was asked"):
+    with pytest.raises(EngineError, match="the engine of small ended during the measurement"):
         run(plan(engines=[engine], batches=[4], deadline_s=0.5), tmp_path)
     assert json.loads((tmp_path / "out" / "results.json").read_text())["windows"] == []
 
@@ -343,9 +345,9 @@ def test_a_model_without_eyes_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "pictures" / "dot.png").write_bytes(PNG)
     blind = fake(faults=[{"kind": "400"}])
     asked = plan(engines=[blind], prompts=load_images(tmp_path / "pictures"), images=True)
-    with pytest.raises(InputError, match=r"answers no request with a picture .*; name a model that takes images"):
+    with pytest.raises(InputError, match=r"answers no request with a picture .*; use a model that accepts images"):
         run(asked, tmp_path)
-    with pytest.raises(InputError, match=r"llama\.cpp is served without an image projector"):
+    with pytest.raises(InputError, match=r"llama\.cpp X"):
         run(replace(asked, engines=["llamacpp"], models=["arithmetic-80k"]), tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
@@ -360,14 +362,14 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert len(json.loads((out / "results.json").read_text())["windows"]) == 1
     assert len((out / "results.csv").read_text().splitlines()) == 2
-    assert "it was stopped before the last window" in (out / "report.html").read_text()
+    assert "the benchmark was stopped before the last window" in (out / "report.html").read_text()
     assert list(out.glob("*.tmp")) == []
 
 
 def test_results_are_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results.json").write_text("{}")
-    with pytest.raises(InputError, match="is not empty; name a new folder with --out"):
+    with pytest.raises(InputError, match="is not empty; give a new folder with --out"):
         run(plan(), tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
@@ -377,9 +379,9 @@ def test_results_are_not_written_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"models": []}, "there are no models"),
+        ({"models": []}, "needs at least one of: models"),
         ({"batches": [0]}, "batch must be at least 1, but got 0"),
-        ({"batches": [2, 2]}, "batches has one twice: 2, 2"),
+        ({"batches": [2, 2]}, "batches has the same entry twice: 2, 2"),
         ({"repeat": 0}, "repeat must be at least 1"),
         ({"seconds": 0.0}, "seconds must be above 0"),
         ({"seconds": float("inf")}, "seconds must be above 0"),
@@ -406,10 +408,10 @@ def test_prompts_are_read_with_answers_or_without(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "p.jsonl: is empty"),
-        ("{", "p.jsonl:1: is not JSON"),
-        ("[1]", "p.jsonl:1: a line takes a JSON object"),
-        ('{"question": "a"}\n{"prompt": "b"}', "p.jsonl:2: the field 'question' takes text"),
+        ("", "p.jsonl: the file is empty"),
+        ("{", "p.jsonl:1: this line is not JSON"),
+        ("[1]", "p.jsonl:1: each line must be a JSON object"),
+        ('{"question": "a"}\n{"prompt": "b"}', "p.jsonl:2: the field 'question' must be text"),
         ('{"question": "a"}\n{"question": "b", "answer": "c"}', "1 of 2 lines have an answer"),
     ],
 )
@@ -444,10 +446,13 @@ def test_pictures_become_content_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda folder: folder, "there is no picture in this folder"),
-        (lambda folder: write(folder / "a.jsonl", '{"image": "x.png"}'), "a.jsonl:1: x.png: cannot be read: No such"),
-        (lambda folder: write(folder / "a.jsonl", '{"image": "a.jsonl"}'), "is no PNG, JPEG, GIF or WebP"),
-        (lambda folder: write(folder / "a.jsonl", '{"picture": "a"}'), "a.jsonl:1: the field 'image' takes the path"),
+        (lambda folder: folder, "this folder has no picture"),
+        (
+            lambda folder: write(folder / "a.jsonl", '{"image": "x.png"}'),
+            "a.jsonl:1: x.png: the picture cannot be read: No such",
+        ),
+        (lambda folder: write(folder / "a.jsonl", '{"image": "a.jsonl"}'), "is not a PNG, JPEG, GIF or WebP picture"),
+        (lambda folder: write(folder / "a.jsonl", '{"picture": "a"}'), "a.jsonl:1: the field 'image' must be the path"),
     ],
 )
 def test_what_is_no_picture_is_refused(tmp_path: Path, make: Callable[[Path], Path], said: str) -> None:
@@ -464,8 +469,8 @@ def test_pictures_reach_the_engine(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "dot.png").write_bytes(PNG)
     found = run(plan(prompts=load_images(tmp_path / "pictures"), images=True, batches=[1], repeat=1), tmp_path)
-    assert found.shots[0].answered > 0
-    assert found.asked["images"] is True
+    assert found.windows[0].answered > 0
+    assert found.plan["images"] is True
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -513,9 +518,9 @@ def test_joules_of_different_methods_share_no_plot(tmp_path: Path) -> None:
 
 
 def test_paths_are_shortened_for_people() -> None:
-    assert short("/home/somebody/models/a.gguf") == "a.gguf"
-    assert short("hf:org/name") == "hf:org/name"
-    assert short("smollm2-135m") == "smollm2-135m"
+    assert short_name("/home/somebody/models/a.gguf") == "a.gguf"
+    assert short_name("hf:org/name") == "hf:org/name"
+    assert short_name("smollm2-135m") == "smollm2-135m"
 
 
 def test_llama_cpp_is_measured(tmp_path: Path) -> None:
@@ -533,7 +538,7 @@ def test_llama_cpp_is_measured(tmp_path: Path) -> None:
         ),
         tmp_path / "out",
     )
-    assert found.whole
+    assert found.is_complete
     assert [pairing.engine for pairing in found.pairings] == ["llamacpp"]
     for cell in cells(found):
         assert cell.pairing.energy_method == "estimate"
@@ -541,6 +546,6 @@ def test_llama_cpp_is_measured(tmp_path: Path) -> None:
         assert cell.successes is not None
         assert 0 < cell.successes <= cell.answered
         assert 0 < cell.figures["energy_j_per_output_token"].median < cell.figures["energy_j_per_success"].median
-    for one in found.shots:
+    for one in found.windows:
         assert one.cached_tokens in {0, None}
         assert set(one.energy_j or {}) == {"orkester", "engine:arithmetic-80k"}

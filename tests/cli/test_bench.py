@@ -56,15 +56,15 @@ def test_help_has_an_example_that_is_one(
             "--engine must be one of auto, llamacpp",
         ),
         (["bench", "energy", "--model", "arithmetic-80k", "--batch", "0"], "batch must be at least 1, but got 0"),
-        (["bench", "energy", "--model", "arithmetic-80k", "--prompts", "absent"], "absent: cannot be read"),
+        (["bench", "energy", "--model", "arithmetic-80k", "--prompts", "absent"], "absent: the file cannot be read"),
         (["bench", "energy", "--model", "arithmetic-80k", "--scorer", "exac"], "unknown scorer 'exac'"),
-        (["bench", "energy", "--model", "m", "--prompts", "a", "--images", "b"], "two benchmarks"),
+        (["bench", "energy", "--model", "m", "--prompts", "a", "--images", "b"], "cannot be used together"),
         (["calibrate", "arithmetic-80"], "did you mean 'arithmetic-80k'?"),
         (["calibrate", "arithmetic-80k", "--engine", "vlm"], "--engine must be one of auto"),
         (["calibrate", "arithmetic-80k", "--slots", "0"], "--slots must be at least 1, but got 0"),
         (["calibrate", "arithmetic-80k", "--slots", "1"], "an engine with one slot cannot be calibrated"),
-        (["calibrate", "arithmetic-80k", "--context-tokens", "64"], "leaves no room for long prompts"),
-        (["calibrate", "m", "--study", "s.yaml", "--slots", "2"], "--study says the engine and its options"),
+        (["calibrate", "arithmetic-80k", "--context-tokens", "64"], "is too small for the long prompts"),
+        (["calibrate", "m", "--study", "s.yaml", "--slots", "2"], "the study file sets the engine and its options"),
     ],
 )
 def test_what_is_asked_wrongly_ends_with_2_and_leaves_nothing(
@@ -102,7 +102,7 @@ def test_a_benchmark_prints_a_table_and_writes_its_files(
     assert {path.name for path in folder.iterdir()} == {"results.csv", "results.json", "report.html", "logs"}
     assert f"results.csv: {Path('runs') / folder.name / 'results.csv'}" in rest
     lines = err.splitlines()
-    assert lines[0].startswith("[   0.0 s] 4 windows, at least 5 s beside the start of the engines")
+    assert lines[0].startswith("[   0.0 s] 4 windows, at least 5 s without the start of the engines")
     assert sum("J per output token (estimate)" in line for line in lines) == 4
 
 
@@ -124,7 +124,7 @@ def test_ctrl_c_keeps_finished_windows_and_ends_the_engine(tmp_path: Path) -> No
     assert "Traceback" not in err
     assert f"finished windows are in {tmp_path / 'out'}" in err
     assert json.loads(results.read_text())["windows"]
-    assert "it was stopped before the last window" in (tmp_path / "out" / "report.html").read_text()
+    assert "the benchmark was stopped before the last window" in (tmp_path / "out" / "report.html").read_text()
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(int(child), 0)
@@ -136,7 +136,10 @@ def test_a_calibration_says_what_it_found_and_is_kept(
     study = ROOT / "examples" / "arithmetic.yaml"
     code, out, err = cli(capsys, monkeypatch, "calibrate", "arithmetic-80k", "--study", study)
     assert code == 0, err
-    assert "6 windows with 1, 8 requests at once, at least 6 s beside the engine's start, measured by estimate" in err
+    assert (
+        "6 windows with 1, 8 requests at the same time, at least 6 s without the engine's start, measured by estimate"
+        in err
+    )
     said = dict(re.findall(r"(.+?): +(.*)", out))
     for name in ("step", "prompt token", "output token", "context token"):
         assert re.match(r"\S+ J\b", said[name])
@@ -153,7 +156,7 @@ def test_an_engine_that_runs_elsewhere_has_nothing_to_calibrate(
 ) -> None:
     code, _, err = cli(capsys, monkeypatch, "calibrate", "small", "--study", write_study(tmp_path))
     assert code == 2
-    assert "an engine that is fake has no device to calibrate" in err
+    assert "an engine that is fake has no device here" in err
 
 
 def test_a_model_with_a_short_context_says_what_to_do(
@@ -161,4 +164,4 @@ def test_a_model_with_a_short_context_says_what_to_do(
 ) -> None:
     code, _, err = cli(capsys, monkeypatch, "calibrate", "arithmetic-80k", "--threads", 1)
     assert code == 1
-    assert "give --context-tokens" in err
+    assert "set a lower number with --context-tokens" in err

@@ -89,8 +89,11 @@ def test_the_version_is_printed(cli: Callable[..., Said]) -> None:
         (["run", "absent.json", "Why?"], "orkester: absent.json: there is no such team file"),
         (["models", "where", "smollm2-135"], "unknown model 'smollm2-135' (did you mean 'smollm2-135m'?)"),
         (["models", "where", "--for", "vlm", "smollm2-135m"], "--for must be llamacpp or vllm, but got 'vlm'"),
-        (["engines", "install", "llamacpp"], "llama.cpp comes with Orkester; the engine that can be installed is vllm"),
-        (["engines", "install", "vlm"], "there is no 'vlm'; the engine that can be installed is vllm"),
+        (
+            ["engines", "install", "llamacpp"],
+            "llama.cpp is a part of Orkester and needs no installation; only vllm can be installed",
+        ),
+        (["engines", "install", "vlm"], "the engine 'vlm' does not exist; only vllm can be installed"),
         (["engines", "install", "vllm", "--build", "gpu"], "--build must be one of cuda, rocm, cpu, but got 'gpu'"),
         (["engines", "remove", "vllm"], "there is no engine 'vllm' to remove; none is installed"),
         (["models", "pull", "smollm2-135"], "unknown model 'smollm2-135' (did you mean 'smollm2-135m'?)"),
@@ -136,7 +139,7 @@ def test_a_study_is_told_in_plain_lines_and_ends_with_the_front_and_the_report(
 
     again = cli("tune", "study/study.yaml")
     assert again.code == 0
-    assert re.search(r"resumed: 3 teams and \d+ blocks are there already\n", again.err)
+    assert re.search(r"resumed: 3 teams and \d+ blocks are measured already\n", again.err)
     assert "starting" not in again.err
     assert again.out == said.out
 
@@ -171,7 +174,7 @@ def test_weights_that_are_not_here_end_it_with_1_and_the_command_to_fetch_them(
     said = cli("tune", "study/study.yaml")
     assert said.code == 1
     assert said.err.endswith(
-        "orkester: the weights of smollm2-135m are not here; fetch them: orkester models pull smollm2-135m\n"
+        "orkester: the weights of smollm2-135m are not on this machine; to fetch them, run: orkester models pull smollm2-135m\n"
     )
     assert not (tmp_path / "runs").exists()
 
@@ -336,7 +339,7 @@ def test_where_weights_are_is_printed_or_how_to_have_them(cli: Callable[..., Sai
         absent = cli("models", "where", *asked)
         assert absent.code == 1
         assert absent.err == (
-            f"orkester: the weights of {asked[-1]} are not here; fetch them: orkester models pull {' '.join(asked)}\n"
+            f"orkester: the weights of {asked[-1]} are not on this machine; to fetch them, run: orkester models pull {' '.join(asked)}\n"
         )
 
 
@@ -348,7 +351,7 @@ def test_terms_are_shown_and_not_accepted_by_silence(
         said = cli("models", "pull", "gemma3-270m")
     assert said.code == 2
     assert "gemma3-270m: Gemma is provided under and subject to the Gemma Terms of Use found at" in said.err
-    assert "orkester: gemma3-270m has terms (above); give --accept-terms to accept them" in said.err
+    assert "orkester: gemma3-270m has terms (shown above); to accept them, use --accept-terms" in said.err
     assert not (tmp_path / "cache").exists()
 
 
@@ -361,7 +364,7 @@ def test_weights_for_vllm_are_a_folder_or_will_be(cli: Callable[..., Said], tmp_
     own = tmp_path / "own.gguf"
     own.write_bytes(b"GGUF")
     said = cli("models", "pull", "--for", "vllm", own)
-    assert said == Said(0, "", f"{own} is GGUF: it is converted when vLLM first serves it\n")
+    assert said == Said(0, "", f"{own} is a GGUF file; it is converted when vLLM serves it for the first time\n")
 
 
 def write_engine(cache: Path, *, version: str, build: str, script: str) -> Path:
@@ -378,7 +381,7 @@ def test_engines_are_listed_used_and_removed(
     cli: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")  # without nvidia-smi
-    assert cli("engines", "list").out.startswith("None is installed: orkester engines install vllm")
+    assert cli("engines", "list").out.startswith("No engine is installed")
     cache = tmp_path / "cache"
     good = write_engine(
         cache, version="0.32.0", build="cpu", script="""echo 'orkester:{"version": "0.32.0", "build": "cpu"}'"""
@@ -407,7 +410,10 @@ def test_engines_are_listed_used_and_removed(
         assert (removed.code, removed.err) == (0, "")
         assert re.fullmatch(rf"{re.escape(name)} is removed; \d\.\d GB are free again\n", removed.out)
     assert not good.exists()
-    assert "not installed (for other machines: vllm 0.1 (cuda)); orkester engines install vllm" in cli("doctor").out
+    assert (
+        "not installed (only for other machines: vllm 0.1 (cuda)); to install it, run: orkester engines install vllm"
+        in cli("doctor").out
+    )
 
 
 def test_the_doctor_says_what_there_is_and_why_not(cli: Callable[..., Said], tmp_path: Path) -> None:
@@ -527,7 +533,7 @@ def test_on_a_terminal_the_display_shows_where_the_study_stands(quick_path: Path
         )
         assert "\x1b[" in shown.raw
         shown.type("\x03")
-        shown.wait_for(r"stopping: the block under way is finished first; Ctrl-C again stops at once")
+        shown.wait_for(r"stopping after the current block; press Ctrl-C again to stop at once")
         assert shown.end() == 130
         assert "orkester: stopped after the block that was under way" in shown.text
         assert "Traceback" not in shown.text

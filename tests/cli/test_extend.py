@@ -40,8 +40,8 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("amounts", "said"),
     [
-        (["trials"], "--extend takes KEY=NUMBER, such as trials=20, but got 'trials'"),
-        (["trials=many"], "--extend takes KEY=NUMBER, such as trials=20, but got 'trials=many'"),
+        (["trials"], "--extend must be KEY=NUMBER, for example trials=20, but it is 'trials'"),
+        (["trials=many"], "--extend must be KEY=NUMBER, for example trials=20, but it is 'trials=many'"),
         (["=20"], "--extend: unknown limit ''. Known: trials, minutes, llm_calls, tokens, joules"),
         (["trails=20"], "--extend: unknown limit 'trails' (did you mean 'trials'?)"),
         (["trials=2.5"], "--extend: trials takes a whole number of at least 1, but got 2.5"),

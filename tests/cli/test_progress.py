@@ -47,7 +47,7 @@ def changed(kind: Any, **facts: Any) -> EngineChanged:
             EnginesStarting(models=("large",), options={"max_num_active_seqs": 8, "prefix_caching": False}),
             "starting large (max_num_active_seqs=8, prefix_caching=false)",
         ),
-        (StillStarting(models=("small", "large"), seconds=60.2), "small, large not ready yet after 60 s"),
+        (StillStarting(models=("small", "large"), seconds=60.2), "small, large not ready after 60 s; still waiting"),
         (EnginesReady(models=("large",), seconds=61.66), "large ready after 61.7 s"),
         (changed("started"), ""),
         (changed("woken"), ""),
@@ -60,7 +60,7 @@ def changed(kind: Any, **facts: Any) -> EngineChanged:
         ),
         (
             changed("restarted", reason="after its sleep it said 'x' instead of 'y'"),
-            "large is started again: after its sleep it said 'x' instead of 'y'",
+            "the engine of large is started again: after its sleep it said 'x' instead of 'y'",
         ),
         (
             BlockRerun(team=TEAM, block=0, reason="the engine of large died"),
@@ -77,14 +77,14 @@ def changed(kind: Any, **facts: Any) -> EngineChanged:
             ),
             (
                 "forecast: at most 24 teams × 64 examples: 1,536 to 13,824 calls; minutes, tokens and joules are known "
-                "after the first teams; confirmation comes on top"
+                "after the first teams; confirmation is not included"
             ),
         ),
         (
             Forecast(teams=1, examples=1, ranges={"llm_calls": (1, 1)}, limits={"minutes": 2.5}, later=("minutes",)),
             (
                 "forecast: at most 1 team × 1 example, 2.5 minutes: 1 call; minutes are known after the first teams; "
-                "confirmation comes on top"
+                "confirmation is not included"
             ),
         ),
         (
@@ -116,12 +116,12 @@ def changed(kind: Any, **facts: Any) -> EngineChanged:
             ),
             (
                 "forecast: at most 9 teams × 8 examples, 50,000 tokens, 5,000 joules: 250 calls; tokens and joules are "
-                "known after the first teams; confirmation comes on top"
+                "known after the first teams; confirmation is not included"
             ),
         ),
         (
             Forecast(teams=2, examples=8, ranges={}),
-            "forecast: at most 2 teams × 8 examples; confirmation comes on top",
+            "forecast: at most 2 teams × 8 examples; confirmation is not included",
         ),
         (BudgetSpent(name="llm_calls", spent=3120, limit=10_000), ""),
     ],
@@ -164,7 +164,7 @@ def test_a_log_has_a_line_for_whatever_befell_engines_and_none_for_nothing(study
         observe(event)
     assert lines[1:] == [
         "[   0.0 s] starting large",
-        "[  30.0 s] large not ready yet after 30 s",
+        "[  30.0 s] large not ready after 30 s; still waiting",
         "[  42.0 s] large ready after 42.0 s",
         "[  42.0 s] the engine of large died: its process ended",
     ]
@@ -243,5 +243,5 @@ def test_a_terminal_shows_the_budget_while_teams_are_searched(study: orkester.St
     display.see(Forecast(teams=6, examples=12, ranges={"llm_calls": (72, 360)}), console)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == (
-        "forecast: at most 6 teams × 12 examples: 72 to 360 calls; confirmation comes on top\n"
+        "forecast: at most 6 teams × 12 examples: 72 to 360 calls; confirmation is not included\n"
     )

@@ -194,7 +194,7 @@ def test_a_finished_study_resumes_to_the_same_end(bench: Bench) -> None:
     before = outcome(bench.undisturbed)
     process = bench.tune("undisturbed")
     assert process.wait() == 0, process.said
-    assert f"resumed: 7 teams and {len(before['blocks'])} blocks are there already" in process.said
+    assert f"resumed: 7 teams and {len(before['blocks'])} blocks are measured already" in process.said
     assert outcome(bench.undisturbed) == before
     expect_whole_files(bench.undisturbed)
 
@@ -206,8 +206,8 @@ def stopped(bench: Bench, name: str, number: signal.Signals) -> Path:
     process.wait(lambda: blocks_on_disk(run) >= 2)
     process.kill(number)
     assert process.wait() == 130, process.said
-    assert "stopping: the block under way is finished first; Ctrl-C again stops at once\n" in process.said
-    assert "orkester: stopped after the block that was under way; the same command goes on from there\n" in process.said
+    assert "stopping after the current block; press Ctrl-C again to stop at once\n" in process.said
+    assert "orkester: stopped after the block that was under way; the same command continues the run\n" in process.said
     assert "Traceback" not in process.said
     expect_whole_files(run)
     expect_no_engines(bench.folder)
@@ -219,7 +219,7 @@ def test_one_interrupt_finishes_the_block_and_the_study_goes_on_from_there(bench
     blocks = blocks_on_disk(run)
     process = bench.tune("stopped")
     assert process.wait() == 0, process.said
-    assert re.search(rf"resumed: \d teams? and {blocks} blocks are there already\n", process.said)
+    assert re.search(rf"resumed: \d teams? and {blocks} blocks are measured already\n", process.said)
     assert outcome(run) == outcome(bench.undisturbed)
 
 

@@ -72,7 +72,7 @@ def test_a_study_that_is_killed_and_interrupted_goes_on_and_leaves_no_process(
     until_blocks(process, blocks_on_disk(run) + 1)
     process.kill(signal.SIGINT)
     assert process.wait(deadline_s=START_S) == 130, process.said
-    assert "stopped after the block that was under way; the same command goes on from there" in process.said
+    assert "stopped after the block that was under way; the same command continues the run" in process.said
     assert "Traceback" not in process.said
     expect_no_engines(run)
 

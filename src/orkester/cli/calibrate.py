@@ -99,9 +99,7 @@ async def _calibrate(
 
     chosen_back_end = back_end(engine_spec, folder)  # type: ignore[arg-type]
     if chosen_back_end.kind in {"external", "fake"}:
-        raise InputError(
-            f"{model} cannot be calibrated: an {chosen_back_end.kind} engine has no device on this machine"
-        )
+        raise InputError(f"{model} cannot be calibrated: an engine that is {chosen_back_end.kind} has no device here")
     catalogue = Catalogue.default()
     catalogue_model = catalogue.find(model, folder=folder)
     chosen_back_end.require_weights({model: catalogue_model}, catalogue)
@@ -109,7 +107,7 @@ async def _calibrate(
     batches = sorted({*(size for size in _BATCHES if size < slots), min(slots, _BATCHES[-1])})
     if len(batches) < 2:
         raise InputError(
-            "an engine with one slot cannot be calibrated, because no requests share a step; set --slots 2"
+            "an engine with one slot cannot be calibrated, because no requests share a step; set slots to 2 or more"
         )
     output_tokens = max(2, min(128, options.context_tokens // 4))
     words = min(400, (options.context_tokens - output_tokens - _TEMPLATE_TOKENS) // _TOKENS_PER_WORD)
@@ -161,7 +159,7 @@ async def _calibrate(
                     output_tokens=output_tokens,
                 )
             except (CallFailed, ExceptionGroup) as error:
-                # Not ``except*``: older Pythons put what is raised there into a group again.
+                # ``except*`` is not used, because older versions of Python put an error that is raised there into a group.
                 failed = error if isinstance(error, CallFailed) else error.subgroup(CallFailed)
                 if failed is None:
                     raise

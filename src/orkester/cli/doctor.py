@@ -44,7 +44,7 @@ def _vllm() -> str:
     if environment := find_vllm():
         return f"{environment}, installed by orkester engines install: {environment.python}"
     unusable = [str(each.environment or f"{each.name} (incomplete)") for each in environments()]
-    note = f" (installed, but not for this machine: {', '.join(unusable)})" if unusable else ""
+    note = f" (only for other machines: {', '.join(unusable)})" if unusable else ""
     try:
         version = importlib.metadata.version("vllm")
     except importlib.metadata.PackageNotFoundError:
