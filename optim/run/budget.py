@@ -146,7 +146,7 @@ class Budget:
     """When a search ends: with the first limit that is reached. None is no limit.
 
     Attributes:
-        trials: different teams.
+        trials: Different teams.
         minutes: Minutes in measurement windows.
         llm_calls: Requests that are sent; see ``Spent``.
         tokens: Tokens in and out.

@@ -1,4 +1,4 @@
-"""A run directory: one study's records, held by one process at a time."""
+"""The run directory: the records of one study, which one process at a time may use."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ SCHEMA = 1
 _MANIFEST = "study.yaml"
 _DRAFT = "study.tmp"
 _LOCK = "lock"
-#: Most things that one message names.
+#: The maximum number of entries that a message lists.
 _SHOWN = 5
-#: What a manifest has at least.
+#: The keys that every manifest has, with the types of their values.
 _KEYS: Mapping[str, type] = {"schema": int, "study": dict, "name": str, "sizes": dict}
 _PACKAGES = ("orkester", "langgraph", "openai", "optuna", "opentelemetry-sdk", "pydantic", "xllamacpp")
 
 
 class RunDirectory:
-    """``runs/<study>/``: manifest, Optuna's database, blocks, traces, logs, teams, report.
+    """The folder ``runs/<study>/`` with manifest, Optuna's database, blocks, traces, logs, teams and report.
 
-    Enter it to hold it: a second process is refused. Nothing is written before that.
+    It is a context manager. Entering it locks the folder against other processes. Nothing is written before that.
 
     Args:
-        path: the directory; made on entering.
+        path: The folder. It is created on entering.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,46 +41,46 @@ class RunDirectory:
 
     @property
     def blocks(self) -> Path:
-        """A line per block."""
+        """The file of blocks, one line per block."""
         return self.path / "blocks.jsonl"
 
     @property
     def engines(self) -> Path:
-        """A line for whatever befell an engine."""
+        """The file of engine events, one line per event."""
         return self.path / "engines.jsonl"
 
     @property
     def database(self) -> Path:
-        """Optuna's study."""
+        """The database of Optuna's study."""
         return self.path / "optuna.db"
 
     @property
     def traces(self) -> Path:
-        """OTLP JSON lines."""
+        """The folder of traces, as OTLP JSON lines."""
         return self.path / "traces"
 
     @property
     def logs(self) -> Path:
-        """Output of engines."""
+        """The folder with the output of the engines."""
         return self.path / "logs"
 
     @property
     def teams(self) -> Path:
-        """Configurations of front members."""
+        """The folder of team files."""
         return self.path / "teams"
 
     @property
     def report(self) -> Path:
-        """The report."""
+        """The report, an HTML file."""
         return self.path / "report.html"
 
     def __enter__(self) -> RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._refuse_what_is_no_run({entry.name for entry in self.path.iterdir()})
+            self._require_run_or_empty({entry.name for entry in self.path.iterdir()})
             self._lock = (self.path / _LOCK).open("a+", encoding="utf-8")
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be used as a run directory: {error.strerror}") from error
+            raise InputError(f"{self.path}: this path cannot be used as a run directory: {error.strerror}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -89,7 +89,8 @@ class RunDirectory:
             self._lock.close()
             self._lock = None
             raise InputError(
-                f"{self.path} is in use by process {owner}; wait until it ends, end it, or give --run another directory"
+                f"{self.path} is in use by process {owner}; wait until the process ends, stop it, or use another "
+                "directory with --run"
             ) from error
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
@@ -100,23 +101,27 @@ class RunDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         if self._lock is not None:
-            self._lock.close()  # which releases it; the file stays, since removing it would race with the next owner
+            # Closing the file releases the lock. The file stays, because another process may have opened it already.
+            self._lock.close()
             self._lock = None
 
-    def _refuse_what_is_no_run(self, names: set[str]) -> None:
-        """A folder with other things in it is left alone; one that was killed before its manifest was there is not."""
-        foreign = sorted(name for name in names - {_LOCK, _DRAFT} if not name.startswith("."))
-        if _MANIFEST not in names and foreign:
+    def _require_run_or_empty(self, names: set[str]) -> None:
+        """Refuse a folder with other files. A run that was killed before it wrote its manifest is accepted."""
+        other_files = sorted(name for name in names - {_LOCK, _DRAFT} if not name.startswith("."))
+        if _MANIFEST not in names and other_files:
             raise InputError(
-                f"{self.path} is not a run directory: it has no {_MANIFEST}, but {_some(foreign)}; give --run a new "
-                "or an empty directory"
+                f"{self.path} is not a run directory: it has no {_MANIFEST}, but {_first_entries(other_files)}; use a "
+                "new or an empty directory with --run"
             )
 
     def manifest(self) -> Mapping[str, Any] | None:
-        """What the run was made for; None when there is no run here yet.
+        """Read the manifest, which describes the study of the run.
+
+        Returns:
+            The content of the manifest; None when there is no run in this folder.
 
         Raises:
-            InputError: written by a newer Orkester, or not readable as a manifest.
+            InputError: A newer version of Orkester wrote the manifest, or it cannot be read.
         """
         path = self.path / _MANIFEST
         try:
@@ -124,44 +129,50 @@ class RunDirectory:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"{path}: cannot be read as a run's manifest: {error}") from error
+            raise InputError(f"{path}: this file cannot be read as the manifest of a run: {error}") from error
         schema = data.get("schema") if isinstance(data, dict) else None
         if isinstance(schema, int) and schema > SCHEMA:
             raise InputError(
-                f"{path}: written by a newer Orkester (schema {schema}, this one reads up to {SCHEMA}); upgrade"
+                f"{path}: a newer version of Orkester wrote this file (schema {schema}; this version reads schemas up "
+                f"to {SCHEMA}); upgrade Orkester"
             )
         if not isinstance(data, dict) or not all(isinstance(data.get(key), kind) for key, kind in _KEYS.items()):
-            raise InputError(f"{path}: this is not the manifest of a run; give --run another directory")
+            raise InputError(f"{path}: this file is not the manifest of a run; use another directory with --run")
         return data
 
     def begin(self, study: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Write the manifest, or check that the one there is of the same study.
+        """Write the manifest, or check that the existing manifest belongs to the same study.
 
         Args:
-            study: what identifies it: everything that was asked except the budget, plain data.
-            facts: what else belongs in it, ``name`` and ``sizes`` at least; written once, when the run begins.
+            study: The identity of the study as plain data: everything in the study file except the budget.
+            facts: Other entries of the manifest, at least ``name`` and ``sizes``. They are written once, at the start
+                of the run.
 
         Raises:
-            InputError: the directory holds another study; the message says what differs.
+            InputError: The directory belongs to another study. The message lists the differences.
         """
-        there = self.manifest()
-        asked = json.loads(json.dumps(study))
-        if there is None:
-            self.write_manifest({"schema": SCHEMA, "study": asked, **facts, "versions": versions()})
+        manifest = self.manifest()
+        study_data = json.loads(json.dumps(study))
+        if manifest is None:
+            self.write_manifest({"schema": SCHEMA, "study": study_data, **facts, "versions": versions()})
             return
-        if there["study"] != asked:
-            different = _some(list(_differences(there["study"], asked)))
+        if manifest["study"] != study_data:
+            differences = _first_entries(list(_differences(manifest["study"], study_data)))
             raise InputError(
-                f"{self.path} is the run of another study. Not the same: {different}. "
-                "Give --run another directory, or remove this one if it is not needed"
+                f"{self.path} is the run of another study. Not the same: {differences}. "
+                "Use another directory with --run, or remove this directory if you do not need it"
             )
 
     def settle(self, key: str, decide: Callable[[], Any]) -> Any:
-        """A decision that every resume has to stand by: the one in the manifest, or one made now and written there.
+        """Make a decision that stays the same when the run is resumed.
 
         Args:
-            key: its name in the manifest.
-            decide: makes it; plain data.
+            key: The key of the decision in the manifest.
+            decide: Makes the decision, as plain data. It is called only when the manifest does not have the key; the
+                result is then written to the manifest.
+
+        Returns:
+            The decision.
         """
         data = dict(self.manifest() or {})
         if key not in data:
@@ -170,7 +181,11 @@ class RunDirectory:
         return data[key]
 
     def write_manifest(self, data: Mapping[str, Any]) -> None:
-        """Replace the manifest in one step."""
+        """Replace the manifest in one step.
+
+        Args:
+            data: The new content, as plain data.
+        """
         path = self.path / _MANIFEST
         draft = self.path / _DRAFT
         with draft.open("w", encoding="utf-8") as file:
@@ -180,13 +195,13 @@ class RunDirectory:
         draft.replace(path)
 
 
-def _differences(there: Any, asked: Any, key: str = "") -> Iterator[str]:
-    """The keys in which two mappings differ, with what they say."""
-    if isinstance(there, dict) and isinstance(asked, dict):
-        for name in dict.fromkeys([*asked, *there]):
-            yield from _differences(there.get(name), asked.get(name), f"{key}.{name}" if key else name)
-    elif there != asked:
-        yield f"{key} (there {_short(there)}, asked for {_short(asked)})"
+def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
+    """The keys in which two mappings differ, with their values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in dict.fromkeys([*new, *old]):
+            yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    elif old != new:
+        yield f"{key} (in the run {_short(old)}, in the study {_short(new)})"
 
 
 def _short(value: object) -> str:
@@ -194,18 +209,18 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else text[:37] + "…"
 
 
-def _some(entries: Sequence[str]) -> str:
-    """The first few of them."""
+def _first_entries(entries: Sequence[str]) -> str:
+    """The first few entries as text, and the number of the others."""
     more = len(entries) - _SHOWN
     return ", ".join(entries[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that matter to a number."""
-    found = {}
+    """The installed versions of the packages that can influence measured numbers, by package name."""
+    installed = {}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

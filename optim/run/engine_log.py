@@ -1,4 +1,4 @@
-"""``engines.jsonl``: a line for whatever befell an engine in a run, and what the lines add up to."""
+"""The file ``engines.jsonl``: one line per engine event of a run, and the totals for each engine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ SCHEMA: Final = 1
 
 
 class EngineLog:
-    """The file, open for appending. Enter it first; a line that a crash cut off is removed then.
+    """The file ``engines.jsonl``, open for appending. It is a context manager, which must be entered first.
 
-    It explains numbers and decides none, so it is flushed and not synced, and a disk that takes no more of it ends no
-    study: the next block cannot be written either, and says so.
+    An unfinished last line, left by a crash, is removed on entering. No result depends on this file, so it is not
+    synced to disk after each line, and a full disk is no error here: the next block cannot be written either, and
+    that error stops the study.
 
     Args:
-        path: made if absent.
+        path: The file. It is created when it is missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +37,7 @@ class EngineLog:
 
     def __enter__(self) -> EngineLog:
         self._file = self._path.open("ab", buffering=0)
-        self._file.truncate(_whole(self._path.read_bytes()))
+        self._file.truncate(_complete_bytes(self._path.read_bytes()))
         return self
 
     def __exit__(
@@ -47,37 +48,47 @@ class EngineLog:
             self._file = None
 
     def append(self, event: EngineEvent) -> None:
-        """Write an event."""
+        """Write an event. When the disk is full, the event is dropped.
+
+        Args:
+            event: The event.
+        """
         if self._file is None:
             raise RuntimeError("enter the EngineLog before appending to it")
         line = json.dumps({"schema": SCHEMA, **asdict(event)}, ensure_ascii=False, separators=(",", ":"))
         data = line.encode(errors="backslashreplace") + b"\n"
         end = self._path.stat().st_size
         try:
-            whole = self._file.write(data) == len(data)
+            is_complete = self._file.write(data) == len(data)
         except OSError:
-            whole = False
-        if not whole:
+            is_complete = False
+        if not is_complete:
             self._file.truncate(end)
 
 
 def read_events(path: Path) -> Sequence[EngineEvent]:
-    """Read a file that another process may be writing: an unfinished last line is left out.
+    """Read the events. Another process may be writing the file: an unfinished last line is left out.
 
-    A file that is not there has none.
+    Args:
+        path: The file. A missing file has no events.
+
+    Returns:
+        The events, in the order of the file.
 
     Raises:
-        InputError: a line is not an event, or was written by a newer Orkester.
+        InputError: A line is not an event, or was written by a newer version of Orkester.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return ()
-    return [_event(path, number, line) for number, line in enumerate(data[: _whole(data)].splitlines(), start=1)]
+    return [
+        _event(path, number, line) for number, line in enumerate(data[: _complete_bytes(data)].splitlines(), start=1)
+    ]
 
 
-def _whole(data: bytes) -> int:
-    """Length of what ends with a line's end."""
+def _complete_bytes(data: bytes) -> int:
+    """The number of bytes of all complete lines."""
     return data.rfind(b"\n") + 1
 
 
@@ -87,15 +98,15 @@ def _event(path: Path, number: int, line: bytes) -> EngineEvent:
         schema = content.pop("schema")
         if isinstance(schema, int) and schema > SCHEMA:
             raise InputError(
-                f"{path}:{number}: written by a newer Orkester (schema {schema}, this one reads up to {SCHEMA}); "
-                "upgrade"
+                f"{path}:{number}: a newer version of Orkester wrote this line (schema {schema}; this version reads "
+                f"schemas up to {SCHEMA}); upgrade Orkester"
             )
         return _adapter().validate_python(content)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        what = str(error).replace("\n", " ")
+        reason = str(error).replace("\n", " ")
         raise InputError(
-            f"{path}:{number}: this is not what befell an engine ({what}); if the file was edited or damaged, remove "
-            "the line: no result stands on it"
+            f"{path}:{number}: this line is not an engine event ({reason}); if the file was edited or damaged, remove "
+            "the line: no result depends on it"
         ) from error
 
 
@@ -108,20 +119,20 @@ def _adapter() -> TypeAdapter[EngineEvent]:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineUse:
-    """What befell the engine of one model in one configuration, all in all.
+    """The totals of all events of the engine of one model in one configuration.
 
     Attributes:
-        model: its name.
-        options: the engine options that are searched, as it had them.
-        starts, start_s: how often it was started, and seconds all of them took.
-        sleeps, sleep_s: how often it was put to sleep.
-        wakes, wake_s: how often it was woken.
-        restarts: how often it woke with other answers than it had, and was started again.
-        deaths: how often it died or did not answer any more.
-        stops: how often it was stopped, at the study's end included.
-        energy_j: joules of its starts, sleeps, wakes and stops, and of blocks that died with it; None when one was not
-            measured.
-        reasons: why it died, was started again or stopped, and how often.
+        model: The name of the model.
+        options: The values of the searched engine options.
+        starts, start_s: The number of starts, and their total seconds.
+        sleeps, sleep_s: The number of times that the engine was put to sleep, and the total seconds of this.
+        wakes, wake_s: The number of times that the engine was woken, and the total seconds of this.
+        restarts: The number of times that the engine was started again because its answers had changed after sleep.
+        deaths: The number of times that the engine died or no longer answered.
+        stops: The number of times that the engine was stopped, including at the end of the study.
+        energy_j: Joules of starts, sleeps, wakes and stops, and of the blocks that were lost when the engine died. None
+            when one of these was not measured.
+        reasons: The reasons for deaths, restarts and stops, each with its number of times.
     """
 
     model: str
@@ -140,26 +151,33 @@ class EngineUse:
 
 
 def summary(events: Sequence[EngineEvent]) -> Sequence[EngineUse]:
-    """Add events up, by model and options, in the order in which the engines first appeared."""
+    """Add up events by model and engine options.
+
+    Args:
+        events: The events, in order.
+
+    Returns:
+        The totals of each engine, in the order of their first events.
+    """
     grouped: dict[tuple[str, str], list[EngineEvent]] = {}
     for event in events:
         grouped.setdefault((event.model, json.dumps(dict(event.options), sort_keys=True)), []).append(event)
-    return [_use(befell) for befell in grouped.values()]
+    return [_use(engine_events) for engine_events in grouped.values()]
 
 
-def _use(befell: Sequence[EngineEvent]) -> EngineUse:
-    count = Counter(event.kind for event in befell)
+def _use(events: Sequence[EngineEvent]) -> EngineUse:
+    count = Counter(event.kind for event in events)
     seconds: defaultdict[str, float] = defaultdict(float)
     reasons: Counter[str] = Counter()
-    for before, event in zip([None, *befell], befell, strict=False):
+    for previous, event in zip([None, *events], events, strict=False):
         seconds[event.kind] += event.seconds
-        # One that woke as another is told of twice: that it is to be started again, and then that it was stopped.
-        twice = before is not None and before.kind == "restarted" and before.reason == event.reason
-        if event.reason and not twice:
+        # A restart after a sleep makes two events with the same reason, "restarted" and "stopped". It counts once.
+        is_repeated = previous is not None and previous.kind == "restarted" and previous.reason == event.reason
+        if event.reason and not is_repeated:
             reasons[event.reason] += 1
     return EngineUse(
-        model=befell[0].model,
-        options=dict(befell[0].options),
+        model=events[0].model,
+        options=dict(events[0].options),
         starts=count["started"],
         start_s=seconds["started"],
         sleeps=count["slept"],
@@ -169,13 +187,12 @@ def _use(befell: Sequence[EngineEvent]) -> EngineUse:
         restarts=count["restarted"],
         deaths=count["died"],
         stops=count["stopped"],
-        energy_j=_joules(befell),
+        energy_j=_joules(events),
         reasons=dict(reasons),
     )
 
 
-def _joules(befell: Sequence[EngineEvent]) -> float | None:
-    spent = [event.energy_j for event in befell if event.kind != "died"]
-    if any(one is None for one in spent):
+def _joules(events: Sequence[EngineEvent]) -> float | None:
+    if any(event.energy_j is None for event in events if event.kind != "died"):
         return None
-    return sum(event.energy_j for event in befell if event.energy_j is not None)
+    return sum(event.energy_j for event in events if event.energy_j is not None)

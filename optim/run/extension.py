@@ -1,7 +1,8 @@
-"""``--extend``: more budget for a run that is there, kept in its manifest so that a killed run goes on as asked.
+"""The option ``--extend``: more budget for an existing run. It is kept in the manifest, so a killed run can continue.
 
-An extension counts from where the run stood when it last finished. While one is under way the same command goes on with
-it instead of adding again; another one replaces it; a command without ``--extend`` goes on with it as well.
+An extension is added to what was spent when the run last finished. While the run has not finished with an extension,
+the same command continues it and adds nothing; another extension replaces it; and a command without ``--extend``
+continues it, too.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ _KEY: Final = "extension"
 
 @dataclass(frozen=True, kw_only=True)
 class Extension:
-    """What a run was given beyond its study file.
+    """The budget that a run has in addition to that of its study file. The names of limits are those in study files.
 
     Attributes:
-        asked: how much more, by the names of limits.
-        stood: what was spent when it was asked, by the same names, as far as known.
-        earlier: limits from extensions that are finished.
-        limits: limits that hold now; where the study file has higher ones, those do.
-        finished: whether the run has come to its end with it.
+        asked: The additional amounts, by the names of limits.
+        stood: The amounts that were spent at the time of the extension, by the names of limits, as far as they were
+            known.
+        earlier: The limits from earlier extensions, with which the run has finished.
+        limits: The limits that are valid now. A higher limit in the study file takes precedence.
+        finished: Whether the run has finished with this extension.
     """
 
     asked: Mapping[str, float]
@@ -39,90 +41,108 @@ class Extension:
 
 
 def checked(asked: Mapping[str, float]) -> Mapping[str, float]:
-    """The same, when it can be added to a budget.
+    """Check that amounts can be added to a budget.
+
+    Args:
+        asked: The additional amounts, by the names of limits.
+
+    Returns:
+        The same amounts.
 
     Raises:
-        InputError: a name is no limit, or an amount is not above 0, or not whole where it must be.
+        InputError: A name is not a limit, an amount is not above 0, or an amount that must be a whole number is not.
     """
     for name, amount in asked.items():
         if name not in LIMITS:
             raise InputError(f"--extend: unknown limit {nearest(name, LIMITS)}")
         whole = name in WHOLE
         if isinstance(amount, bool) or not math.isfinite(amount) or amount <= 0 or (whole and amount != int(amount)):
-            what = "a whole number of at least 1" if whole else "a number above 0"
-            raise InputError(f"--extend: {name} takes {what}, but got {amount:g}")
+            requirement = "a whole number of at least 1" if whole else "a number above 0"
+            raise InputError(f"--extend: {name} takes {requirement}, but got {amount:g}")
     return asked
 
 
 def require_run(directory: RunDirectory, asked: Mapping[str, float]) -> None:
-    """See that there is something to extend; nothing is written.
+    """Check that there is a run to extend. Nothing is written.
 
-    A run that is not there could be given the file's budget and more, but then a slip in ``--run`` would search anew.
+    A missing run is an error: otherwise a typing error in ``--run`` would start a new search.
+
+    Args:
+        directory: The run directory.
+        asked: The additional amounts; empty for no extension.
 
     Raises:
-        InputError: there is no run.
+        InputError: There is no run.
     """
     if asked and directory.manifest() is None:
         raise InputError(
-            f"{directory.path}: there is no run here to extend; leave --extend out to begin one, or name the run with "
-            "--run DIR"
+            f"{directory.path}: this directory has no run to extend; to start a run, leave out --extend; to extend "
+            "another run, use --run DIR"
         )
 
 
 def extended(directory: RunDirectory, budget: Budget, spent: Spent, asked: Mapping[str, float]) -> Budget:
-    """The budget that holds for a run, with what it was given beyond the study file; written to the manifest.
+    """The budget of a run, with its extensions. A new extension is written to the manifest.
 
     Args:
-        directory: of the run, held, with its manifest written.
-        budget: the study file's.
-        spent: what is on disk, see ``begun``.
-        asked: to be added; empty to go on with what was asked before.
+        directory: The run directory, which is locked and has a manifest.
+        budget: The budget of the study file.
+        spent: What the run on disk has cost; see ``begun``.
+        asked: The additional amounts, by the names of limits; empty to continue with an earlier extension.
+
+    Returns:
+        The budget.
 
     Raises:
-        InputError: it cannot be added, or would change nothing since another limit is reached.
+        InputError: The amounts cannot be added, or would change nothing because another limit is reached.
     """
-    there = _read(directory)
+    extension = _read(directory)
     if asked:
-        found = _extension(there, budget, spent, checked(asked))
-        if found != there:
-            _write(directory, found)
-        there = found
-    return budget if there is None else budget.raised(there.limits)
+        new_extension = _extension(extension, budget, spent, checked(asked))
+        if new_extension != extension:
+            _write(directory, new_extension)
+        extension = new_extension
+    return budget if extension is None else budget.raised(extension.limits)
 
 
 def finish(directory: RunDirectory) -> None:
-    """The run has come to its end: what is asked from now on is added on top."""
-    there = _read(directory)
-    if there is not None and not there.finished:
-        _write(directory, Extension(**{**vars(there), "finished": True}))
+    """Record that the run has finished. A later extension is added to the amounts spent until now.
+
+    Args:
+        directory: The run directory, which is locked.
+    """
+    extension = _read(directory)
+    if extension is not None and not extension.finished:
+        _write(directory, Extension(**{**vars(extension), "finished": True}))
 
 
-def _extension(there: Extension | None, budget: Budget, spent: Spent, asked: Mapping[str, float]) -> Extension:
-    if there is not None and not there.finished:
-        if there.asked == asked:
-            return there
-        earlier, stood = there.earlier, there.stood
+def _extension(previous: Extension | None, budget: Budget, spent: Spent, asked: Mapping[str, float]) -> Extension:
+    if previous is not None and not previous.finished:
+        if previous.asked == asked:
+            return previous
+        earlier, stood = previous.earlier, previous.stood
     else:
-        earlier = there.limits if there is not None else {}
+        earlier = previous.limits if previous is not None else {}
         stood = {name: amount for name in LIMITS if (amount := spent.amount(name)) is not None}
-    given = budget.raised(earlier)
+    current = budget.raised(earlier)
     if unknown := [name for name in asked if name not in stood]:
-        raise InputError(f"--extend {unknown[0]}: this run does not know how many it has spent; extend another limit")
-    limits = {name: max(given.limits.get(name, 0.0), stood[name]) + amount for name, amount in asked.items()}
-    found = Extension(asked=dict(asked), stood=dict(stood), earlier=dict(earlier), limits={**dict(earlier), **limits})
-    used_up = {
+        raise InputError(
+            f"--extend {unknown[0]}: it is not known how much of this limit the run has spent; extend another limit"
+        )
+    limits = {name: max(current.limits.get(name, 0.0), stood[name]) + amount for name, amount in asked.items()}
+    reached = {
         name: limit
-        for name, limit in given.limits.items()
+        for name, limit in current.limits.items()
         if name not in asked and name in stood and stood[name] >= limit
     }
-    if used_up:
-        said = " and ".join(f"{readable(limit)} {LIMITS[name]}" for name, limit in used_up.items())
-        more = " ".join(f"--extend {name}=…" for name in used_up)
-        raise InputError(f"--extend {_written(asked)} would change nothing: {said}. Add {more}")
-    return found
+    if reached:
+        reasons = " and ".join(f"{readable(limit)} {LIMITS[name]}" for name, limit in reached.items())
+        options = " ".join(f"--extend {name}=…" for name in reached)
+        raise InputError(f"--extend {_option_text(asked)} would change nothing: {reasons}. Add {options}")
+    return Extension(asked=dict(asked), stood=dict(stood), earlier=dict(earlier), limits={**dict(earlier), **limits})
 
 
-def _written(asked: Mapping[str, float]) -> str:
+def _option_text(asked: Mapping[str, float]) -> str:
     return " --extend ".join(f"{name}={amount:g}" for name, amount in asked.items())
 
 
@@ -133,7 +153,9 @@ def _read(directory: RunDirectory) -> Extension | None:
     try:
         return Extension(**data)
     except TypeError as error:
-        raise InputError(f"{directory.path}: {_KEY} in its manifest is not one: {error}; remove it there") from error
+        raise InputError(
+            f"{directory.path}: the key {_KEY} in the manifest is not an extension: {error}; remove this key"
+        ) from error
 
 
 def _write(directory: RunDirectory, extension: Extension) -> None:

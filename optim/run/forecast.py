@@ -1,7 +1,8 @@
-"""What a search will cost, said before it starts and again once something has been measured.
+"""Forecasts of the cost of a search, before it starts and again after some teams have been measured.
 
-Before, calls alone can be known: each topology's graph is run a few times with models that answer at once, and the
-calls are counted. After a few teams everything is a prediction from what they have cost.
+Before the start, only the number of calls can be predicted: the graph of each topology is run a few times on fake
+models that answer at once, and the calls are counted. After a few teams, all costs are predicted from the costs of
+these teams.
 """
 
 from __future__ import annotations
@@ -24,65 +25,76 @@ from orkester.serving.chat import Message, Reply
 from .budget import LIMITS, Account, Budget, Spent
 from .events import Forecast
 
-#: Teams that a prediction needs at least; with fewer the interval says nothing.
+#: The smallest number of measured teams for a prediction; with fewer teams the interval is too wide to be useful.
 LEAST_TEAMS: Final = 3
-#: Most teams of a topology that are tried.
+#: The maximum number of teams of a topology whose calls are counted.
 _TRIES: Final = 16
-#: A graph that calls more often, or takes longer, is not counted: what ends its loop is an answer that means something.
-_MOST_CALLS: Final = 1000
-_MOST_S: Final = 2.0
+#: A graph that needs more calls or more seconds is not counted: it probably ends on the content of an answer.
+_MAX_CALLS: Final = 1000
+_MAX_S: Final = 2.0
 
 
 def worth_telling(teams: int) -> bool:
-    """Whether a new forecast says more than the last: after 3 teams, 10, 30, 100, …"""
+    """Whether a new forecast is much better than the last one: after 3 teams, 10, 30, 100, …
+
+    Args:
+        teams: The number of measured teams.
+    """
     return teams >= LEAST_TEAMS and str(teams).rstrip("0") in {"1", "3"}
 
 
 async def calls_per_example(
     space: Space, task: Task, examples: Sequence[Example], *, seed: int
 ) -> tuple[int, int] | None:
-    """The fewest and the most calls that teams of a space make for an example when nothing fails.
+    """The lowest and highest number of calls that teams of a space make for an example when nothing fails.
 
-    Each topology's graph is run at the ends of its knobs, once with models that all agree and once with models that
-    never do, so both ways of a branch on agreement are seen. Where there are more ends than ``_TRIES``, some are drawn.
+    The graph of each topology is run with the extreme values of its knobs, once with models that always agree and once
+    with models that never agree, so that both sides of a branch on agreement are counted. When there are more than
+    ``_TRIES`` combinations of extreme values, a random part of them is used.
 
     Args:
-        space: the teams.
-        task: what agents are told, and how answers are read.
-        examples: of the search; the first one's question is asked.
-        seed: for drawing.
+        space: The teams.
+        task: The task, which has the settings of all teams.
+        examples: The examples of the search. The question of the first one is used.
+        seed: The seed of the random choice.
 
     Returns:
-        None where some topology's calls cannot be counted: its graph always failed, or did not end.
+        The lowest and the highest number; None when the calls of a topology cannot be counted, because its graph always
+        failed or did not end.
     """
     settings = settings_of(task)
     question = examples[0].question
-    different = _different(examples)
-    found: list[int] = []
+    different_answers = _different_answers(examples)
+    counts: list[int] = []
     for name, grids in space.grids.items():
-        teams = _ends(name, grids, random.Random(seed))
-        tallies = [await _run(team, question, settings, way) for team in teams for way in (("-",), different)]
-        # One that broke has sent its calls all the same, as it would in the search; but one must have come to its end.
-        if any(tally.endless for tally in tallies) or not any(tally.ended and tally.calls for tally in tallies):
+        teams = _extreme_teams(name, grids, random.Random(seed))
+        runs = [
+            await _run(team, question, settings, answers) for team in teams for answers in (("-",), different_answers)
+        ]
+        # A run that failed counts, too: in the search, such a run would send its calls. But one run must have ended.
+        if any(run.endless for run in runs) or not any(run.ended and run.calls for run in runs):
             return None
-        found += [tally.calls for tally in tallies]
-    return min(found), max(found)
+        counts += [run.calls for run in runs]
+    return min(counts), max(counts)
 
 
 def to_come(budget: Budget, account: Account, *, space: int) -> tuple[str, float]:
-    """Which limit ends the search at its pace so far, and how many teams there are until then.
+    """Predict which limit ends the search, and after how many more teams, if teams go on to cost as much as so far.
 
     Args:
-        budget: when it ends.
-        account: what it has cost so far.
-        space: teams there are to choose from; where they end first, that is ``trials`` as well.
+        budget: The budget of the search.
+        account: What the search has cost so far.
+        space: The number of teams in the space. When all of them are measured, the limit is ``trials``, too.
+
+    Returns:
+        The name of the limit, and the number of teams until it is reached.
     """
-    known = len(account.teams)
-    name, more = "trials", float(max(0, budget.teams_of(space) - known))
-    for use in budget.uses(account.spent) if known else ():
-        pace = use.spent / known
-        if use.name != "trials" and pace > 0 and (until := max(0.0, use.limit - use.spent) / pace) < more:
-            name, more = use.name, until
+    measured = len(account.teams)
+    name, more = "trials", float(max(0, budget.teams_of(space) - measured))
+    for use in budget.uses(account.spent) if measured else ():
+        per_team = use.spent / measured
+        if use.name != "trials" and per_team > 0 and (teams := max(0.0, use.limit - use.spent) / per_team) < more:
+            name, more = use.name, teams
     return name, more
 
 
@@ -95,46 +107,50 @@ def forecast(
     calls: tuple[int, int] | None,
     metered: bool,
 ) -> Forecast:
-    """What the search will have cost in the end.
+    """Predict the total cost of a search.
 
-    From ``LEAST_TEAMS`` measured teams on, ranges are 95 % prediction intervals for the sum over the teams to come, as
-    though they were drawn like those so far (mean and standard deviation, Student's t). A search that learns does not
-    draw them so: it is a guess, and says from how many teams.
+    When at least ``LEAST_TEAMS`` teams are measured, the ranges are 95 % prediction intervals (Student's t). They
+    assume that the next teams are drawn from the same distribution as the teams so far. A sampler that learns does not
+    choose teams in this way, so the forecast is a guess; it contains the number of teams that it is based on.
 
     Args:
-        budget: when it ends.
-        account: what it has cost so far.
-        space: teams there are to choose from.
-        examples: a team.
-        calls: fewest and most calls an example, see ``calls_per_example``.
-        metered: whether there will be joules.
+        budget: The budget of the search.
+        account: What the search has cost so far.
+        space: The number of teams in the space.
+        examples: The number of examples for each team.
+        calls: The lowest and highest number of calls per example; see ``calls_per_example``. None when not known.
+        metered: Whether joules are measured.
+
+    Returns:
+        The forecast.
     """
     teams = budget.teams_of(space)
-    known = list(account.teams.values())
-    left = max(0, teams - len(known))
-    wanted = [name for name in LIMITS if name != "trials" and (metered or name != "joules")]
-    if len(known) < LEAST_TEAMS:
+    costs = list(account.teams.values())
+    remaining = max(0, teams - len(costs))
+    names = [name for name in LIMITS if name != "trials" and (metered or name != "joules")]
+    if len(costs) < LEAST_TEAMS:
         ranges = {}
         if calls is not None:
             spent = account.spent.llm_calls
-            ranges["llm_calls"] = (float(spent + left * examples * calls[0]), float(spent + left * examples * calls[1]))
-        sure = ranges.get("llm_calls", (0.0, 0.0))[0] >= budget.limits.get("llm_calls", math.inf)
+            low, high = (float(spent + remaining * examples * count) for count in calls)
+            ranges["llm_calls"] = (low, high)
+        calls_run_out = ranges.get("llm_calls", (0.0, 0.0))[0] >= budget.limits.get("llm_calls", math.inf)
         return Forecast(
             teams=teams,
             examples=examples,
             ranges=_within(ranges, budget),
             limits=budget.limits,
-            later=tuple(name for name in wanted if name not in ranges and teams >= LEAST_TEAMS),
-            ends_by="llm_calls" if sure else "trials",
+            later=tuple(name for name in names if name not in ranges and teams >= LEAST_TEAMS),
+            ends_by="llm_calls" if calls_run_out else "trials",
         )
     ends_by, more = to_come(budget, account, space=space)
-    ranges = {name: found for name in wanted if (found := _predicted(name, account.spent, known, more)) is not None}
+    ranges = {name: ends for name in names if (ends := _predicted(name, account.spent, costs, more)) is not None}
     return Forecast(
-        teams=len(known) + math.ceil(more),
+        teams=len(costs) + math.ceil(more),
         examples=examples,
         ranges=_within(ranges, budget),
         limits=budget.limits,
-        measured=len(known),
+        measured=len(costs),
         ends_by=ends_by,
     )
 
@@ -147,15 +163,15 @@ def _within(ranges: Mapping[str, tuple[float, float]], budget: Budget) -> dict[s
     }
 
 
-def _predicted(name: str, spent: Spent, known: Sequence[Spent], more: float) -> tuple[float, float] | None:
-    amounts = [amount for team in known if (amount := team.amount(name)) is not None]
+def _predicted(name: str, spent: Spent, costs: Sequence[Spent], more: float) -> tuple[float, float] | None:
+    amounts = [amount for cost in costs if (amount := cost.amount(name)) is not None]
     so_far = spent.amount(name)
     if so_far is None or len(amounts) < LEAST_TEAMS:
         return None
     n = len(amounts)
     mean = math.fsum(amounts) / n
     spread = math.sqrt(math.fsum((amount - mean) ** 2 for amount in amounts) / (n - 1))
-    # Of a sum of ``more`` draws around a mean that is itself known from n draws only.
+    # The error of a sum of ``more`` draws, when their mean is itself estimated from n draws.
     error = student_t(0.5 + CONFIDENCE / 2, n - 1) * spread * math.sqrt(more + more * more / n)
     return so_far + max(0.0, more * mean - error), so_far + more * mean + error
 
@@ -163,13 +179,13 @@ def _predicted(name: str, spent: Spent, known: Sequence[Spent], more: float) -> 
 # -- counting calls ---------------------------------------------------------------------------------------------------
 
 
-def _ends(name: str, grids: Mapping[str, Grid], rng: random.Random) -> list[Team]:
-    """Teams at the ends of the knobs: all of them, or the lowest, the highest and some that are drawn."""
+def _extreme_teams(name: str, grids: Mapping[str, Grid], rng: random.Random) -> list[Team]:
+    """Teams with extreme values of the knobs: all of them, or the lowest, the highest and some random ones."""
     knobs = topology(name).knobs
     values: dict[str, Sequence[KnobValue]] = {}
     for knob, grid in grids.items():
         if isinstance(knobs[knob].range, OneOfModels):
-            values[knob] = grid.values[:1]  # how often a model is asked is not for the model to say
+            values[knob] = grid.values[:1]  # the number of calls does not depend on the model
         elif isinstance(knobs[knob].range, Between):
             values[knob] = tuple(dict.fromkeys((grid.values[0], grid.values[-1])))
         else:
@@ -182,55 +198,63 @@ def _ends(name: str, grids: Mapping[str, Grid], rng: random.Random) -> list[Team
     return [Team(name, dict(zip(values, each, strict=True))) for each in dict.fromkeys(chosen)]
 
 
-def _different(examples: Sequence[Example]) -> tuple[str, ...]:
-    """Answers that a scorer tells apart: those that are right for different examples, numbers where they are alike."""
+def _different_answers(examples: Sequence[Example]) -> tuple[str, ...]:
+    """Answers that the scorer can distinguish: the right answers of several examples; numbers if these are equal."""
     right = [example.expected[0] if isinstance(example.expected, list) else example.expected for example in examples]
     texts = tuple(dict.fromkeys(str(each) for each in right))[:_TRIES]
     return texts if len(texts) > 1 else tuple(str(number) for number in range(1, _TRIES + 1))
 
 
-class _TooMany(Exception):
-    """More calls than a graph that ends would make."""
+class _TooManyCallsError(Exception):
+    """A graph makes more calls than ``_MAX_CALLS``, so it probably never ends."""
 
 
 @dataclass
-class _Tally:
-    """Calls of one run of a graph, and what they are answered with, in turn."""
+class _GraphRun:
+    """One run of a graph.
+
+    Attributes:
+        answers: The answers to the calls, used in turn.
+        calls: The number of calls so far.
+        ended: Whether the graph has ended without an error.
+        endless: Whether the graph was stopped because it made too many calls or took too long.
+    """
 
     answers: Sequence[str]
     calls: int = field(default=0, init=False)
     ended: bool = field(default=False, init=False)
     endless: bool = field(default=False, init=False)
 
-    def next(self) -> str:
-        if self.calls >= _MOST_CALLS:
+    def next_answer(self) -> str:
+        if self.calls >= _MAX_CALLS:
             self.endless = True
-            raise _TooMany
+            raise _TooManyCallsError
         self.calls += 1
         return self.answers[(self.calls - 1) % len(self.answers)]
 
 
-async def _run(team: Team, question: Any, settings: TeamSettings, answers: Sequence[str]) -> _Tally:
-    """Let a team answer one example with models that cost nothing."""
-    tally = _Tally(answers)
+async def _run(team: Team, question: Any, settings: TeamSettings, answers: Sequence[str]) -> _GraphRun:
+    """Let a team answer one example with fake models."""
+    run = _GraphRun(answers)
     try:
-        async with asyncio.timeout(_MOST_S):
-            await team.answer(question, {name: _Counting(name, tally) for name in team.models}, settings)
-        tally.ended = True
+        async with asyncio.timeout(_MAX_S):
+            await team.answer(question, {name: _FakeModel(name, run) for name in team.models}, settings)
+        run.ended = True
     except TimeoutError:
-        tally.endless = True
+        run.endless = True
     except Exception:
-        pass  # whatever a graph makes of answers that mean nothing
-    return tally
+        pass  # a graph may raise any error when answers make no sense
+    return run
 
 
 @dataclass(frozen=True)
-class _Counting:
-    """A model that answers at once and is counted."""
+class _FakeModel:
+    """A model that answers at once, and whose calls are counted."""
 
     name: str
-    tally: _Tally
+    run: _GraphRun
 
     async def chat(self, messages: Sequence[Message], **settings: object) -> Reply:
         del messages, settings
-        return Reply(text=self.tally.next(), input_tokens=None, output_tokens=None, cached_tokens=None, latency_s=0.0)
+        text = self.run.next_answer()
+        return Reply(text=text, input_tokens=None, output_tokens=None, cached_tokens=None, latency_s=0.0)

@@ -163,7 +163,7 @@ def test_the_directory_of_another_study_ends_with_2(
     other = write_study(tmp_path, seed=4)
     said = cli("tune", other, "--run", finished_run)
     assert said.code == 2
-    assert "is the run of another study. Not the same: seed (there 3, asked for 4)." in said.err
+    assert "is the run of another study. Not the same: seed (in the run 3, in the study 4)." in said.err
 
 
 def test_weights_that_are_not_here_end_it_with_1_and_the_command_to_fetch_them(
@@ -174,7 +174,8 @@ def test_weights_that_are_not_here_end_it_with_1_and_the_command_to_fetch_them(
     said = cli("tune", "study/study.yaml")
     assert said.code == 1
     assert said.err.endswith(
-        "orkester: the weights of smollm2-135m are not on this machine; to fetch them, run: orkester models pull smollm2-135m\n"
+        "orkester: the weights of smollm2-135m are not on this machine; to fetch them, run: "
+        "orkester models pull smollm2-135m\n"
     )
     assert not (tmp_path / "runs").exists()
 
@@ -339,7 +340,8 @@ def test_where_weights_are_is_printed_or_how_to_have_them(cli: Callable[..., Sai
         absent = cli("models", "where", *asked)
         assert absent.code == 1
         assert absent.err == (
-            f"orkester: the weights of {asked[-1]} are not on this machine; to fetch them, run: orkester models pull {' '.join(asked)}\n"
+            f"orkester: the weights of {asked[-1]} are not on this machine; to fetch them, run: "
+            f"orkester models pull {' '.join(asked)}\n"
         )
 
 

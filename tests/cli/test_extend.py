@@ -64,7 +64,7 @@ def test_a_run_that_is_not_there_is_not_begun(cli: Cli, quick_path: Path) -> Non
     study = write_study(quick_path / "study", search=SEARCH, budget={"trials": 2})
     code, err = cli(study, "--run", quick_path / "slip", "--extend", "trials=2")
     assert code == 2
-    assert "there is no run here to extend; leave --extend out to begin one" in err
+    assert "this directory has no run to extend; to start a run, leave out --extend" in err
     assert not (quick_path / "slip").exists()
 
 

@@ -51,31 +51,32 @@ def test_another_studys_directory_is_refused_and_what_differs_is_named(tmp_path:
     before = (tmp_path / "study.yaml").read_bytes()
     message = refusal(tmp_path, {"seed": 2, "task": {"scorer": "numeric", "data": "a"}, "models": {"small": "x"}})
     assert str(tmp_path) in message
-    assert 'Not the same: seed (there 1, asked for 2), task.scorer (there "exact", asked for "numeric").' in message
-    assert "Give --run another directory" in message
+    assert "Not the same: seed (in the run 1, in the study 2), task.scorer (in the run " in message
+    assert 'task.scorer (in the run "exact", in the study "numeric").' in message
+    assert "Use another directory with --run" in message
     assert (tmp_path / "study.yaml").read_bytes() == before
 
 
 def test_a_study_with_more_or_less_in_it_is_another_one(tmp_path: Path) -> None:
     begin(tmp_path, {"search": {"vote": {}, "single": {}}})
     message = refusal(tmp_path, {"search": {"vote": {}, "debate": {"agents": 3}}})
-    assert 'search.debate (there nothing, asked for {"agents": 3})' in message
-    assert "search.single (there {}, asked for nothing)" in message
+    assert 'search.debate (in the run nothing, in the study {"agents": 3})' in message
+    assert "search.single (in the run {}, in the study nothing)" in message
 
 
 def test_of_many_differences_the_first_are_named(tmp_path: Path) -> None:
     begin(tmp_path, {f"key{i}": i for i in range(9)})
-    assert "key4 (there 4, asked for 5) and 4 more." in refusal(tmp_path, {f"key{i}": i + 1 for i in range(9)})
+    assert "key4 (in the run 4, in the study 5) and 4 more." in refusal(tmp_path, {f"key{i}": i + 1 for i in range(9)})
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (f"schema: {SCHEMA + 1}\nstudy: []\n", f"newer Orkester (schema {SCHEMA + 1}, this one reads up to {SCHEMA})"),
-        ("hello", "this is not the manifest of a run"),
-        ("schema: 1\nstudy: {}\n", "this is not the manifest of a run"),
-        ("schema: [", "cannot be read as a run's manifest"),
-        ("", "this is not the manifest of a run"),
+        ("hello", "this file is not the manifest of a run"),
+        ("schema: 1\nstudy: {}\n", "this file is not the manifest of a run"),
+        ("schema: [", "this file cannot be read as the manifest of a run"),
+        ("", "this file is not the manifest of a run"),
     ],
 )
 def test_a_manifest_that_cannot_be_used_is_refused_by_name(tmp_path: Path, content: str, said: str) -> None:
@@ -127,7 +128,8 @@ def test_a_directory_in_use_names_the_process_and_is_free_once_that_has_ended(
     run = tmp_path / "run"
     message = refusal(run, {"seed": 1})
     assert message == (
-        f"{run} is in use by process {owner.pid}; wait until it ends, end it, or give --run another directory"
+        f"{run} is in use by process {owner.pid}; wait until the process ends, stop it, or use another directory "
+        "with --run"
     )
     assert RunDirectory(run).manifest() is not None  # looking is allowed
     owner.kill()
@@ -140,13 +142,13 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
         message = refusal(path, {"seed": 1})
-        assert message.startswith(f"{path}: cannot be used as a run directory: ")
+        assert message.startswith(f"{path}: this path cannot be used as a run directory: ")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_said(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    assert "cannot be used as a run directory: Permission denied" in refusal(tmp_path / "run", {"seed": 1})
+    assert "this path cannot be used as a run directory: Permission denied" in refusal(tmp_path / "run", {"seed": 1})
 
 
 def test_where_there_is_no_run_nothing_is_made(tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_another_study_is_refused_before_any_engine_starts(quick_path: Path) -> 
     study = write_study(quick_path / "study", budget={"trials": 1})
     orkester.tune(study, run)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "lock"}
-    with pytest.raises(InputError, match=r"Not the same: seed \(there 3, asked for 4\)"):
+    with pytest.raises(InputError, match=r"Not the same: seed \(in the run 3, in the study 4\)"):
         orkester.tune(write_study(quick_path / "study", budget={"trials": 1}, seed=4), run)
     with pytest.raises(InputError, match=r"task\.data_sha256"):
         orkester.tune(write_study(quick_path / "study", budget={"trials": 1}, examples=21), run)

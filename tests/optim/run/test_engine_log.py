@@ -72,12 +72,12 @@ def test_a_line_that_was_cut_off_is_left_out_and_removed_before_others_follow(
     [
         (
             '{"schema": 2, "kind": "teleported"}',
-            "written by a newer Orkester (schema 2, this one reads up to 1); upgrade",
+            "a newer version of Orkester wrote this line (schema 2; this version reads schemas up to 1)",
         ),
-        ('{"schema": 1, "kind": "teleported"}', "this is not what befell an engine"),
-        ('{"kind": "started"}', "this is not what befell an engine"),
-        ("[]", "this is not what befell an engine"),
-        ("\x00", "this is not what befell an engine"),
+        ('{"schema": 1, "kind": "teleported"}', "this line is not an engine event"),
+        ('{"kind": "started"}', "this line is not an engine event"),
+        ("[]", "this line is not an engine event"),
+        ("\x00", "this line is not an engine event"),
         (json.dumps({"schema": 1, "kind": "died", "model": "m", "options": {}, "seconds": "x", "at": ""}), "seconds"),
     ],
 )

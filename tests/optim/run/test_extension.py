@@ -109,7 +109,7 @@ def test_one_that_would_change_nothing_is_refused_and_leaves_no_trace(run: RunDi
 
 def test_a_limit_of_which_nobody_knows_what_was_spent_cannot_be_added_to(run: RunDirectory) -> None:
     unmetered = Spent(trials=40, blocks=3)
-    with pytest.raises(InputError, match="--extend joules: this run does not know how many it has spent"):
+    with pytest.raises(InputError, match="--extend joules: it is not known how much of this limit the run has spent"):
         extended(run, Budget(trials=100), unmetered, {"joules": 10.0})
 
 
@@ -131,7 +131,7 @@ def test_what_is_no_amount_of_a_limit_is_refused(asked: dict[str, float], said: 
 
 def test_there_must_be_a_run_to_extend(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "slip")
-    with pytest.raises(InputError, match="there is no run here to extend; leave --extend out to begin one, or name"):
+    with pytest.raises(InputError, match="this directory has no run to extend; to start a run, leave out --extend"):
         require_run(directory, {"trials": 2})
     require_run(directory, {})
     assert list(tmp_path.iterdir()) == []
@@ -140,7 +140,7 @@ def test_there_must_be_a_run_to_extend(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", ["trials", {"asked": {}}, {"trials": 20}])
 def test_a_manifest_that_was_edited_badly_is_refused(run: RunDirectory, data: Any) -> None:
     run.write_manifest({**(run.manifest() or {}), "extension": data})
-    with pytest.raises(InputError, match="extension in its manifest is not one"):
+    with pytest.raises(InputError, match="the key extension in the manifest is not an extension"):
         extended(run, FILE, spent(), {})
 
 

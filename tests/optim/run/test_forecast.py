@@ -15,7 +15,7 @@ import orkester
 from orkester.graphs import Team, TeamSettings
 from orkester.optim.run.budget import Account, Budget, Spent
 from orkester.optim.run.events import Forecast
-from orkester.optim.run.forecast import _ends, _run, calls_per_example, forecast, to_come, worth_telling
+from orkester.optim.run.forecast import _extreme_teams, _run, calls_per_example, forecast, to_come, worth_telling
 from orkester.optim.study.space import Grid
 
 
@@ -76,11 +76,11 @@ def test_of_many_ends_the_lowest_and_the_highest_are_tried_and_some_are_drawn() 
         "temperature": Grid((0.0, 0.5, 1.0)),
         "agreement": Grid((0.5, 1.0)),
     }
-    teams = _ends("cascade", grids, random.Random(0))
+    teams = _extreme_teams("cascade", grids, random.Random(0))
     assert len(teams) == 8
     assert {team.knobs["votes"] for team in teams} == {2, 9}
     assert {team.knobs["first"] for team in teams} == {"small"}
-    assert teams == _ends("cascade", grids, random.Random(0))
+    assert teams == _extreme_teams("cascade", grids, random.Random(0))
 
 
 async def test_a_graph_that_does_not_end_is_stopped_and_said_to_be_endless() -> None:
