@@ -1,4 +1,4 @@
-"""In which order teams are measured: engines are changed as seldom as can be."""
+"""The order in which teams are measured, so that engines are changed as rarely as possible."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from typing import TypeAlias
 
 from orkester.graphs import Team
 
-#: Teams asked for at a time where not all engines of the space can be resident together.
+#: The number of teams that are chosen together when the engines of the space do not all fit into memory.
 BATCH = 8
 
-#: Models, each with the searched engine options it is served with.
+#: Models, each with the values of the searched engine options.
 _Engines: TypeAlias = tuple[tuple[str, str], ...]
 
 
 def by_engines(teams: Sequence[Team], measured: Iterable[Team]) -> list[int]:
-    """The order in which to measure teams: one engine configuration after the other.
+    """Sort teams by their engines, so that teams with the same engines are measured one after another.
 
-    First come configurations whose engines were all in use before, those used last at the front: what is still
-    resident is among them. Then those that need the fewest engines more, beside ones in use if possible. Nothing but
-    the arguments decides, so that a resumed run goes the way of one that was never interrupted.
+    First come teams whose engines were all in use before, the most recent first, because these engines may still be
+    resident. Then come the teams that need the fewest new engines. The order depends only on the arguments, so that a
+    resumed run continues like one that was never interrupted.
 
     Args:
-        teams: to be measured.
-        measured: teams in the order in which they were measured last; one may come again, and then the last time
-            counts. Not looked at where there is nothing to choose.
+        teams: The teams to measure.
+        measured: The teams that were measured, in order. A team may occur several times; the last time counts. It is
+            not read when all teams have the same engines.
 
     Returns:
-        Indices of ``teams``; those with the same engines in the order given.
+        The indices of ``teams``. Teams with the same engines keep their order.
     """
-    waiting: dict[_Engines, list[int]] = {}
+    indices_by_engines: dict[_Engines, list[int]] = {}
     for index, team in enumerate(teams):
-        waiting.setdefault(_engines(team), []).append(index)
-    if len(waiting) < 2:
+        indices_by_engines.setdefault(_engines(team), []).append(index)
+    if len(indices_by_engines) < 2:
         return list(range(len(teams)))
     recent: list[tuple[str, str]] = []
     for team in measured:
-        _use(recent, _engines(team))
+        _mark_used(recent, _engines(team))
     order: list[int] = []
-    while waiting:
-        nearest = min(waiting, key=lambda engines: _distance(engines, recent))
-        order += waiting.pop(nearest)
-        _use(recent, nearest)
+    while indices_by_engines:
+        nearest = min(indices_by_engines, key=lambda engines: _distance(engines, recent))
+        order += indices_by_engines.pop(nearest)
+        _mark_used(recent, nearest)
     return order
 
 
@@ -51,12 +51,12 @@ def _engines(team: Team) -> _Engines:
     return tuple((model, options) for model in sorted(team.models))
 
 
-def _use(recent: list[tuple[str, str]], engines: _Engines) -> None:
-    """Move engines to the end, where those used last are."""
+def _mark_used(recent: list[tuple[str, str]], engines: _Engines) -> None:
+    """Move engines to the end of the list, where the most recently used engines are."""
     recent[:] = [*(each for each in recent if each not in engines), *engines]
 
 
 def _distance(engines: _Engines, recent: Sequence[tuple[str, str]]) -> tuple[int, bool, int]:
-    """How many were never in use, whether that is all, and how long ago that was used that has waited longest."""
+    """The number of engines that were never used, whether this is all of them, and the age of the oldest used one."""
     ages = [len(recent) - recent.index(each) for each in engines if each in recent]
     return len(engines) - len(ages), not ages, max(ages, default=0)

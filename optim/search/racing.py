@@ -1,9 +1,9 @@
-"""Racing: a team is stopped once more examples could no longer bring it to the front.
+"""Racing: a team is stopped as soon as more examples cannot bring it to the front.
 
-Two reasons stop a team. A member of the front *beats* it: on the examples that both have seen the member is better in
-every objective, so surely that over all looks together a team of the true front is stopped with at most the stated
-probability (``orkester.evals.paired_tests``). Or it is *hopeless*: it violates a constraint even if all goes well
-from here on, or would be beaten even if every example that is left were answered right.
+There are two reasons to stop a team. It is *beaten* when a member of the front is better in every objective on the
+examples that both teams have seen. This is tested so that a team of the true front is stopped with at most the given
+probability, over all blocks together (``orkester.evals.paired_tests``). It is *hopeless* when it violates a constraint
+whatever the results of the remaining examples are.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from orkester.optim.goals.goal import Direction, limit
 
 from .models.evidence import Evidence
 
-#: Probability that a team of the true front is stopped.
+#: The probability that a team of the true front is stopped.
 ERROR = 0.05
-#: Members that a team is raced against, those nearest to it; each more makes every test weaker.
+#: The maximum number of members that a team is compared with. With more members, every test is weaker.
 MOST_MEMBERS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Race:
-    """Decides after each block of a team.
+    """Decides after each block of a team whether the team is stopped.
 
     Attributes:
-        objectives: direction by name.
-        constraints: limits by name.
-        examples: of a whole measurement.
-        block: examples a block.
-        by_block: whether joules are measured by block.
-        error: probability that a team of the true front is stopped; at 0 only the hopeless are.
+        objectives: The directions of the objectives, by name.
+        constraints: The limits of the constraints, by name.
+        examples: The number of examples of a complete measurement.
+        block: The number of examples of a block.
+        by_block: Whether joules are measured by block.
+        error: The probability that a team of the true front is stopped; with 0, only hopeless teams are stopped.
     """
 
     objectives: Mapping[str, Direction]
@@ -48,12 +48,15 @@ class Race:
     error: float = ERROR
 
     def stops(self, evidence: Evidence, team: Team, front: Sequence[Team]) -> str:
-        """Why the team is stopped; empty when it goes on.
+        """Decide whether a team is stopped.
 
         Args:
-            evidence: of the search.
-            team: whose block was the last.
-            front: teams that no other is seen to beat.
+            evidence: The evidence of the search.
+            team: The team that ran the last block.
+            front: The teams that look better than all others so far.
+
+        Returns:
+            The reason why the team is stopped; empty when it goes on.
         """
         if hopeless := self._hopeless(evidence, team):
             return hopeless
@@ -70,7 +73,7 @@ class Race:
         )
 
     def _hopeless(self, evidence: Evidence, team: Team) -> str:
-        """A share that breaks its limit even if nothing more is added to it, or everything."""
+        """Why a constraint on a share cannot be kept, even with the best results on all remaining examples."""
         for name, text in self.constraints.items():
             if not objective(name).share:
                 continue
@@ -79,27 +82,31 @@ class Race:
             left = self.examples - evidence.seen(team)
             best = total / self.examples if comparison == "<=" else (total + left) / self.examples
             if (best > bound) if comparison == "<=" else (best < bound):
-                return f"{name} cannot be {text} any more after {evidence.seen(team)} of {self.examples} examples"
+                seen = evidence.seen(team)
+                return f"{name} cannot be {text} any more after {seen} of {self.examples} examples"
         return ""
 
     def _nearest(self, evidence: Evidence, team: Team, members: Sequence[Team]) -> Sequence[Team]:
-        """Members that look better in every objective; of many those that do by most in the objective they do least."""
+        """The members that look better in every objective.
+
+        When there are too many, those are taken whose smallest advantage in any objective is largest.
+        """
         if not members:
             return []
         own, rows = evidence.row(team), [evidence.row(member) for member in members]
         ahead = np.empty((len(members), len(self.objectives)))
-        for at, (name, direction) in enumerate(self.objectives.items()):
+        for column, (name, direction) in enumerate(self.objectives.items()):
             values = evidence.values(name)
             better = (values[rows] - values[own]) * (1 if direction == "maximize" else -1)
             size = (
                 1.0 if objective(name).share else np.maximum(np.maximum(np.abs(values[rows]), abs(values[own])), 1e-12)
             )
-            ahead[:, at] = better / size
-        least = ahead.min(axis=1)
-        order = np.argsort(-least, kind="stable")
-        better_than_it = order[(least[order] >= 0) & (ahead[order].max(axis=1) > 0)]
-        # How many could be tested is fixed: choosing among them by what was seen is paid for by that many tests.
-        return [members[index] for index in better_than_it[:MOST_MEMBERS]]
+            ahead[:, column] = better / size
+        smallest_advantage = ahead.min(axis=1)
+        order = np.argsort(-smallest_advantage, kind="stable")
+        better_members = order[(smallest_advantage[order] >= 0) & (ahead[order].max(axis=1) > 0)]
+        # The level of the tests always allows for MOST_MEMBERS tests, so the members may be chosen by their results.
+        return [members[index] for index in better_members[:MOST_MEMBERS]]
 
     def _rows(self, evidence: Evidence, team: Team) -> Rows:
         names = dict.fromkeys(column for name in self.objectives for column in objective(name).columns)

@@ -1,7 +1,7 @@
-"""The search itself, without engines: what the blocks have shown, which teams are stopped, which team is next.
+"""The search, without engines: it collects the results of blocks, stops teams, and chooses the next teams.
 
-The tuner runs the blocks that a search asks for; a benchmark replays them from a table. All decisions follow from the
-blocks in their order, the study and its seed.
+The tuner runs the blocks that a search chooses; a benchmark replays them from a table. All decisions depend only on the
+blocks and their order, the study and its seed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from orkester.graphs import Team
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.goal import Goal, violation
 
-from .models.composition import Composition, Part, nothing_known
+from .models.composition import Composition, Part, no_prediction
 from .models.evidence import Evidence
 from .racing import Race
 from .samplers import Sampler, Standing, Turn
 
-#: Model calls that the start of an engine is worth: half a minute at a few calls a second.
+#: The cost of an engine start, in model calls: half a minute, at a few calls per second.
 CHANGE_CALLS = 200
 
 
@@ -43,7 +43,11 @@ class Taken:
 
     @classmethod
     def of(cls, block: Block) -> Taken:
-        """From a block's record."""
+        """Make it from the record of a block.
+
+        Args:
+            block: The block.
+        """
         calls = [call for example in block.examples for call in example.calls]
         return cls(
             calls_per_example=len(calls) / len(block.examples),
@@ -96,7 +100,7 @@ class Search:
 
         Args:
             team: The team that ran the block.
-            rows: The block's columns by name, (examples,) each.
+            rows: The block's columns by name, each of shape (examples,).
             taken: What the block's calls took.
             stopped: Why the race stopped the team after this block, empty where it did not. None to decide it now.
         """
@@ -125,18 +129,33 @@ class Search:
         self.closed[team.id] = reason
 
     def give_up(self, team: Team, reason: str) -> None:
-        """Close a team that could not be measured at all; it counts as infeasible."""
+        """Close a team that could not be measured at all. It counts as infeasible.
+
+        Args:
+            team: The team.
+            reason: Why the team could not be measured.
+        """
         self.close(team, reason)
         self.infeasible.add(team.id)
 
     def choose(
         self, sampler: Sampler, most: int, *, new_teams: int | None = None, calls_left: float = float("inf")
     ) -> Sequence[Turn]:
-        """Let the sampler choose; see ``Sampler.choose``."""
+        """Let the sampler choose the next turns; see ``Sampler.choose``.
+
+        Args:
+            sampler: The sampler.
+            most: The maximum number of turns.
+            new_teams, calls_left: See ``Standing``.
+        """
         return sampler.choose(self.standing(new_teams=new_teams, calls_left=calls_left), most)
 
     def standing(self, *, new_teams: int | None = None, calls_left: float = float("inf")) -> Standing:
-        """What a sampler is given; see ``Standing``."""
+        """The state of the search for a sampler; see ``Standing``.
+
+        Args:
+            new_teams, calls_left: See ``Standing``.
+        """
         return Standing(
             evidence=self.evidence,
             block=self.block,
@@ -145,11 +164,11 @@ class Search:
             new_teams=new_teams,
             calls_left=calls_left,
             cost=self._cost(),
-            predicted=self.composition.predicted if self.composition is not None and self.profiles else nothing_known,
+            predicted=self.composition.predicted if self.composition is not None and self.profiles else no_prediction,
         )
 
     def _cost(self) -> Callable[[Team, int], float]:
-        """Model calls that blocks are expected to send, with what it costs to change engines counted as calls."""
+        """The function that predicts the model calls of blocks. A change of engines counts as calls, too."""
         composition = self.composition
 
         def calls(team: Team, more: int) -> float:
@@ -163,13 +182,13 @@ class Search:
             return calls
 
         def with_change(team: Team, more: int) -> float:
-            found = calls(team, more)
-            return found + CHANGE_CALLS * (found >= 1 and self._engines != _engines(team))
+            count = calls(team, more)
+            return count + CHANGE_CALLS * (count >= 1 and self._engines != _engines(team))
 
         return with_change
 
     def _standing_front(self) -> Sequence[Team]:
-        """Teams in the race that no other, on as many examples or more, looks better than."""
+        """The teams in the race that look better than all others so far."""
         evidence = self.evidence
         rows = [
             row

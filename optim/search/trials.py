@@ -1,7 +1,7 @@
 """The trials of a search: an Optuna study in a SQLite file, for every sampler.
 
 The file opens in optuna-dashboard as it is. Its content follows from the blocks of the run and from the sampler. When
-the file is opened, a trial that a killed process had left unfinished is marked as failed; its team is asked for again.
+the file is opened, a trial that a killed process has left unfinished is marked as failed, and its team is chosen again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Trials:
     Args:
         space: The teams to choose from.
         goal: The objectives and constraints.
-        path: The database file; made if absent.
+        path: The database file. It is created when it is missing.
         name: The name of the study in the database.
     """
 
@@ -104,9 +104,9 @@ class Trials:
 
     @property
     def order(self) -> Sequence[str]:
-        """Ids of the teams in the order in which they were reported, over all resumes.
+        """The ids of the teams in the order in which they were reported, over all processes of the run.
 
-        A team that was reported twice is here twice.
+        A team that was reported twice occurs twice.
         """
         return self._order
 
@@ -124,11 +124,14 @@ class Trials:
         return 1 + max((int(report.attributes["trial"]) for report in self._reports.values()), default=-1)
 
     def ask(self, sampler: optuna.samplers.BaseSampler, *, flat: bool = False) -> PendingTrial:
-        """Begin a trial.
+        """Start a trial.
 
         Args:
             sampler: The sampler of Optuna that chooses the team.
             flat: See ``Space.suggest``.
+
+        Returns:
+            The trial with its team.
         """
         with quiet():
             self._study.sampler = sampler
@@ -136,21 +139,38 @@ class Trials:
             return PendingTrial(trial=trial, team=self._space.suggest(trial, flat=flat))
 
     def tell(self, pending: PendingTrial, outcome: Outcome) -> None:
-        """Finish a trial with the outcome of its team."""
+        """Finish a trial with the outcome of its team.
+
+        Args:
+            pending: The trial.
+            outcome: The outcome.
+        """
         self._tell(pending, self._report_of(outcome))
 
     def repeat(self, pending: PendingTrial) -> None:
-        """Finish a trial whose team was reported before, with the same report."""
+        """Finish a trial whose team was reported before, with the same report.
+
+        Args:
+            pending: The trial.
+        """
         self._tell(pending, self._reports[pending.team.id])
 
     def drop(self, pending: PendingTrial) -> None:
-        """Mark a trial as failed, since its team is not measured."""
+        """Mark a trial as failed, because its team is not measured.
+
+        Args:
+            pending: The trial.
+        """
         import optuna
 
         self._study.tell(pending.trial, state=optuna.trial.TrialState.FAIL)
 
     def record(self, outcome: Outcome) -> None:
-        """Add a finished trial that another sampler than Optuna's has chosen."""
+        """Add a finished trial whose team was not chosen by one of Optuna's samplers.
+
+        Args:
+            outcome: The outcome of the team.
+        """
         import optuna
 
         report = self._report_of(outcome)
@@ -170,7 +190,7 @@ class Trials:
         self._remember(outcome.team.id, report)
 
     def _report_of(self, outcome: Outcome) -> _Report:
-        """What is reported to Optuna for a team."""
+        """The report of an outcome to Optuna."""
         measurement = outcome.measurement
         estimates = measurement.estimates if measurement is not None else {}
         number = self.next_number if outcome.trial is None else outcome.trial
@@ -182,7 +202,8 @@ class Trials:
         if outcome.stopped:
             attributes["stopped"] = outcome.stopped
         if not all(name in estimates for name in self._goal.objectives):
-            attributes["unmeasurable"] = outcome.infeasible  # so that the trial is not taken for an interrupted one
+            # Without this attribute, the trial would look like one that was interrupted.
+            attributes["unmeasurable"] = outcome.infeasible
             return _Report(values=None, constraints={}, attributes=attributes)
         # A constraint whose quantity could not be measured is violated.
         constraints = {
@@ -214,7 +235,7 @@ class Trials:
 def _database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
     import optuna
 
-    # Quoted, since '?' and '%' mean something in an address and nothing in the name of a file.
+    # The path is quoted because '?' and '%' have a special meaning in a URL.
     storage = optuna.storages.RDBStorage(f"sqlite:///{quote(str(path))}")
     try:
         yield storage

@@ -1,7 +1,7 @@
-"""A topology's teams as rows of numbers: functions of its knobs, alone and in pairs, that a linear model can take.
+"""The teams of a topology as rows of numbers for a linear model: functions of single knobs and of pairs of knobs.
 
-The functions are orthonormal over the grid, a constant included: polynomials of a number's place in its grid, contrasts
-of names, and their products.
+The functions, including a constant, are orthonormal over the grid: polynomials of the position of a number in its grid,
+contrasts of names, and products of these.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Levels: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
-#: Powers of a number's place in its grid that an effect may have, alone and with another knob (sum of both powers).
+#: The highest power of the position of a number in its grid, for one knob and for a pair (the sum of both powers).
 _POWERS, _PAIR_POWERS = 4, 3
-#: A pair of more functions (of two knobs with seven models each, say) is left out: no study has the teams to tell it.
+#: A pair with more functions (for example two knobs with seven models each) is left out, because no study measures
+#: enough teams to estimate it.
 _PAIR_FUNCTIONS = 30
 
 
@@ -34,10 +35,10 @@ class Knob:
 
     Attributes:
         name: ``TOPOLOGY.KNOB`` or ``engine.OPTION``.
-        values: its grid.
-        functions: (values, functions), orthonormal over the grid.
-        powers: of each function; 1 for contrasts of names.
-        prior: share of the effect's variance expected of each function.
+        values: The values of the grid.
+        functions: The functions, of shape (values, functions), orthonormal over the grid.
+        powers: The power of each function, of shape (functions,); 1 for contrasts of names.
+        prior: The share of the effect's variance that is expected for each function, of shape (functions,).
     """
 
     name: str
@@ -49,7 +50,12 @@ class Knob:
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """One knob's or one pair's; its columns are ``start`` to ``stop``."""
+    """The effect of one knob or of a pair of knobs.
+
+    Attributes:
+        knobs: The names of the knobs.
+        start, stop: The range of columns of the effect; ``stop`` is not included.
+    """
 
     knobs: tuple[str, ...]
     start: int
@@ -57,11 +63,11 @@ class Effect:
 
 
 class Design:
-    """The columns of one topology: a constant, then the effects of knobs, then those of pairs.
+    """The columns of one topology: a constant, then the effects of knobs, then the effects of pairs.
 
     Args:
-        name: of the topology.
-        space: of the study.
+        name: The name of the topology.
+        space: The space of the study.
     """
 
     def __init__(self, name: str, space: Space) -> None:
@@ -101,7 +107,7 @@ class Design:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """How many values each knob has."""
+        """The number of values of each knob."""
         return tuple(len(knob.values) for knob in self.knobs)
 
     @property
@@ -110,7 +116,11 @@ class Design:
         return [value for _, value in self._settled]
 
     def team(self, levels: Sequence[int]) -> Team:
-        """The team with these values."""
+        """Make a team.
+
+        Args:
+            levels: The position of each knob's value in its grid.
+        """
         chosen = {
             key: self.knobs[i].values[level] for i, (key, level) in enumerate(zip(self._keys, levels, strict=True))
         }
@@ -119,18 +129,33 @@ class Design:
         return Team(self.name, cast("dict[str, KnobValue]", knobs), engine)
 
     def levels(self, teams: Sequence[Team]) -> tuple[Levels, Bools]:
-        """The place of each knob's value in its grid, a row for each team, and which of the teams are of the space."""
-        found = np.zeros((len(teams), len(self.knobs)), dtype=np.int64)
+        """The positions of the knobs' values in their grids.
+
+        Args:
+            teams: Teams of the topology.
+
+        Returns:
+            The positions, of shape (teams, knobs), with -1 for a value that is not in the grid; and whether each team
+            belongs to the space, of shape (teams,).
+        """
+        levels = np.zeros((len(teams), len(self.knobs)), dtype=np.int64)
         for column, ((engine, key), places) in enumerate(zip(self._keys, self._places, strict=True)):
-            given = [(team.engine if engine else team.knobs).get(key) for team in teams]
-            found[:, column] = [places.get(value, -1) for value in given]
-        known: Bools = np.all(found >= 0, axis=1)
+            values = [(team.engine if engine else team.knobs).get(key) for team in teams]
+            levels[:, column] = [places.get(value, -1) for value in values]
+        in_space: Bools = np.all(levels >= 0, axis=1)
         for key, value in self._settled:
-            known = known & np.array([team.knobs.get(key) == value for team in teams], dtype=bool)
-        return found, known
+            in_space = in_space & np.array([team.knobs.get(key) == value for team in teams], dtype=bool)
+        return levels, in_space
 
     def columns(self, levels: Levels) -> Floats:
-        """The functions' values, a row for each team."""
+        """The values of the functions.
+
+        Args:
+            levels: The positions of the knobs' values in their grids, of shape (teams, knobs).
+
+        Returns:
+            The values, of shape (teams, functions).
+        """
         single = [knob.functions[levels[:, i]] for i, knob in enumerate(self.knobs)]
         pairs = [(single[k][:, i] * single[m][:, j])[:, None] for k, i, m, j in self._parts]
         return np.hstack([np.ones((len(levels), 1)), *single, *pairs])

@@ -1,8 +1,9 @@
-"""What the search has seen: rows of every team, example by example, and what they say of each objective.
+"""The evidence of a search: the rows of every team, example by example, and the values of the objectives.
 
-Teams have seen different numbers of examples, always the first so many. Comparing their plain means would compare the
-examples too, so each example's own effect, as far as the teams that saw it agree on one, is taken out: the two-way
-model score = team + example + rest (Snedecor and Cochran, Statistical Methods, chapter on two-way classifications).
+Teams are measured on different numbers of examples, always the first ones of the data. A comparison of their means
+would compare the examples, too. Therefore the effect of each example is estimated from all teams and removed, by the
+two-way model score = team + example + rest (Snedecor and Cochran, Statistical Methods, chapter on two-way
+classifications).
 """
 
 from __future__ import annotations
@@ -20,26 +21,29 @@ from orkester.graphs import Team
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
-#: Rounds in which team and example effects are fitted in turn; the third changes the third digit.
+#: The number of rounds in which the effects of teams and examples are fitted in turn. The third round changes only the
+#: third digit.
 _ROUNDS = 3
-#: An example that one team saw says little of itself: its effect is shrunk as if this many teams more had found none.
+#: The effect of an example that few teams were measured on is uncertain. It is shrunk as if this many more teams had
+#: measured no effect.
 _SHRINK = 2.0
 _LEAST_VARIANCE = 1e-4
-#: Of a logarithm: 14 %, as little as a call's time or joules have been seen to vary.
+#: The smallest variance of a logarithm. It means a spread of 14 %, the smallest that was seen in times and joules of
+#: calls.
 _LEAST_LOG_VARIANCE = 0.02
-#: Rows of a team of which an objective is not known: its variance is then a thousand times that of a row.
+#: The number of rows for a team without values of an objective: its variance is a thousand times that of one row.
 _NOTHING = 1e-3
 _TINY = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Seen:
-    """One objective over all teams seen, in the order of ``Evidence.teams``.
+    """The measured values of one objective for all teams, in the order of ``Evidence.teams``.
 
     Attributes:
-        values: on the model's scale: shares as they are, all else as natural logarithms.
-        variances: of their errors.
-        row_variance: of one row, when team and example are known.
+        values: The values, of shape (teams,): shares as they are, other objectives as natural logarithms.
+        variances: The variances of the errors of the values, of shape (teams,).
+        row_variance: The variance of one row around the effects of its team and its example.
     """
 
     values: Floats
@@ -48,11 +52,11 @@ class Seen:
 
 
 class Evidence:
-    """Rows by team. Grows; nothing in it is ever changed.
+    """The rows of all teams. Rows are added, but never changed.
 
     Args:
-        names: of the objectives and constraints it will be asked for.
-        examples: how many the search has.
+        names: The names of the objectives and constraints.
+        examples: The number of examples of the search.
     """
 
     def __init__(self, names: Sequence[str], examples: int) -> None:
@@ -63,44 +67,48 @@ class Evidence:
         self._fresh = np.zeros(16)
         columns = dict.fromkeys(column for name in names for column in objective(name).columns)
         self._columns: dict[str, Floats] = {name: np.full((16, examples), np.nan) for name in columns}
-        #: Of each block its team's row, and its first and last examples.
+        #: For each block: the row of its team, its first example, and the example after its last one.
         self._bounds = np.zeros((64, 3), dtype=np.int64)
         self._sizes: list[list[int]] = []
-        #: Blocks seen, of all teams, and those that had calls sent for them.
+        #: The number of blocks of all teams, and of those blocks for which calls were sent.
         self.blocks = self.sent = 0
-        #: The team of the last block if that had no call sent for it.
+        #: The team of the last block, if no call was sent for that block.
         self.last_for_nothing: Team | None = None
-        self._values: dict[str, _Kept] = {}
-        self._modelled: dict[str, _Kept] = {}
+        self._values: dict[str, _Cache] = {}
+        self._modelled: dict[str, _Cache] = {}
 
     def __contains__(self, team: object) -> bool:
         return isinstance(team, Team) and team.id in self._rows
 
     @property
     def done(self) -> Ints:
-        """Examples seen, by team."""
+        """The number of examples that each team was measured on, of shape (teams,)."""
         return self._done[: len(self.teams)]
 
     def seen(self, team: Team) -> int:
-        """How many examples of the search this team has seen."""
+        """The number of examples that a team was measured on.
+
+        Args:
+            team: The team. A team without blocks has 0.
+        """
         row = self._rows.get(team.id)
         return 0 if row is None else int(self._done[row])
 
     @property
     def fresh(self) -> Floats:
-        """By team: the share of its calls that were sent for it, and not answered from what others had sent."""
+        """The share of each team's calls that were sent, and not answered from the call store, of shape (teams,)."""
         return self._fresh[: len(self.teams)] / np.maximum(1, self.done)
 
     def add(self, team: Team, rows: Mapping[str, Floats], *, fresh: float = 1.0) -> None:
-        """Append a block's rows to a team's.
+        """Add the rows of a block.
 
         Args:
-            team: whose.
-            rows: by the column's name, those of all objectives that it is asked for.
-            fresh: share of the block's calls that were sent.
+            team: The team of the block.
+            rows: The columns of the block by name, each of shape (examples,).
+            fresh: The share of the block's calls that were sent.
 
         Raises:
-            ValueError: there are more rows than the search has examples.
+            ValueError: The team has more rows than the search has examples.
         """
         row = self._rows.setdefault(team.id, len(self.teams))
         if row == len(self.teams):
@@ -110,7 +118,7 @@ class Evidence:
         first = int(self._done[row])
         last = first + len(next(iter(rows.values())))
         if last > self.examples:
-            raise ValueError(f"{team.id} would have {last} rows of {self.examples} examples")
+            raise ValueError(f"{team.id} would have {last} rows, but the search has only {self.examples} examples")
         for name, column in self._columns.items():
             column[row, first:last] = rows[name]
         self._done[row] = last
@@ -124,82 +132,113 @@ class Evidence:
         self._sizes[row].append(last - first)
 
     def row(self, team: Team) -> int:
-        """Its index in ``teams``.
+        """The index of a team in ``teams``.
+
+        Args:
+            team: The team.
 
         Raises:
-            KeyError: it has not been seen.
+            KeyError: The team has no blocks.
         """
         return self._rows[team.id]
 
     def column(self, team: Team, name: str) -> Floats:
-        """A column of a team's rows, in the order of the examples."""
+        """A column of a team.
+
+        Args:
+            team: The team.
+            name: The name of the column.
+
+        Returns:
+            The values, of shape (examples,), in the order of the examples.
+        """
         row = self._rows[team.id]
         return self._columns[name][row, : self._done[row]]
 
     def block_sizes(self, team: Team) -> tuple[int, ...]:
-        """Examples of each of a team's blocks, in order."""
+        """The number of examples of each block of a team, in order.
+
+        Args:
+            team: The team.
+        """
         return tuple(self._sizes[self._rows[team.id]])
 
     def value(self, team: Team, name: str) -> float:
-        """An objective's own value, from this team's rows alone."""
+        """The value of an objective, computed only from the rows of the team.
+
+        Args:
+            team: The team.
+            name: The name of the objective.
+        """
         return float(self.values(name)[self._rows[team.id]])
 
     def values(self, name: str) -> Floats:
-        """An objective's own value of every team, in the order of ``teams``."""
-        wanted = objective(name)
+        """The values of an objective, each computed only from the rows of one team.
 
-        def own(row: int) -> float:
+        Args:
+            name: The name of the objective.
+
+        Returns:
+            The values, of shape (teams,), in the order of ``teams``.
+        """
+        quantity = objective(name)
+
+        def value_of(row: int) -> float:
             done = int(self._done[row])
-            return wanted.value({column: self._columns[column][row, :done] for column in wanted.columns})
+            return quantity.value({column: self._columns[column][row, :done] for column in quantity.columns})
 
-        return self._values.setdefault(name, _Kept()).up_to(self.done, own)
+        return self._values.setdefault(name, _Cache()).values(self.done, value_of)
 
     def objective(self, name: str) -> Seen:
-        """An objective over all teams, with the examples' own effects taken out."""
-        wanted, n = objective(name), len(self.teams)
-        raw = self._columns[wanted.column.name][:n]
-        seen = np.isfinite(raw)  # a block may lack its joules
-        spread = wanted.statistic.variance_ratio
-        data = raw if wanted.share else np.log(np.maximum(raw, _TINY))
+        """The values of an objective for all teams, without the effects of the examples.
+
+        Args:
+            name: The name of the objective.
+        """
+        quantity, n = objective(name), len(self.teams)
+        raw = self._columns[quantity.column.name][:n]
+        seen = np.isfinite(raw)  # the joules of a block may be missing
+        variance_ratio = quantity.statistic.variance_ratio
+        data = raw if quantity.share else np.log(np.maximum(raw, _TINY))
         team, example, rest = _two_way(data, seen)
-        variance = max(self._row_variance(rest, seen), _LEAST_VARIANCE if wanted.share else _LEAST_LOG_VARIANCE)
-        variances = _of_shares(raw, seen, variance) if wanted.share else np.full(n, spread * variance)
+        variance = max(self._row_variance(rest, seen), _LEAST_VARIANCE if quantity.share else _LEAST_LOG_VARIANCE)
+        variances = _share_variances(raw, seen, variance) if quantity.share else np.full(n, variance_ratio * variance)
         values = team
-        if not wanted.statistic.is_mean:
-            own = self._modelled.setdefault(name, _Kept()).up_to(self.done, lambda row: self._own(name, row))
-            values = own - seen @ example / self.done
+        if not quantity.statistic.is_mean:
+            logs = self._modelled.setdefault(name, _Cache()).values(self.done, lambda row: self._log_value(name, row))
+            values = logs - seen @ example / self.done
         return Seen(
             values=values,
             variances=variances / np.maximum(seen.sum(axis=1), _NOTHING),
-            row_variance=variance * spread,
+            row_variance=variance * variance_ratio,
         )
 
     def _row_variance(self, rest: Floats, seen: NDArray[np.bool_]) -> float:
-        """Variance of one row, from rows and from whole blocks: the larger one.
+        """The variance of one row: the larger of an estimate from rows and an estimate from whole blocks.
 
-        What is measured by block is the same in all rows of one, so only blocks tell of its spread; their sums do for
-        what differs by row too.
+        A quantity that is metered by block is equal in all rows of a block, so its spread can be estimated only from
+        blocks. The estimate from blocks is valid for other quantities, too.
         """
         n = len(self.teams)
-        of_rows = float((rest**2).sum()) / max(1, int(seen.sum()) - n)
+        from_rows = float((rest**2).sum()) / max(1, int(seen.sum()) - n)
         if self.blocks <= n:
-            return of_rows
+            return from_rows
         team, first, last = self._bounds[: self.blocks].T
         running = np.concatenate([np.zeros((n, 1)), np.cumsum(rest, axis=1)], axis=1)
         sums = running[team, last] - running[team, first]
         size = float((last - first).mean())
-        return max(of_rows, float((sums**2).sum()) / (size * (self.blocks - n)))
+        return max(from_rows, float((sums**2).sum()) / (size * (self.blocks - n)))
 
-    def _own(self, name: str, row: int) -> float:
-        """The logarithm of an objective's own value."""
-        wanted, done = objective(name), int(self._done[row])
-        column = self._columns[wanted.column.name][row, :done]
-        sound = np.isfinite(column)
-        columns = {each: self._columns[each][row, :done][sound] for each in wanted.columns}
-        found = wanted.value(columns) if sound.any() else 1.0
-        if np.isinf(found):  # as if the next example had succeeded
-            found = float(column[sound].sum())
-        return float(np.log(max(found, _TINY)))
+    def _log_value(self, name: str, row: int) -> float:
+        """The logarithm of the value of an objective, computed only from the rows of one team."""
+        quantity, done = objective(name), int(self._done[row])
+        column = self._columns[quantity.column.name][row, :done]
+        is_known = np.isfinite(column)
+        columns = {each: self._columns[each][row, :done][is_known] for each in quantity.columns}
+        value = quantity.value(columns) if is_known.any() else 1.0
+        if np.isinf(value):  # no example has succeeded; the value is the one if the next example succeeds
+            value = float(column[is_known].sum())
+        return float(np.log(max(value, _TINY)))
 
     def _make_room(self) -> None:
         if len(self.teams) <= len(self._done):
@@ -210,31 +249,34 @@ class Evidence:
             self._columns[name] = np.concatenate([column, np.full_like(column, np.nan)])
 
 
-class _Kept:
-    """A number of every team that only its own rows change."""
+class _Cache:
+    """A number for every team that depends only on the rows of this team."""
 
     def __init__(self) -> None:
         self._done: Ints = np.zeros(0, dtype=np.int64)
-        self._found: Floats = np.zeros(0)
+        self._numbers: Floats = np.zeros(0)
 
-    def up_to(self, done: Ints, number: Callable[[int], float]) -> Floats:
-        """By team; asked for again where a team has seen more since.
+    def values(self, done: Ints, compute: Callable[[int], float]) -> Floats:
+        """The numbers of all teams. The number of a team is computed again when the team has new rows.
 
         Args:
-            done: examples seen, by team.
-            number: of a team, by its row.
+            done: The number of examples that each team was measured on, of shape (teams,).
+            compute: Computes the number of the team with an index.
+
+        Returns:
+            The numbers, of shape (teams,).
         """
         new = len(done) - len(self._done)
         if new:
             self._done = np.concatenate([self._done, np.zeros(new, dtype=np.int64)])
-            self._found = np.concatenate([self._found, np.zeros(new)])
+            self._numbers = np.concatenate([self._numbers, np.zeros(new)])
         for row in np.flatnonzero(self._done != done):
-            self._found[row], self._done[row] = number(int(row)), done[row]
-        return self._found
+            self._numbers[row], self._done[row] = compute(int(row)), done[row]
+        return self._numbers
 
 
 def _two_way(data: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
-    """Effects of teams (n,) and of examples (e,), and the rest (n, e), zero where nothing was seen."""
+    """The effects of teams, (n,), the effects of examples, (e,), and the rest, (n, e), which is 0 without data."""
     known, mask = np.where(seen, data, 0.0), seen.astype(np.float64)
     per_team, per_example = np.maximum(mask.sum(axis=1), 1), mask.sum(axis=0)
     of_teams, of_examples = known.sum(axis=1), known.sum(axis=0)
@@ -246,13 +288,15 @@ def _two_way(data: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, Floats, Flo
     return team, example, np.where(seen, known - team[:, None] - example, 0.0)
 
 
-def _of_shares(raw: Floats, seen: NDArray[np.bool_], variance: float) -> Floats:
-    """Variance of one row of each team: p (1 - p), less what the examples explain of it in all teams together.
+def _share_variances(raw: Floats, seen: NDArray[np.bool_], variance: float) -> Floats:
+    """The variance of one row of each team: p (1 - p), reduced by the part that the effects of examples explain.
 
-    p is drawn towards a half by two rows (Agresti and Coull, 1998), so that a team without a fault has some too.
+    Two rows with a mean of a half are added to p (Agresti and Coull, 1998), so that a team without a wrong answer has a
+    variance, too.
     """
     n = seen.sum(axis=1)
     p = (np.where(seen, raw, 0.0).sum(axis=1) + 1) / (n + 2)
-    alone = p * (1 - p)
-    explained = min(1.0, variance / max(float((alone * n).sum() / max(1, n.sum())), _LEAST_VARIANCE))
-    return np.asarray(np.maximum(alone * explained, _LEAST_VARIANCE))
+    without_effects = p * (1 - p)
+    mean_variance = max(float((without_effects * n).sum() / max(1, n.sum())), _LEAST_VARIANCE)
+    remaining_share = min(1.0, variance / mean_variance)
+    return np.asarray(np.maximum(without_effects * remaining_share, _LEAST_VARIANCE))

@@ -1,4 +1,4 @@
-"""How much a point would add to a front's hypervolume, for many points at once."""
+"""The improvement of a front's hypervolume by a new point, computed for many points at once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 class Dominated:
-    """The region that a front dominates, as boxes that do not overlap (Lacour, Klamroth and Fonseca, "A box
-    decomposition algorithm to compute the hypervolume indicator", Computers & Operations Research 79, 2017).
+    """The region that a front dominates, as boxes that do not overlap.
 
-    All objectives are minimised.
+    The source is Lacour, Klamroth and Fonseca, "A box decomposition algorithm to compute the hypervolume indicator",
+    Computers & Operations Research 79, 2017. All objectives are minimised.
 
     Args:
-        front: (n, objectives), any points; those not better than the reference count for nothing.
-        reference: the region's upper corner.
+        front: Points of shape (n, objectives). Points that are not better than the reference are ignored.
+        reference: The upper corner of the region, of shape (objectives,).
     """
 
     def __init__(self, front: Floats, reference: Sequence[float] | Floats) -> None:
@@ -28,27 +28,35 @@ class Dominated:
         self._low, self._high = _boxes(inside[np.lexsort(inside.T[::-1])], self._reference)
 
     def improvement(self, points: Floats) -> Floats:
-        """Hypervolume that each point (n, objectives) would add if it alone joined the front."""
-        whole = np.maximum(0.0, self._reference - points).prod(axis=1)
-        taken = np.ones((len(points), len(self._low)))
+        """The hypervolume that each point would add to the front if it were the only new point.
+
+        Args:
+            points: The points, of shape (n, objectives).
+
+        Returns:
+            The improvements, of shape (n,).
+        """
+        total = np.maximum(0.0, self._reference - points).prod(axis=1)
+        dominated = np.ones((len(points), len(self._low)))
         for j in range(points.shape[1]):
             part = np.maximum(points[:, j, None], self._low[:, j])
             np.subtract(self._high[:, j], part, out=part)
             np.maximum(part, 0.0, out=part)
-            taken *= part
-        return np.asarray(np.maximum(0.0, whole - taken.sum(axis=1)))
+            dominated *= part
+        return np.asarray(np.maximum(0.0, total - dominated.sum(axis=1)))
 
     @property
     def volume(self) -> float:
-        """The front's hypervolume."""
+        """The hypervolume of the front."""
         return float((self._high - self._low).prod(axis=1).sum())
 
 
 def _boxes(front: Floats, reference: Floats) -> tuple[Floats, Floats]:
     m = len(reference)
-    # Local upper bounds, each with the points that define it, one for each objective; at first there are none.
+    # Local upper bounds, each with the points that define it, one point per objective. At the start, the reference is
+    # the only bound.
     upper = reference[None, :].copy()
-    # Row j of the defining points bounds objective j; dummies lie on the reference there and at -infinity elsewhere.
+    # Row j of the defining points bounds objective j. A dummy point has the reference there and -infinity elsewhere.
     dummy = np.full((m, m), -np.inf)
     dummy[np.diag_indices(m)] = reference
     defining = dummy[None, :, :].copy()

@@ -1,9 +1,10 @@
-"""A model of the whole space: what teams that were measured say of those that were not.
+"""A model of the whole space: it predicts teams that were not measured from those that were.
 
-A Gaussian process over the finite space, with a kernel that knows what a team is: teams are alike when they use the
-same models, more so in the same topology, most when their numbers are near too. Its covariance is kept as a low-rank
-part and a diagonal (incomplete Cholesky factorisation: Fine and Scheinberg, JMLR 2, 2001; used as in FITC: Snelson and
-Ghahramani, NIPS 2005), so that a fit over a thousand teams takes milliseconds.
+It is a Gaussian process over the finite space. Its kernel is made for teams: two teams are similar when they use the
+same models, more similar when they also have the same topology, and most similar when their numbers are near, too. The
+covariance is the sum of a low-rank matrix and a diagonal one (incomplete Cholesky factorisation: Fine and Scheinberg,
+JMLR 2, 2001; used as in FITC: Snelson and Ghahramani, NIPS 2005), so that a fit over a thousand teams takes
+milliseconds.
 """
 
 from __future__ import annotations
@@ -22,39 +23,48 @@ from orkester.optim.study.space import Space
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
-#: Most teams that are looked at together; of a larger space as many are drawn, and those near what is good come later.
+#: The maximum number of teams of the model. From a larger space, a random part of this size is used.
 MOST_TEAMS = 8000
-#: Rank of the covariance; more changes predictions less than one more block does.
+#: The rank of the covariance. A higher rank changes the predictions less than one more block does.
 RANK = 96
-#: Shares of the prior variance: what teams have in common by the models they use (in parts of those that either uses:
-#: Jaccard), by the same models in the same places of a topology, and by near numbers too. They sum to one.
+#: The shares of the prior variance that teams have in common: when they use the same models in any place (the Jaccard
+#: index of the sets of models), when they use them in the same places of the same topology, and when their numbers are
+#: near, too. The sum is 1.
 _MODELS, _TOPOLOGY, _NUMBERS = 0.5, 0.2, 0.3
-#: Likeness left when one model, or one name, differs; and distance, in shares of a range, at which numbers differ.
+#: The factor of the similarity for each model or name that differs; and the length scale for numbers, as a share of
+#: their range.
 _OTHER_NAME = 0.35
 _LENGTH = 0.7
-#: Of the prior variance: what no other team can say about a team.
+#: The share of the prior variance of a team that cannot be predicted from other teams.
 _OWN = 0.03
 _LEAST_VARIANCE = 1e-6
-#: Teams measured last, and rank, by which the prior variance is found: a factor of three needs no more.
+#: The prior variance is estimated from so many recent teams, with so low a rank: it needs only a factor of three.
 _RECENT, _ROUGH = 400, 40
-#: What a measurement counts for of which no call is its own.
+#: The weight of a measurement for which all calls were answered from the call store.
 _SHARED = 0.15
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
-    """Means and variances of one objective, of the teams that were asked for."""
+    """The prediction of one objective.
+
+    Attributes:
+        mean: The means, of shape (teams,).
+        variance: The variances, of shape (teams,).
+    """
 
     mean: Floats
     variance: Floats
 
 
 class Universe:
-    """The teams a search looks at, with what the kernel needs to know of them.
+    """The teams of the model, with their covariance.
 
     Args:
-        space: all teams; of more than ``MOST_TEAMS`` as many are drawn, topologies equally.
-        seed: of the draw.
+        space: The space. When it has more than ``MOST_TEAMS`` teams, so many are drawn at random, with equal
+            probabilities for the topologies.
+        seed: The seed of the random choice.
+        start: Teams that the model has in any case.
     """
 
     def __init__(self, space: Space, seed: int, *, start: Sequence[Team] = ()) -> None:
@@ -67,7 +77,7 @@ class Universe:
         self.index: dict[str, int] = {team.id: i for i, team in enumerate(self.teams)}
         self._names, self._numbers, self._topologies, self._others = _features(space, self.teams)
         codes = range(int(self._names.max()) + 1)
-        #: Which models a team uses, in whatever place.
+        #: Which models each team uses, in any place, of shape (teams, models).
         self._uses = np.column_stack([(self._names == code).any(axis=1) for code in codes])
         self.factor, rest = self._factorised()
         self._single = self.factor.astype(np.float32)
@@ -85,36 +95,42 @@ class Universe:
         fresh: Floats,
         prior: Floats | None = None,
     ) -> Prediction:
-        """What is to be expected of teams.
+        """Predict an objective.
 
         Args:
-            rows: indices of teams, those measured first, in their order.
-            measured: indices of teams.
-            values, variances: what was measured of each, and the variance of its error.
-            fresh: how much of each is its own, 0 to 1. Teams that share calls share their luck too; counted in full,
-                ten votes over the same answers would pass for ten times the evidence.
-            prior: expected of every team before anything of it was measured; None for the mean of what was.
+            rows: The indices of the teams to predict: first the measured teams, in their order, then others.
+            measured: The indices of the measured teams.
+            values: The measured values, of shape (measured,).
+            variances: The variances of their errors, of shape (measured,).
+            fresh: The share of calls that each team did not share with others, from 0 to 1, of shape (measured,). Teams
+                that share calls also share their random errors: ten votes over the same answers are not ten times the
+                evidence.
+            prior: The expected values of all teams before any measurement, of shape (teams,); None for the mean of the
+                measured values.
+
+        Returns:
+            The predictions for ``rows``.
         """
-        before = np.zeros(len(self)) if prior is None else prior
-        rest = values - before[measured]
+        prior_mean = np.zeros(len(self)) if prior is None else prior
+        rest = values - prior_mean[measured]
         weights = fresh / (variances + max(float(rest.var()), _LEAST_VARIANCE))
         centre = float((rest * weights).sum() / max(weights.sum(), _LEAST_VARIANCE))
         rest = rest - centre
-        lessened = variances / (_SHARED + (1 - _SHARED) * fresh)
-        scale = self._scale(measured, rest, lessened)
+        increased_variances = variances / (_SHARED + (1 - _SHARED) * fresh)
+        scale = self._scale(measured, rest, increased_variances)
         known = self.factor[measured]
-        noise = lessened + scale * self.own[measured]
+        noise = increased_variances + scale * self.own[measured]
         whitened = known / np.sqrt(noise)[:, None]
         precision = whitened.T @ whitened
         precision[np.diag_indices_from(precision)] += 1 / scale
-        inverse = np.linalg.inv(precision)  # small, and well conditioned by 1 / scale
+        inverse = np.linalg.inv(precision)  # the matrix is small, and 1 / scale makes it well conditioned
         weight = inverse @ (known.T @ (rest / noise))
-        # In single precision: this takes most of a step's time, and nothing here is known to six digits.
+        # Single precision, because this takes most of the time of a step, and six digits are enough.
         factor = self._single[rows]
-        mean = before[rows] + centre + factor @ weight.astype(np.float32)
+        mean = prior_mean[rows] + centre + factor @ weight.astype(np.float32)
         shared = np.einsum("ij,ij->i", factor @ inverse.astype(np.float32), factor).astype(np.float64)
         variance = shared + scale * self.own[rows]
-        # What is a team's own is learnt from its own measurement alone.
+        # The part of a team that other teams cannot predict is learnt only from its own measurement.
         gain = scale * self.own[measured] / (variances + scale * self.own[measured])
         first = slice(len(measured))
         mean[first] += gain * (rest - known @ weight)
@@ -122,7 +138,7 @@ class Universe:
         return Prediction(mean=mean, variance=np.maximum(variance, _LEAST_VARIANCE))
 
     def _scale(self, measured: Ints, rest: Floats, variances: Floats) -> float:
-        """The prior variance that makes what was measured likeliest, of a few around its spread."""
+        """The prior variance with the highest likelihood, out of three values around the measured variance."""
         spread = max(float((rest**2).mean()), _LEAST_VARIANCE)
         recent = measured[-_RECENT:]
         known = self.factor[recent, :_ROUGH]
@@ -141,17 +157,17 @@ class Universe:
         return max((spread * factor for factor in (0.3, 1.0, 3.0)), key=likelihood)
 
     def _column(self, team: int) -> Floats:
-        """Covariance of one team with all, in units of the prior variance."""
+        """The covariance of one team with all teams, in units of the prior variance."""
         both = (self._uses & self._uses[team]).sum(axis=1)
         common = both / np.maximum(1, (self._uses | self._uses[team]).sum(axis=1))
-        alike = _OTHER_NAME ** (self._names != self._names[team]).sum(axis=1)
+        similarity = _OTHER_NAME ** (self._names != self._names[team]).sum(axis=1)
         same = self._topologies == self._topologies[team]
         near = np.exp(-0.5 * (((self._numbers - self._numbers[team]) / _LENGTH) ** 2).sum(axis=1))
         near *= _OTHER_NAME ** (self._others != self._others[team]).sum(axis=1)
-        return np.asarray(_MODELS * common + same * alike * (_TOPOLOGY + _NUMBERS * near))
+        return np.asarray(_MODELS * common + same * similarity * (_TOPOLOGY + _NUMBERS * near))
 
     def _factorised(self) -> tuple[Floats, Floats]:
-        """Incomplete Cholesky factor (teams × rank), greatest remaining variance first, and what remains."""
+        """The incomplete Cholesky factor, of shape (teams, rank), and the remaining variances, of shape (teams,)."""
         n = len(self.teams)
         rank = min(RANK, n)
         factor, rest = np.zeros((n, rank)), np.ones(n)
@@ -166,7 +182,12 @@ class Universe:
 
 
 def _features(space: Space, teams: Sequence[Team]) -> tuple[Ints, Floats, Ints, Ints]:
-    """Models by place (teams × places), numbers in [0, 1], topology, and all other names."""
+    """The features of teams as arrays with one row per team.
+
+    Returns:
+        The codes of the models by place, the numbers scaled to [0, 1], the index of the topology, and the codes of all
+        other names.
+    """
     places = max(sum(_is_model(name, knob) for knob in grids) for name, grids in space.grids.items())
     numbers: list[tuple[str, str]] = []
     others: list[tuple[str, str]] = []

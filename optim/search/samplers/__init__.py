@@ -1,7 +1,7 @@
-"""Samplers, one file each: which teams get the next blocks.
+"""Samplers, one file each. A sampler chooses the teams that get the next blocks.
 
-A file whose name has no underscore in front defines ``sampler``: a class or function that takes a ``Setting`` and
-returns a ``Sampler``, or a ``FromOptuna``.
+Each file whose name does not start with an underscore defines ``sampler``: a class or function that takes a
+``Setting`` and returns a ``Sampler``, or a ``FromOptuna``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from orkester.registry import Registry, files_of, require_like
 
 from ..outcome import Outcome
 from ._base import Sampler, Setting, Standing, Turn
-from ._recorded import Recorded
+from ._recorded import RecordingSampler
 
 if TYPE_CHECKING:
     from orkester.optim.search.trials import Trials
@@ -42,7 +42,7 @@ __all__ = [
     "samplers",
 ]
 
-#: What a sampler's plug-in is: makes the sampler of a study, unless it is a ``FromOptuna``.
+#: Makes the sampler of a study. A plug-in is such a function or class, or a ``FromOptuna``.
 MakeSampler: TypeAlias = Callable[[Setting], Sampler]
 
 
@@ -56,7 +56,7 @@ def __getattr__(name: str) -> Any:
 
 def _accept(_: str, loaded: object) -> MakeSampler | FromOptuna:
     if not callable(loaded):
-        raise TypeError(f"is neither a class, nor a function, nor a FromOptuna, but {loaded!r:.60}")
+        raise TypeError(f"is not a class, a function or a FromOptuna, but {loaded!r:.60}")
     return loaded
 
 
@@ -66,29 +66,36 @@ SAMPLERS: Final = Registry(
 
 
 def samplers() -> Sequence[str]:
-    """What a study may say: ``auto``, the samplers that come with Orkester, and those of installed packages."""
+    """The names that a study file may use: ``auto``, the samplers of Orkester, and those of installed packages."""
     return (AUTO, *SAMPLERS.names())
 
 
 def auto(space: Space, budget: BudgetPart) -> str:
-    """The sampler for a space and a budget where a study leaves it open.
+    """Choose a sampler for a study that uses ``auto``.
 
-    It is ``ehvi`` as far as its model holds every team of the space, and ``tpe`` beyond, where ``ehvi`` would look at a
-    part of the space alone. The budget does not matter so far.
+    The sampler is ``ehvi`` when its model can hold every team of the space. For a larger space, ``ehvi`` would search
+    only a part of the space, so the sampler is ``tpe``.
+
+    Args:
+        space: The space of the study.
+        budget: The budget of the study. It has no influence so far.
+
+    Returns:
+        The name of the sampler.
     """
     del budget
     return "ehvi" if len(space) <= MOST_TEAMS else "tpe"
 
 
 def require(name: str, *, folder: Path | None = None) -> None:
-    """See that a sampler can be made here.
+    """Check that a sampler can be used.
 
     Args:
         name: One of ``samplers``, or ``module:name``.
-        folder: Where a module is looked for first.
+        folder: The folder where a module is looked for first.
 
     Raises:
-        InputError: There is no sampler of this name, it cannot be imported, or what it needs is not installed.
+        InputError: The sampler does not exist, cannot be imported, or needs a package that is not installed.
     """
     if name == AUTO:
         return
@@ -99,30 +106,31 @@ def require(name: str, *, folder: Path | None = None) -> None:
     if absent := [package for package in needs if importlib.util.find_spec(package) is None]:
         extra = getattr(plugin, "extra", name)
         raise InputError(
-            f"{name} needs {' and '.join(absent)}, not installed here: pip install 'orkester[{extra}]', or take "
-            f"another sampler, such as {AUTO}"
+            f"the sampler {name} needs {' and '.join(absent)}, which is not installed; to install it, run: pip install "
+            f"'orkester[{extra}]'; or use another sampler, for example {AUTO}"
         )
 
 
 def make(name: str, setting: Setting, trials: Trials) -> Sampler:
-    """A sampler.
+    """Make a sampler.
 
     Args:
-        name: one of ``samplers`` other than ``auto``, or ``module:name``.
-        setting: of the study.
-        trials: where all samplers keep what they were told.
+        name: One of ``samplers`` except ``auto``, or ``module:name``.
+        setting: The setting of the study.
+        trials: The trials, in which all outcomes are recorded.
 
     Raises:
-        InputError: see ``require``.
+        InputError: See ``require``.
+        ValueError: The name is ``auto``.
     """
     if name == AUTO:
-        raise ValueError("auto is decided by auto(), once for a run")
+        raise ValueError("replace 'auto' by the result of auto() before calling make()")
     require(name)
     plugin = SAMPLERS.get(name)
     from ._optuna import FromOptuna
 
     if isinstance(plugin, FromOptuna):
         return plugin(setting, trials)
-    made = plugin(setting)
-    require_like("sampler", name, made, Sampler)
-    return Recorded(made, trials)
+    instance = plugin(setting)
+    require_like("sampler", name, instance, Sampler)
+    return RecordingSampler(instance, trials)

@@ -1,4 +1,4 @@
-"""What a sampler is: it says which teams get the next blocks."""
+"""The interface of samplers. A sampler chooses the teams that get the next blocks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Goal
-from orkester.optim.search.models.composition import Predicted, nothing_known
+from orkester.optim.search.models.composition import Predicted, no_prediction
 from orkester.optim.search.models.evidence import Evidence
 from orkester.optim.study.space import Space
 
@@ -20,8 +20,8 @@ class Turn:
     """Blocks for one team, before the sampler is asked again.
 
     Attributes:
-        team: The team that is measured. For a closed team no block is run, and its outcome is reported again.
-        blocks: The most blocks to run; None to go on until the team is closed.
+        team: The team to measure. For a closed team no block is run, and its outcome is reported again.
+        blocks: The maximum number of blocks to run; None to go on until the team is closed.
     """
 
     team: Team
@@ -30,19 +30,19 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """Where a search stands when its sampler is asked.
+    """The state of a search when its sampler chooses.
 
     Attributes:
-        evidence: What all blocks of the search have shown so far.
+        evidence: The results of all blocks of the search so far.
         block: The number of examples of a block.
         closed: Ids of teams that get no more blocks: they were measured on every example, or stopped, or could not be
             measured.
         infeasible: Ids of teams that violate a constraint.
-        new_teams: How many teams may still be begun; None for no limit.
-        calls_left: How many model calls the budget still has, whatever unit it is given in; infinite for no limit.
-        cost: Returns how many model calls a team is expected to send for a number of further examples.
-        predicted: Returns what profiles of (role, model) predict for teams in one objective; see
-            ``Composition.predicted``.
+        new_teams: The number of new teams that may be started; None for no limit.
+        calls_left: The number of model calls until the budget is spent, converted from any unit of the budget;
+            infinite for no limit.
+        cost: Returns the expected number of model calls of a team for a number of further examples.
+        predicted: Returns predictions for teams in one objective; see ``Composition.predicted``.
     """
 
     evidence: Evidence
@@ -52,7 +52,7 @@ class Standing:
     new_teams: int | None = None
     calls_left: float = float("inf")
     cost: Callable[[Team, int], float]
-    predicted: Predicted = nothing_known
+    predicted: Predicted = no_prediction
 
 
 class Sampler(Protocol):
@@ -66,28 +66,28 @@ class Sampler(Protocol):
         """Choose the next turns.
 
         Args:
-            standing: Where the search stands.
-            most: The most turns to return.
+            standing: The state of the search.
+            most: The maximum number of turns.
 
         Returns:
-            No turns when nothing is left that could change the front.
+            The turns; empty when no team is left that could change the front.
         """
         ...
 
     def tell(self, outcome: Outcome) -> None:
         """Receive the outcome of a team that is closed.
 
-        Of several teams that were chosen together, the outcomes come in the order of the choice.
+        When several teams were chosen together, their outcomes come in the order of the choice.
 
         Args:
-            outcome: What was measured.
+            outcome: The outcome.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a sampler knows of its study.
+    """The study of a sampler.
 
     Attributes:
         space: The teams to choose from.

@@ -1,8 +1,8 @@
-"""Samplers of Optuna: they choose teams, and each team is measured to its end.
+"""Samplers of Optuna. They choose teams, and each team is measured until it is closed.
 
-A choice depends only on the outcomes that were reported before it: for each choice the sampler is made anew, with a
-seed that depends on the number of reported trials. So a run that was killed and resumed asks for the same teams as one
-that was not. When a sampler asks for a team a second time, no block is run: Optuna gets the same values again, once all
+A choice depends only on the outcomes that were reported before: for each choice a new sampler is made, with a seed that
+depends on the number of reported trials. Therefore a resumed run chooses the same teams as one that was never
+interrupted. When a sampler chooses a team a second time, no block is run: Optuna gets the same values again, when all
 earlier trials are finished.
 """
 
@@ -22,7 +22,7 @@ from orkester.optim.search.trials import PendingTrial, Trials, quiet
 from ..outcome import Outcome
 from ._base import Setting, Standing, Turn
 
-#: How often in a row a sampler may ask for teams that were measured before. Then another team is chosen for it.
+#: After so many choices in a row of teams that were measured before, a random new team is chosen.
 REPEATS = 10
 
 
@@ -32,8 +32,8 @@ class FromOptuna:
 
     Attributes:
         make: Returns Optuna's sampler for a seed.
-        flat: Whether the knobs of all topologies are parameters of every trial: for samplers that learn nothing of a
-            parameter that some trials lack. See ``Space.suggest``.
+        flat: Whether the knobs of all topologies are parameters of every trial, for samplers that cannot learn from
+            parameters that some trials do not have. See ``Space.suggest``.
         needs: Packages that must be installed in addition to Orkester's own.
         extra: The extra of Orkester that installs them.
     """
@@ -44,7 +44,12 @@ class FromOptuna:
     extra: str = ""
 
     def __call__(self, setting: Setting, trials: Trials) -> OptunaSampler:
-        """The sampler for a study; Optuna's study is in ``trials``."""
+        """Make the sampler of a study.
+
+        Args:
+            setting: The setting of the study.
+            trials: The trials, which have Optuna's study.
+        """
         return OptunaSampler(setting, trials, self.make, flat=self.flat)
 
 
@@ -56,8 +61,8 @@ class OptunaSampler:
     is taken instead.
 
     Args:
-        setting: The study's.
-        trials: Holds Optuna's study.
+        setting: The setting of the study.
+        trials: The trials, which have Optuna's study.
         make: Returns Optuna's sampler for a seed.
         flat: Whether the knobs of all topologies are parameters of every trial; see ``Space.suggest``.
     """
@@ -70,20 +75,20 @@ class OptunaSampler:
         self._make = make
         self._flat = flat
         space = setting.space
-        begun = {team.topology for team in setting.start}
+        start_topologies = {team.topology for team in setting.start}
         self._first: list[Mapping[str, Any]] = [
             *(space.params(team) for team in setting.start),
-            *({"topology": name} for name in space.grids if name not in begun),
+            *({"topology": name} for name in space.grids if name not in start_topologies),
         ]
         self._pending: list[PendingTrial] = []
 
     def choose(self, standing: Standing, most: int) -> Sequence[Turn]:
-        """Choose teams, each as if the teams before it had disappointing values (Optuna's constant liar).
+        """See ``Sampler``. Each team is chosen as if the teams before it had bad values (Optuna's constant liar).
 
-        The first teams do not depend on ``most``. Trials that were begun before and never finished are dropped. Teams
-        that were reported when an earlier budget ended and are not closed come before all others.
+        The first teams do not depend on ``most``. Trials that were started before and never finished are dropped. Teams
+        that were reported at the end of an earlier budget, but are not closed, come before all others.
         """
-        self._take_back()
+        self._drop_pending()
         reported = self._trials.reported_teams
         unfinished = [
             team for team in standing.evidence.teams if team.id in reported and team.id not in standing.closed
@@ -129,7 +134,7 @@ class OptunaSampler:
         while self._pending and self._pending[0].team.id in self._trials.reported_teams:
             self._trials.repeat(self._pending.pop(0))
 
-    def _take_back(self) -> None:
+    def _drop_pending(self) -> None:
         for pending in self._pending:
             self._trials.drop(pending)
         self._pending.clear()
@@ -139,10 +144,10 @@ class OptunaSampler:
         return len(seen) >= len(space) and all(team.id in seen for team in space.teams())
 
     def _sampler(self, order: Sequence[str]) -> BaseSampler:
-        """Optuna's sampler; for the first trials, and for a sampler that repeats itself, with parameters fixed.
+        """Optuna's sampler. For the first trials, and when it repeats itself, its parameters are fixed.
 
         Args:
-            order: Ids of the teams that were asked for so far.
+            order: The ids of the teams that were chosen so far.
         """
         with quiet():
             chosen = self._make(derive_seed(self._setting.seed, "ask", len(order)))
@@ -163,7 +168,7 @@ class OptunaSampler:
 
 
 def _repeats(order: Sequence[str]) -> int:
-    """How many teams at the end of the order stand in it before, too."""
+    """The number of teams at the end of the order that occur earlier in the order, too."""
     count = 0
     for i in range(len(order) - 1, -1, -1):
         if order[i] not in order[:i]:

@@ -10,11 +10,12 @@ from ..outcome import Outcome
 from ._base import Sampler, Standing, Turn
 
 
-class Recorded:
+class RecordingSampler:
     """A ``Sampler`` that leaves the choice to another sampler and records the outcomes.
 
-    Attributes:
+    Args:
         sampler: The sampler that chooses.
+        trials: The trials, in which the outcomes are recorded.
     """
 
     def __init__(self, sampler: Sampler, trials: Trials) -> None:
@@ -22,7 +23,7 @@ class Recorded:
         self._trials = trials
 
     def choose(self, standing: Standing, most: int) -> Sequence[Turn]:
-        """Teams that were closed just before the process was killed come first, so that they are recorded."""
+        """See ``Sampler``. Teams that were closed just before a process was killed come first, to record them."""
         reported = self._trials.reported_teams
         missed = [
             Turn(team=team)

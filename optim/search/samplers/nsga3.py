@@ -14,7 +14,11 @@ class _Nsga3(Reproducible, optuna.samplers.NSGAIIISampler):
 
 
 def with_population(size: int) -> FromOptuna:
-    """The sampler with generations of ``size`` teams."""
+    """Make the plug-in with another population.
+
+    Args:
+        size: The number of teams of a generation.
+    """
 
     def make(seed: int) -> BaseSampler:
         return _Nsga3(seed=seed, population_size=size)

@@ -9,7 +9,7 @@ from optuna.samplers import BaseSampler
 
 from ._optuna import FromOptuna
 
-#: Random teams before TPE's model of the space is used.
+#: The number of random teams before TPE uses its model of the space.
 STARTUP_TRIALS: Final = 8
 
 

@@ -1,4 +1,4 @@
-"""Blocks made by hand."""
+"""Examples of calls, results and blocks, for tests. Each function takes changes of single fields."""
 
 from typing import Any
 
@@ -9,8 +9,12 @@ TEAM = Team("vote", {"agents": 3, "model": "small", "temperature": 0.7})
 
 
 def call(**changes: Any) -> Call:
-    """A call that went well."""
-    known: dict[str, Any] = {
+    """Make a successful call.
+
+    Args:
+        changes: Fields of ``Call`` with other values.
+    """
+    defaults: dict[str, Any] = {
         "agent": "voter",
         "model": "small",
         "sample": 0,
@@ -20,24 +24,34 @@ def call(**changes: Any) -> Call:
         "output_tokens": 5,
         "cached_tokens": 0,
     }
-    return Call(**{**known, **changes})
+    return Call(**{**defaults, **changes})
 
 
 def result(number: int = 0, **changes: Any) -> ExampleResult:
-    """An example that was answered right with one call."""
-    known: dict[str, Any] = {
+    """Make the result of an example with one call and the right answer.
+
+    Args:
+        number: A number for the id.
+        changes: Fields of ``ExampleResult`` with other values.
+    """
+    defaults: dict[str, Any] = {
         "id": f"q{number}",
         "answer": "Oslo",
         "score": 1.0,
         "latency_s": 0.25,
         "calls": (call(),),
     }
-    return ExampleResult(**{**known, **changes})
+    return ExampleResult(**{**defaults, **changes})
 
 
 def block(*, examples: int | tuple[ExampleResult, ...] = 2, **changes: Any) -> Block:
-    """A block that went well."""
-    known: dict[str, Any] = {
+    """Make a block without failures.
+
+    Args:
+        examples: The results, or their number.
+        changes: Fields of ``Block`` with other values.
+    """
+    defaults: dict[str, Any] = {
         "team": TEAM.id,
         "topology": TEAM.topology,
         "knobs": dict(TEAM.knobs),
@@ -54,4 +68,4 @@ def block(*, examples: int | tuple[ExampleResult, ...] = 2, **changes: Any) -> B
         "examples": tuple(result(i) for i in range(examples)) if isinstance(examples, int) else examples,
         "engines": {"small": {"engine": "fake"}},
     }
-    return Block(**{**known, **changes})
+    return Block(**{**defaults, **changes})

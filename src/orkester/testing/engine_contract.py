@@ -1,4 +1,4 @@
-"""What every engine must do. A new engine gets a subclass of ``EngineContract`` in ``test_engines.py``."""
+"""The contract of engines: the tests that every engine must pass. Subclass it in a test module."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from orkester.errors import EngineError
 from orkester.serving.catalogue import Model
 from orkester.serving.engines import Endpoint, Engine, EngineOptions
 
-#: The environment's only secret while a contract runs; nothing that is recorded may have it.
+#: The secret in the environment while a contract runs. No record may contain it.
 SECRET = "sk-that-nobody-may-see"
 
 Start = Callable[[], Coroutine[None, None, Endpoint]]
@@ -41,14 +41,15 @@ asyncio.run(main())
 
 
 class EngineContract:
-    """Held by every engine. Those that start processes of their own subclass ``LifecycleContract``.
+    """The contract of all engines. For an engine that starts processes, subclass ``LifecycleContract`` instead.
 
-    A subclass gives the class-scoped fixtures ``make`` (gives a new engine) and, unless it needs none, ``model`` and
-    ``weights``; and the fixture ``broken`` (an engine with its model and weights that cannot start).
+    A subclass defines the class-scoped fixture ``make``, which returns a function that makes a new engine; the
+    class-scoped fixtures ``model`` and ``weights``, if the engine needs them; and the fixture ``broken``: an engine
+    that cannot start, with its model and its weights.
     """
 
     options = EngineOptions(slots=2, context_tokens=128, threads=1, start_timeout_s=60)
-    #: How long a start may take in a process of its own.
+    #: The maximum seconds of a start in a new process.
     start_s = 60.0
 
     @pytest.fixture(scope="class")
@@ -71,7 +72,7 @@ class EngineContract:
     @pytest.fixture(scope="class")
     @classmethod
     def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """Where ``endpoint`` may write."""
+        """The folder for the files of ``endpoint``."""
         return tmp_path_factory.mktemp("engine")
 
     @pytest.fixture(scope="class")
@@ -79,9 +80,9 @@ class EngineContract:
     def endpoint(
         cls, make: Callable[[], Engine], model: Model, weights: Path | None, folder: Path
     ) -> Iterator[Endpoint]:
-        """Of an engine that runs for all tests that do it no harm."""
+        """The endpoint of one engine, which all tests share that do not stop the engine."""
         engine = make()
-        with running_loop() as loop:  # in a thread, since an engine may answer from the process that started it
+        with running_loop() as loop:  # in a thread, because an engine may answer from the process that started it
             try:
                 start = engine.start(model, weights, cls.options, folder / "logs" / "engine.log")
                 yield asyncio.run_coroutine_threadsafe(start, loop).result()
@@ -90,14 +91,14 @@ class EngineContract:
 
     @pytest.fixture
     async def engine(self, make: Callable[[], Engine]) -> AsyncIterator[Engine]:
-        """An engine of the test's own, stopped when the test ends however it ends."""
+        """A new engine for one test. It is stopped at the end of the test in any case."""
         engine = make()
         yield engine
         await engine.stop()
 
     @pytest.fixture
     def start(self, engine: Engine, model: Model, weights: Path | None, tmp_path: Path) -> Start:
-        """Starts ``engine``."""
+        """A function that starts ``engine``."""
         return lambda: engine.start(model, weights, self.options, tmp_path / "engine.log")
 
     async def test_it_answers_chat_completions_at_its_address(self, endpoint: Endpoint) -> None:
@@ -157,7 +158,7 @@ class EngineContract:
 
 
 class LifecycleContract(EngineContract):
-    """Held by every engine that runs in processes of its own on this machine."""
+    """The contract of engines that start processes on this machine."""
 
     def test_it_names_its_processes(self, endpoint: Endpoint) -> None:
         assert endpoint.pids
@@ -180,7 +181,7 @@ class LifecycleContract(EngineContract):
         assert addresses == {"127.0.0.1"}
 
     def test_what_its_processes_print_goes_to_its_log(self, endpoint: Endpoint, folder: Path) -> None:
-        # A pipe that nobody reads would fill, and then stop the engine.
+        # If the output went to a pipe that nobody reads, the pipe would become full and block the engine.
         log = folder / "logs" / "engine.log"
         outputs = {Path(f"/proc/{pid}/fd/{fd}").resolve() for pid in endpoint.pids for fd in (1, 2)}
         assert outputs == {log.resolve()}
@@ -201,9 +202,9 @@ class LifecycleContract(EngineContract):
         before = children()
         with pytest.raises(EngineError) as raised:
             await engine.start(model, weights, self.options, log)
-        said = [line.strip() for line in log.read_text().splitlines() if line.strip()]
-        assert said
-        assert said[-1] in str(raised.value)
+        log_lines = [line.strip() for line in log.read_text().splitlines() if line.strip()]
+        assert log_lines
+        assert log_lines[-1] in str(raised.value)
         assert str(raised.value).endswith(str(log))
         assert not engine.alive()
         assert children() <= before
@@ -212,10 +213,10 @@ class LifecycleContract(EngineContract):
         self, engine: Engine, model: Model, weights: Path | None, tmp_path: Path
     ) -> None:
         before = children()
-        hurried = EngineOptions(slots=2, context_tokens=128, threads=1, start_timeout_s=0.02)
+        short_timeout = EngineOptions(slots=2, context_tokens=128, threads=1, start_timeout_s=0.02)
         log = tmp_path / "engine.log"
         with pytest.raises(EngineError, match=r"not ready after 0\.02 s") as raised:
-            await engine.start(model, weights, hurried, log)
+            await engine.start(model, weights, short_timeout, log)
         assert str(raised.value).endswith(str(log))
         assert not engine.alive()
         assert children() <= before
@@ -250,13 +251,17 @@ class LifecycleContract(EngineContract):
                 parent.kill()
         deadline = time.monotonic() + 20
         while any(running(pid) for pid in pids):
-            assert time.monotonic() < deadline, f"{pids} outlived their parent"
+            assert time.monotonic() < deadline, f"the processes {pids} still run after the end of their parent"
             select.select([], [], [], 0.02)
 
 
 @contextmanager
 def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop that runs in a thread of its own."""
+    """Run an event loop in a new thread.
+
+    Yields:
+        The loop.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -271,7 +276,17 @@ def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
 async def ask(
     endpoint: Endpoint, question: str, *, temperature: float = 0.0, seed: int | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """Status and reply of one chat completion, with no client of ours in between."""
+    """Send one chat completion request, without Orkester's client.
+
+    Args:
+        endpoint: The endpoint.
+        question: The question.
+        temperature: The sampling temperature.
+        seed: The seed; None to send none.
+
+    Returns:
+        The HTTP status, and the body of the response.
+    """
     body: dict[str, Any] = {
         "model": endpoint.model,
         "messages": [{"role": "user", "content": question}],
@@ -290,26 +305,42 @@ async def ask(
 
 
 async def until(condition: Callable[[], bool], *, deadline_s: float = 20.0) -> None:
-    """Wait for a condition."""
+    """Wait until a condition is true.
+
+    Args:
+        condition: The condition, which is checked again and again.
+        deadline_s: The maximum number of seconds.
+
+    Raises:
+        TimeoutError: The condition was not true in time.
+    """
     async with asyncio.timeout(deadline_s):
         while not condition():  # noqa: ASYNC110 - processes set no asyncio events
             await asyncio.sleep(0.005)
 
 
 def running(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not."""
+    """Whether a process runs. A process that has ended, but was not waited for, does not run.
+
+    Args:
+        pid: The id of the process.
+    """
     state = _stat(pid)
     return bool(state) and state[0] not in {"Z", "X"}
 
 
 def children() -> set[int]:
-    """Our running child processes."""
+    """The ids of the running child processes of this process."""
     pids = {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()}
     return {pid for pid in pids if (stat := _stat(pid)) and stat[1] == str(os.getpid()) and stat[0] not in {"Z", "X"}}
 
 
 def listening(pid: int) -> set[str]:
-    """Addresses on which a process waits for TCP connections."""
+    """The addresses on which a process listens for TCP connections.
+
+    Args:
+        pid: The id of the process.
+    """
     sockets = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -318,18 +349,18 @@ def listening(pid: int) -> set[str]:
             continue
         if target.startswith("socket:["):
             sockets.add(target[8:-1])
-    found = set()
+    addresses = set()
     for table, width in (("tcp", 8), ("tcp6", 32)):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             _, local, _, state, *_, inode = line.split()[:10]
             if state == "0A" and inode in sockets:
                 number = bytes.fromhex(local[:width])
-                found.add(".".join(str(byte) for byte in reversed(number)) if width == 8 else local[:width])
-    return found
+                addresses.add(".".join(str(byte) for byte in reversed(number)) if width == 8 else local[:width])
+    return addresses
 
 
 def _stat(pid: int) -> list[str]:
-    """State and parent of a process, and what follows; empty when there is none."""
+    """The state, the parent and the following fields of a process; empty when the process does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

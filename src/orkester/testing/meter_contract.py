@@ -1,4 +1,4 @@
-"""What every meter must do. A new meter gets a subclass of ``MeterContract`` in ``test_meters.py``."""
+"""The contract of meters: the tests that every meter must pass. Subclass it in a test module."""
 
 import json
 import math
@@ -9,12 +9,12 @@ import pytest
 
 from orkester.serving.energy import Meter, Reading
 
-#: Beyond what Linux numbers.
+#: The id of a process that cannot exist on Linux.
 NO_PROCESS = 2**30
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that stands still until a test changes ``now_s``."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -24,11 +24,15 @@ class Clock:
 
 
 class MeterContract:
-    """A subclass gives the fixture ``meter``, made with ``clock``, and ``work``, which lets its devices use energy."""
+    """The contract of all meters.
 
-    #: The label.
+    A subclass defines the fixture ``meter``, which is made with ``clock``, and the fixture ``work``: a function that
+    makes the devices use energy.
+    """
+
+    #: The label of the meter.
     method: str
-    #: Domains that a reading has from the start; empty for a meter that cannot be read.
+    #: The domains that every reading has; empty for a meter that cannot be read.
     domains: frozenset[str]
 
     @pytest.fixture
@@ -37,26 +41,28 @@ class MeterContract:
 
     @pytest.fixture
     def work(self) -> Callable[[], None]:
-        """Half a second of it, by default none."""
+        """A function that makes the devices work for half a second. By default it does nothing."""
         return lambda: None
 
     @pytest.fixture
     def readings(self, meter: Meter, work: Callable[[], None], clock: Clock) -> list[Reading]:
-        """Of eleven moments, half a second apart; none where the meter cannot be read."""
-        found = [meter.read()]
+        """Eleven readings, half a second apart; empty when the meter cannot be read."""
+        readings = [meter.read()]
         for _ in range(10):
             work()
             clock.now_s += 0.5
-            found.append(meter.read())
-        assert self.domains or found == [None] * 11
-        return [reading for reading in found if reading is not None]
+            readings.append(meter.read())
+        assert self.domains or readings == [None] * 11
+        return [reading for reading in readings if reading is not None]
 
     def test_it_is_labelled(self, meter: Meter) -> None:
         assert meter.method == self.method
 
     def test_it_says_what_its_numbers_stand_on(self, meter: Meter) -> None:
         facts = meter.assumptions
-        assert json.loads(json.dumps(facts)) == facts, "a record must hold it"
+        assert json.loads(json.dumps(facts)) == facts, (
+            "the assumptions must be plain JSON, because records contain them"
+        )
         assert str(facts["not_included" if self.domains else "reason"])
 
     def test_its_limits_make_sense(self, meter: Meter) -> None:

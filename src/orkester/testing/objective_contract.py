@@ -1,4 +1,4 @@
-"""What every objective must do. Subclass the contract in a test module and give it the objective's name."""
+"""The contract of objectives: the tests that every objective must pass. Subclass it with the objective's name."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,12 @@ from .blocks import block, call, result
 
 
 def made_blocks(count: int = 6, examples: int = 8) -> Sequence[Block]:
-    """Blocks whose examples differ in score, latency, calls, tokens and joules; the same every time."""
+    """Make blocks whose examples differ in score, latency, calls, tokens and joules. The result is always the same.
+
+    Args:
+        count: The number of blocks.
+        examples: The number of examples of each block.
+    """
     rng = np.random.default_rng(7)
     blocks: list[Block] = []
     for index in range(count):
@@ -41,9 +46,9 @@ def made_blocks(count: int = 6, examples: int = 8) -> Sequence[Block]:
 
 
 class ObjectiveContract:
-    """Subclasses name the objective."""
+    """The contract of all objectives. A subclass sets the name of the objective."""
 
-    #: The name in study files.
+    #: The name of the objective in study files.
     name: str
 
     @property
@@ -57,7 +62,7 @@ class ObjectiveContract:
 
     @pytest.fixture
     def footprint(self) -> Footprint:
-        """What joules mean."""
+        """The emissions and costs of a joule."""
         return footprint(region="SE", price_eur_per_kwh=0.2, gpu_hour_eur=1.0)
 
     def test_it_says_what_it_is(self) -> None:
@@ -71,7 +76,7 @@ class ObjectiveContract:
 
     def test_its_estimate_lies_in_its_interval(self, blocks: Sequence[Block], footprint: Footprint) -> None:
         estimate = self.objective.estimate(blocks, footprint)
-        assert estimate is not None, "the objective cannot be measured in these blocks; give the fixture others"
+        assert estimate is not None, "the objective cannot be measured in these blocks; override the fixture blocks"
         assert math.isfinite(estimate.value)
         assert estimate.n == sum(len(each.examples) for each in blocks)
         assert estimate.low is None or estimate.low <= estimate.value

@@ -1,4 +1,4 @@
-"""What every routing policy must do. Subclass the contract in a test module and give it the policy's name."""
+"""The contract of routing policies: the tests that every policy must pass. Subclass it with the policy's name."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ REQUESTS = (
 
 
 class RoutingContract:
-    """Subclasses name the policy, and may have more requests."""
+    """The contract of all routing policies. A subclass sets the name of the policy, and may set other requests."""
 
-    #: The name in study files.
+    #: The name of the policy in study files.
     name: str
     requests: Sequence[RoutingRequest] = REQUESTS
 

@@ -1,4 +1,4 @@
-"""What every sampler must do. Subclass the contract in a test module and give it the sampler's name."""
+"""The contract of samplers: the tests that every sampler must pass. Subclass it with the sampler's name."""
 
 import shutil
 import tempfile
@@ -25,7 +25,7 @@ EXAMPLES, BLOCK = 8, 4
 
 MODELS = Grid(("small", "large"))
 TEMPERATURES = Grid((0.3, 0.35, 0.4, 0.45, 0.5))
-#: Three topologies, one of them with a single knob: 2 + 4 × 2 × 5 + 2 × 3 × 5 teams.
+#: A space of three topologies, one of them with a single knob: 2 + 4 × 2 × 5 + 2 × 3 × 5 teams.
 SPACE = Space(
     {
         "single": {"model": MODELS, "temperature": Grid((0.7,))},
@@ -62,7 +62,14 @@ def quality_of(team: Team) -> float:
 
 
 def measurement(team: Team, *, examples: int = EXAMPLES, without: str = "", **more: float) -> Measurement:
-    """What a team would have measured: larger teams are better and dearer."""
+    """Make the measurement of a team. Larger teams have a higher quality and a higher cost.
+
+    Args:
+        team: The team.
+        examples: The number of examples.
+        without: The name of an objective that is unavailable.
+        more: Other values of objectives, by name.
+    """
     values = {"quality": quality_of(team), "calls": calls_of(team), "failure_rate": 0.0, **more}
     estimates = {n: Estimate(value=v, low=None, high=None, n=examples) for n, v in values.items() if n != without}
     return Measurement(
@@ -78,11 +85,14 @@ def measurement(team: Team, *, examples: int = EXAMPLES, without: str = "", **mo
 
 @dataclass(kw_only=True)
 class Bench:
-    """Runs the blocks that a sampler asks for, as a tuner would, and keeps what a run directory would.
+    """Simulates the tuner and the run directory: it runs the blocks that a sampler chooses, and keeps their results.
 
     Attributes:
-        unmeasurable: teams for which no block can be run.
-        failing: teams that violate the constraint.
+        unmeasurable: Returns whether no block of a team can be run.
+        failing: Returns whether a team violates the constraint.
+        evidence: The results of all blocks.
+        closed: Teams that get no more blocks, by id, with the reason.
+        infeasible: The ids of teams that violate a constraint or could not be measured.
     """
 
     unmeasurable: Callable[[Team], bool] = lambda team: False
@@ -104,7 +114,7 @@ class Bench:
         )
 
     def run(self, turn: Turn) -> None:
-        """Its blocks; nothing when the team is closed."""
+        """Run the blocks of a turn, until the team is closed."""
         blocks = EXAMPLES // BLOCK if turn.blocks is None else turn.blocks
         while blocks and turn.team.id not in self.closed:
             self.run_block(turn.team)
@@ -129,11 +139,11 @@ class Bench:
     def outcome(self, team: Team) -> Outcome:
         if self.unmeasurable(team):
             return Outcome(team=team, measurement=None, infeasible="the engine died")
-        found = measurement(team, examples=self.evidence.seen(team), failure_rate=float(self.failing(team)))
-        return Outcome(team=team, measurement=found, infeasible="fails" if self.failing(team) else "")
+        measured = measurement(team, examples=self.evidence.seen(team), failure_rate=float(self.failing(team)))
+        return Outcome(team=team, measurement=measured, infeasible="fails" if self.failing(team) else "")
 
     def turn(self, sampler: Sampler, most: int = 1, **changes: Any) -> Sequence[Turn]:
-        """Choose, run, tell."""
+        """Let the sampler choose, run the blocks, and tell the sampler the outcomes."""
         turns = sampler.choose(self.standing(**changes), most)
         for turn in turns:
             self.run(turn)
@@ -148,37 +158,37 @@ def teams_of(turns: Sequence[Turn]) -> list[str]:
 
 
 class SamplerContract:
-    """Subclasses say which sampler it is."""
+    """The contract of all samplers. A subclass sets the name of the sampler."""
 
-    #: The name in study files.
+    #: The name of the sampler in study files.
     name: str
-    #: Turns after which the sampler's own model of the space has begun to choose.
+    #: A number of turns after which the sampler uses its own model of the space.
     turns = 11
-    #: How many teams it may choose at a time.
+    #: The maximum number of teams that the sampler chooses at the same time.
     batch = 3
 
     @pytest.fixture
     def folder(self) -> Iterator[Path]:
-        """A folder for the study's database; in memory where there is room, since Optuna syncs to disk very often."""
+        """A folder for the study's database. It is in memory if possible, because Optuna syncs to disk very often."""
         memory = Path("/dev/shm")
         roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**28
         with tempfile.TemporaryDirectory(dir=memory if roomy else None, prefix="orkester-test-") as folder:
             yield Path(folder)
 
     def make(self, setting: Setting, trials: Trials) -> Sampler:
-        """The sampler, made anew."""
+        """Make a new sampler."""
         return make(self.name, setting, trials)
 
     @contextmanager
     def opened(
         self, folder: Path, space: Space = SPACE, *, seed: int = 1, start: Sequence[Team] = ()
     ) -> Iterator[tuple[Sampler, Trials]]:
-        """The sampler of a run directory, as a new process has it."""
+        """The sampler and the trials of a run directory, as a new process opens them."""
         with Trials(space, GOAL, path=folder / "optuna.db", name="study") as trials:
             yield self.make(Setting(space=space, goal=GOAL, seed=seed, start=start), trials), trials
 
     def asked(self, folder: Path, bench: Bench, turns: int, most: int = 1, **setting: Any) -> list[str]:
-        """Teams in the order of their turns."""
+        """The ids of the teams, in the order of their turns."""
         with self.opened(folder, **setting) as (sampler, _):
             return [team for _ in range(turns) for team in teams_of(bench.turn(sampler, most))]
 
@@ -287,7 +297,7 @@ class SamplerContract:
             else:
                 pytest.fail("it never ends")
             assert set(trials.reported_teams) == set(bench.closed)
-            for team in space.teams():  # whatever it has left out is closed too
+            for team in space.teams():  # close the teams that the sampler has not chosen, too
                 if team.id not in bench.closed:
                     bench.run(Turn(team=team))
                     sampler.tell(bench.outcome(team))
@@ -314,7 +324,7 @@ class SamplerContract:
 
 
 def made(folder: Path, name: str) -> str:
-    """A fresh folder in another."""
+    """Make an empty folder in another folder, and return its name."""
     shutil.rmtree(folder / name, ignore_errors=True)
     (folder / name).mkdir()
     return name

@@ -1,4 +1,4 @@
-"""What every scorer keeps to. Subclass the contract in a test module and give it the scorer."""
+"""The contract of scorers: the tests that every scorer must pass. Subclass it with the scorer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,33 +10,33 @@ from hypothesis import strategies as st
 from orkester.errors import InputError
 from orkester.evals.scorers import Scorer, scorer
 
-#: Any text a model may say: all of Unicode, lone surrogates (half an emoji, where max_tokens cut) among it.
+#: Any text that a model may return: all of Unicode, including lone surrogates (half an emoji, cut by max_tokens).
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60) | st.text(max_size=60).map(lambda t: t * 100)
 ANY_EXPECTED = ANY_TEXT | st.integers() | st.floats() | st.booleans() | st.lists(ANY_TEXT | st.integers(), max_size=3)
 
-# One test method serves several scorers: that is what a contract is for.
+# Hypothesis complains when several classes run the same test method, which is the purpose of a contract.
 _SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
 
 
 class ScorerContract:
-    """Subclasses say how the scorer is asked for, and what is right."""
+    """The contract of all scorers. A subclass sets the scorer and some answers."""
 
-    #: The name in study files.
+    #: The name of the scorer.
     name: str
-    #: As in a study file.
+    #: The scorer as it is written in a study file.
     spec: str | Mapping[str, Any]
-    #: Expected answers as data has them, each readable by the scorer.
+    #: Right answers as they are written in data files.
     rights: Sequence[Any]
-    #: A right answer and another way to say it that must be the same vote.
+    #: Pairs of answers that must be the same vote.
     same: Sequence[tuple[str, str]]
-    #: An answer that is wrong for every one of ``rights``.
+    #: An answer that is wrong for all of ``rights``.
     wrong: str
-    #: Whether the key of any text is its own key. Not for scorers that look for something within the text; the keys
-    #: of ``rights`` are their own keys with those too.
+    #: Whether the key of every key is the key itself. Set it to False for a scorer that looks for a part of the text;
+    #: for the keys of ``rights``, this must be true in any case.
     idempotent = True
 
     def make(self) -> Scorer:
-        """The scorer, made anew."""
+        """Make a new scorer."""
         return scorer(self.spec)
 
     def test_it_has_a_name_and_a_version(self) -> None:

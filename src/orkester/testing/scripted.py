@@ -1,4 +1,4 @@
-"""Models that answer by a function, for tests of what asks them. They keep ``ChatModel`` and nothing else."""
+"""Models whose answers come from a function, for tests of graphs and agents."""
 
 import asyncio
 import inspect
@@ -11,7 +11,7 @@ from orkester.serving.chat import Message, Reply
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One call as the model got it."""
+    """One call as the model received it. The fields are the arguments of ``ChatModel.chat``."""
 
     model: str
     messages: Sequence[Message]
@@ -24,7 +24,7 @@ class Asked:
 
     @property
     def content(self) -> Any:
-        """What the user's message says."""
+        """The content of the last message, which is the user's."""
         return self.messages[-1]["content"]
 
 
@@ -33,7 +33,14 @@ Answer = Callable[[Asked], str | Reply | Awaitable[str | Reply]]
 
 @dataclass
 class Scripted:
-    """A model that answers what ``answer`` says. ``asked`` and ``answered`` may be shared by several."""
+    """A ``ChatModel`` whose answers come from a function.
+
+    Attributes:
+        name: The name of the model.
+        answer: Returns the answer to a call: a text, a ``Reply``, or an awaitable of one of these.
+        asked: The calls, in the order of their start. Several models may share this list.
+        answered: The calls, in the order of their end. Several models may share this list.
+    """
 
     name: str
     answer: Answer
@@ -62,26 +69,43 @@ class Scripted:
             response_format=response_format,
         )
         self.asked.append(call)
-        said = self.answer(call)
-        if inspect.isawaitable(said):
-            said = await said
+        answer = self.answer(call)
+        if inspect.isawaitable(answer):
+            answer = await answer
         self.answered.append(call)
-        return said if isinstance(said, Reply) else reply(said)
+        return answer if isinstance(answer, Reply) else reply(answer)
 
 
 def reply(text: str, **facts: Any) -> Reply:
-    """A reply with token counts, unless told otherwise."""
-    known: dict[str, Any] = {"input_tokens": 7, "output_tokens": 2, "cached_tokens": 0, "latency_s": 0.0}
-    return Reply(text=text, **{**known, **facts})
+    """Make a reply with token counts.
+
+    Args:
+        text: The text of the reply.
+        facts: Fields of ``Reply`` with other values.
+    """
+    defaults: dict[str, Any] = {"input_tokens": 7, "output_tokens": 2, "cached_tokens": 0, "latency_s": 0.0}
+    return Reply(text=text, **{**defaults, **facts})
 
 
 def orchestra(answer: Answer, *names: str) -> tuple[Mapping[str, Scripted], list[Asked]]:
-    """Models by name that answer alike, and the list that all their calls end up in."""
+    """Make several models with the same answers.
+
+    Args:
+        answer: Returns the answer to a call; see ``Scripted``.
+        names: The names of the models; ``small`` and ``large`` when there are none.
+
+    Returns:
+        The models by name, and the list to which all their calls are added.
+    """
     asked: list[Asked] = []
     return {name: Scripted(name, answer, asked) for name in names or ("small", "large")}, asked
 
 
 async def turns(count: int) -> None:
-    """Let everything else on the loop go first, ``count`` times."""
+    """Let all other tasks of the event loop run, several times.
+
+    Args:
+        count: The number of times.
+    """
     for _ in range(count):
         await asyncio.sleep(0)

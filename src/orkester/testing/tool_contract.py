@@ -1,4 +1,4 @@
-"""What every tool must do. Subclass the contract in a test module and give it the tool's name and some calls."""
+"""The contract of tools: the tests that every tool must pass. Subclass it with the tool's name and some calls."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from orkester.agents.tools import Tool, ToolError, tool
 
 
 class ToolContract:
-    """Subclasses name the tool, calls that work with their results, and arguments that it must refuse."""
+    """The contract of all tools. A subclass sets the name of the tool, and arguments that it accepts and refuses."""
 
-    #: The name in study files.
+    #: The name of the tool in study files.
     name: str
-    #: Arguments, and the text that they must lead to.
+    #: Arguments that the tool accepts, each with the result.
     works: Sequence[tuple[Mapping[str, Any], str]]
-    #: Arguments that the tool must answer with a ``ToolError``.
+    #: Arguments for which the tool must raise a ``ToolError``.
     refuses: Sequence[Mapping[str, Any]] = ()
 
     @property

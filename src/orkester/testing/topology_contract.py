@@ -1,4 +1,4 @@
-"""What every topology must do. Subclass the contract in a test module and say how often each model is asked."""
+"""The contract of topologies: the tests that every topology must pass. Subclass it with a name and some cases."""
 
 import asyncio
 import dataclasses
@@ -28,7 +28,7 @@ from orkester.graphs import (
 )
 from orkester.testing.scripted import Asked, Scripted, orchestra, turns
 
-#: A question with an image, as OpenAI's chat format has it.
+#: A question with an image, as content parts of OpenAI's chat format.
 PARTS = (
     {"type": "text", "text": "What is this?"},
     {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
@@ -36,17 +36,17 @@ PARTS = (
 
 
 def alike(asked: Asked) -> str:
-    """Everyone says the same."""
+    """An answer function: all calls get the same answer."""
     return "Oslo"
 
 
 def apart(asked: Asked) -> str:
-    """No two calls say the same."""
+    """An answer function: no two calls get the same answer."""
     return f"{asked.model} {asked.agent} {asked.sample}"
 
 
 def texts(asked: Asked) -> str:
-    """All that a call says, whoever says it."""
+    """The texts of all messages of a call."""
     parts = [part for message in asked.messages for part in content_of(message)]
     return "\n".join(part["text"] for part in parts if part["type"] == "text")
 
@@ -58,7 +58,13 @@ def content_of(message: Mapping[str, Any]) -> Sequence[Any]:
 
 @dataclass(frozen=True)
 class Case:
-    """A team, what its models say, and how often each is to be asked. Models are named ``small`` and ``large``."""
+    """A team with the expected numbers of calls. The models have the names ``small`` and ``large``.
+
+    Attributes:
+        knobs: The values of the knobs.
+        calls: The expected number of calls of each model, by its name.
+        answer: Returns the answers of the models.
+    """
 
     knobs: Mapping[str, KnobValue]
     calls: Mapping[str, int]
@@ -69,7 +75,11 @@ class Case:
 
 
 class TopologyContract:
-    """Subclasses name the topology, and the cases that between them set every knob to more than one value."""
+    """The contract of all topologies.
+
+    A subclass sets the name of the topology and some cases. All cases together must set each knob to at least two
+    values.
+    """
 
     name: str
     cases: Sequence[Case]
@@ -84,11 +94,11 @@ class TopologyContract:
 
     @property
     def roles(self) -> Mapping[str, Role]:
-        """Its roles as the packs have them."""
+        """The roles of the topology, from the role packs."""
         return self.topology.default_roles
 
     async def run(self, case: Case, models: Mapping[str, Scripted], question: Any = "?", **settings: Any) -> str:
-        """What the graph answers, asked as a user of LangGraph would."""
+        """Run the graph as a user of LangGraph would, and return its answer."""
         context = self.topology.context(**{**case.knobs, "models": models, **settings})
         result = await self.topology.graph.ainvoke({"question": question}, context=context)
         assert isinstance(result["answer"], str)
@@ -159,7 +169,7 @@ class TopologyContract:
     async def calls(
         self, name: str, knobs: Mapping[str, KnobValue], answer: Callable[[Asked], str]
     ) -> tuple[Counter[str], str]:
-        """The calls of a team, whoever makes them, and its answer."""
+        """The calls of a team, without the names of the agents, and its answer."""
         models, asked = orchestra(lambda call: answer(replace(call, agent="")))
         text = await Team(name, knobs).answer("?", models)
         return Counter(repr(replace(call, agent="")) for call in asked), text

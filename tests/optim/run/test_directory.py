@@ -72,7 +72,7 @@ def test_of_many_differences_the_first_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (f"schema: {SCHEMA + 1}\nstudy: []\n", f"newer Orkester (schema {SCHEMA + 1}, this one reads up to {SCHEMA})"),
+        (f"schema: {SCHEMA + 1}\nstudy: []\n", f"(schema {SCHEMA + 1}; this version reads schemas up to {SCHEMA})"),
         ("hello", "this file is not the manifest of a run"),
         ("schema: 1\nstudy: {}\n", "this file is not the manifest of a run"),
         ("schema: [", "this file cannot be read as the manifest of a run"),

@@ -200,7 +200,9 @@ def test_a_sampler_is_made_by_its_own_name_alone(quick_path: Path) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
 def test_gp_says_what_it_needs() -> None:
-    with pytest.raises(InputError, match=r"gp needs torch.*not installed here: pip install 'orkester\[gp\]'"):
+    with pytest.raises(
+        InputError, match=r"gp needs torch.*not installed; to install it, run: pip install 'orkester\[gp\]'"
+    ):
         require("gp")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from orkester.evals.probe import PlannedCall, Signature
 from orkester.graphs import Team
-from orkester.optim.search.models.composition import Composition, nothing_known
+from orkester.optim.search.models.composition import Composition, no_prediction
 
 Part = tuple[str, str]
 
@@ -154,5 +154,5 @@ def test_each_graph_is_looked_at_once() -> None:
 
 
 def test_a_search_without_profiles_knows_nothing() -> None:
-    known: Callable[..., None] = nothing_known
+    known: Callable[..., None] = no_prediction
     assert known([SINGLE], "energy_j") is None

@@ -138,7 +138,7 @@ def test_it_counts_examples_blocks_and_calls_of_its_own() -> None:
     assert list(evidence.fresh) == [pytest.approx(0.5), 0.0]
     assert (evidence.blocks, evidence.sent) == (3, 2)
     assert list(evidence.column(team(1), "score")) == [0.0] * 8
-    with pytest.raises(ValueError, match="would have 25 rows of 24 examples"):
+    with pytest.raises(ValueError, match="would have 25 rows, but the search has only 24 examples"):
         evidence.add(team(0), rows(np.ones(1)))
 
 
