@@ -159,7 +159,7 @@ async def _calibrate(
                     output_tokens=output_tokens,
                 )
             except (CallFailed, ExceptionGroup) as error:
-                # ``except*`` is not used, because older versions of Python put an error that is raised there into a group.
+                # Not ``except*``: older versions of Python put an error that is raised in it into a group.
                 failed = error if isinstance(error, CallFailed) else error.subgroup(CallFailed)
                 if failed is None:
                     raise
