@@ -5,8 +5,8 @@ joules of a block with reused calls are the sum of three parts:
 
 - the joules of the window, as measured;
 - the joules of the reused calls, as measured when these calls were made (domain ``reused``);
-- the joules that the engines and Orkester would have used apart from calls in the time by which the window would have
-  been longer (domain ``reused:overhead``). The watts come from the blocks that reused nothing.
+- the joules that belong to no call, for the time by which the window would have been longer (domain
+  ``reused:overhead``): those of idle engines and of Orkester. The watts come from the blocks that reused nothing.
 
 Only the first part is measured in this window. The search uses the sum; confirmation reuses no calls.
 """

@@ -1,4 +1,4 @@
-"""The scorer ``exact``: an answer is right when it equals the expected text, apart from case, accents and the like."""
+"""The scorer ``exact``: an answer is right when it equals the expected text. Case, accents and the like are ignored."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Trials:
             self._close = stack.pop_all().close
         running = optuna.trial.TrialState.RUNNING
         for unfinished in self._study.get_trials(deepcopy=False, states=(running,)):
-            # The process that asked for it is gone (the run directory is locked).
+            # The process that started the trial is gone: this process has locked the run directory.
             self._study.tell(unfinished.number, state=optuna.trial.TrialState.FAIL)
         self._order: list[str] = []
         self._reports: dict[str, _Report] = {}

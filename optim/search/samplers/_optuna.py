@@ -57,7 +57,7 @@ class OptunaSampler:
     """A ``Sampler`` that asks one of Optuna's samplers.
 
     The first trials are the user's teams, then one team of each topology that is not among those, in the order of the
-    study file. When the sampler has repeated itself ``REPEATS`` times in a row, a random team that it has not asked for
+    study file. When the sampler has repeated itself ``REPEATS`` times in a row, a random team that it has not chosen
     is taken instead.
 
     Args:
