@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orkester.evals.block import Call, ExampleResult
-from orkester.evals.energy import Timed, shared
+from orkester.evals.energy import TimedResult, share_energy
 from orkester.optim.session.back_end import BackEnd, back_end, open_pool
 from orkester.optim.study.engine_parts import EngineOptionsPart
 from orkester.serving.catalogue import Catalogue
@@ -43,14 +43,14 @@ class Asked:
         idle_w: idle watts by domain; None where joules hold none.
     """
 
-    calls: Sequence[Timed]
+    calls: Sequence[TimedResult]
     measured: Window
     idle_w: Mapping[str, float] | None
 
     def by_role(self, cost: Mapping[str, Coefficients], kind: str, refresh_s: float) -> dict[str, float]:
         """Joules of each role: ``affine``, ``tokens`` or ``time``."""
         timed = self.calls if kind != "time" else [_untold(each) for each in self.calls]
-        results, _ = shared(
+        results, _ = share_energy(
             timed,
             self.measured,
             idle_w=self.idle_w,
@@ -64,11 +64,11 @@ class Asked:
         return sums
 
 
-def _untold(timed: Timed) -> Timed:
+def _untold(timed: TimedResult) -> TimedResult:
     from dataclasses import replace
 
     calls = tuple(replace(call, input_tokens=None, output_tokens=None) for call in timed.result.calls)
-    return Timed(result=replace(timed.result, calls=calls), submitted_s=timed.submitted_s)
+    return TimedResult(result=replace(timed.result, calls=calls), submitted_s=timed.submitted_s)
 
 
 async def ask(
@@ -79,7 +79,7 @@ async def ask(
     random.Random(seed).shuffle(order)
     places = asyncio.Semaphore(CONCURRENCY)
 
-    async def one(role: str, number: int) -> Timed:
+    async def one(role: str, number: int) -> TimedResult:
         words, most = ROLES[role]
         rng = random.Random(f"{seed} {role} {number}")
         text = f"{number} " + " ".join(rng.choices(_WORDS, k=words))
@@ -94,7 +94,7 @@ async def ask(
             attempts=reply.attempts, queue_s=reply.queue_s, ttft_s=reply.ttft_s, decode_s=reply.decode_s,
         )  # fmt: skip
         result = ExampleResult(id=str(number), answer="", score=0.0, latency_s=reply.latency_s, calls=(call,))
-        return Timed(result=result, submitted_s=submitted_s)
+        return TimedResult(result=result, submitted_s=submitted_s)
 
     start = meter.read()
     async with asyncio.TaskGroup() as group:

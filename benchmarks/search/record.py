@@ -28,7 +28,7 @@ import numpy as np
 from orkester.agents.packs import known_roles
 from orkester.errors import CallFailed, EngineError
 from orkester.evals.block import Call, ExampleResult
-from orkester.evals.energy import Timed, shared
+from orkester.evals.energy import TimedResult, share_energy
 from orkester.evals.runner import derive_seed
 from orkester.evals.task import Example
 from orkester.optim.run.directory import versions
@@ -119,7 +119,7 @@ async def run_block(plan: Plan, block: Block, model: ChatModel, meter: Sampler, 
         raise SystemExit(f"the {meter.method} meter gives no joules")
     measured = window(meter.between(before, after), meter.limits, None)
     timed = [_timed(example, model.name, *task_.result()) for (example, _), task_ in zip(wanted, tasks, strict=True)]
-    results, sharing = shared(timed, measured, idle_w=None, coefficients={}, refresh_s=meter.limits.refresh_s)
+    results, sharing = share_energy(timed, measured, idle_w=None, coefficients={}, refresh_s=meter.limits.refresh_s)
     if sharing is None or measured.total_j is None:
         raise SystemExit(f"no joules: {', '.join(measured.marks)}")
     calls = []
@@ -158,14 +158,14 @@ async def run_block(plan: Plan, block: Block, model: ChatModel, meter: Sampler, 
     }
 
 
-def _timed(example: Example, model: str, reply: Reply, submitted_s: float) -> Timed:
+def _timed(example: Example, model: str, reply: Reply, submitted_s: float) -> TimedResult:
     call = Call(
         agent="recorder", model=model, sample=0, start_s=0.0, latency_s=reply.latency_s,
         input_tokens=reply.input_tokens, output_tokens=reply.output_tokens, cached_tokens=reply.cached_tokens,
         attempts=reply.attempts, queue_s=reply.queue_s, ttft_s=reply.ttft_s, decode_s=reply.decode_s,
     )  # fmt: skip
     result = ExampleResult(id=example.id, answer=reply.text, score=0.0, latency_s=reply.latency_s, calls=(call,))
-    return Timed(result=result, submitted_s=submitted_s)
+    return TimedResult(result=result, submitted_s=submitted_s)
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:

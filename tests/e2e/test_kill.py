@@ -265,7 +265,7 @@ def test_no_number_of_interrupts_leaves_an_engine_behind(bench: Bench, where: st
     (pid,) = processes_with(str(data))
     if where == "in a block":
         process.kill(signal.SIGINT)
-        process.wait(lambda: "stopping: the block under way is finished first" in process.said)
+        process.wait(lambda: "stopping after the current block" in process.said)
     os.kill(pid, signal.SIGSTOP)  # so that its end takes long
     process.kill(signal.SIGINT)
     process.wait(lambda: "stopping the engines" in process.said)
