@@ -236,7 +236,7 @@ def test_two_interrupts_end_it_at_once_and_lose_the_block(bench: Bench) -> None:
     )
     process.wait(lambda: "ready after" in process.said)
     process.kill(signal.SIGINT)
-    process.wait(lambda: "stopping: " in process.said)
+    process.wait(lambda: "stopping after the current block" in process.said)
     begun = time.monotonic()
     process.kill(signal.SIGINT)
     assert process.wait() == 130
