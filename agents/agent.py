@@ -14,14 +14,14 @@ from .role import Role
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
-    """A role on a model. Calling it asks the model once, inside an ``invoke_agent`` span.
+    """A role played by a model. A call of the agent makes one call of the model, inside an ``invoke_agent`` span.
 
     Attributes:
-        role: how it works.
-        model: is asked.
-        task: the task's instruction; see ``Role.answers``.
-        temperature: where the role has none of its own.
-        max_tokens: where the role has none of its own.
+        role: The role that the agent plays.
+        model: The model that answers this agent's calls.
+        task: The task's instruction; see ``Role.answers``.
+        temperature: The sampling temperature if the role does not set one.
+        max_tokens: The most tokens of one reply if the role does not set a limit.
     """
 
     role: Role
@@ -31,15 +31,18 @@ class Agent:
     max_tokens: int = 64
 
     async def __call__(self, question: Any, *, drafts: Sequence[str] = (), sample: int = 0) -> Reply:
-        """Ask.
+        """Ask the model once.
 
         Args:
-            question: text, or OpenAI content parts (images pass to vision models).
-            drafts: what was drafted so far, the last one last; the role shows those that it sees.
-            sample: tells apart draws that share all else.
+            question: Text, or OpenAI content parts (images are passed on to vision models).
+            drafts: All drafts so far, the newest one last. The role selects the drafts that it sees.
+            sample: The number of the draw, which distinguishes calls that are otherwise equal.
+
+        Returns:
+            The model's reply.
 
         Raises:
-            CallFailed: the call failed after its retries.
+            CallFailed: The call failed after its retries.
         """
         role = self.role
         with agent_span(role.name, model=self.model.name):

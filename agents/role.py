@@ -1,4 +1,4 @@
-"""A role: how an agent works, what it is shown, and what form its reply has."""
+"""A role: how an agent works, what the agent sees, and which form its reply has."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any, Final, Literal, TypeAlias
 
 from orkester.serving.chat import Message
 
-#: What a role sees beside the question: nothing, the last of the drafts, or all of them.
+#: What a role sees: the question only, the question and the last draft, or the question and all drafts.
 Sees: TypeAlias = Literal["question", "last_draft", "all"]
-#: What stands in braces in a role's texts. ``{{task}}`` is the text ``{task}``; braces around anything but one word,
-#: as JSON has them, are left as they are.
+#: The words that a role's texts may have in braces. Double braces escape a word: ``{{task}}`` becomes the text
+#: ``{task}``. Braces around anything other than a single word, for example in JSON, stay as they are.
 PLACEHOLDERS: Final = ("question", "drafts", "task")
 
 _BRACES = re.compile(r"\{\{(\w+)\}\}|\{(\w+)\}")
 
 
 class RoleFault(ValueError):
-    """A role that cannot be used.
+    """A role cannot be used.
 
     Attributes:
-        field: the field of ``Role`` that is wrong.
-        message: what is wrong with it, and the remedy.
+        field: The name of the wrong field of ``Role``.
+        message: What is wrong with the field, and the remedy.
     """
 
     def __init__(self, field: str, message: str) -> None:
@@ -38,20 +38,21 @@ class Role:
     """How an agent works. The task says what the answer must look like; the role says how to work.
 
     Attributes:
-        name: the agent's name in records, spans and drawings: that of its node in the graph.
-        instruction: system message, with ``{question}``, ``{drafts}`` and ``{task}`` (that of the task) filled in. A
-            line whose placeholders all stand for nothing is left out.
-        temperature: 0 is greedy; None leaves it to the topology.
-        max_tokens: most tokens of one reply; None leaves it to the task.
-        sees: which drafts are shown. ``all`` is a list with a line for each, ``last_draft`` the text as it is.
-        drafts: stands below the question when there are drafts to see, with ``{drafts}`` filled in; unused where the
-            instruction has ``{drafts}`` itself.
-        output: JSON schema that the reply follows; None for any text.
-        answers: whether its reply is the team's answer, or one of those that the answer is chosen from. Then the
-            task's instruction stands below its own, unless its own has ``{task}``.
+        name: The agent's name in records, spans and drawings. The agent's node in the graph has the same name.
+        instruction: The system message. ``{question}``, ``{drafts}`` and ``{task}`` (the task's instruction) are
+            filled in. A line is left out when all placeholders in it are empty.
+        temperature: The sampling temperature; 0 is greedy. None: the topology decides.
+        max_tokens: The most tokens of one reply. None: the task decides.
+        sees: Which drafts the agent sees. ``all`` shows a list with one line for each draft; ``last_draft`` shows the
+            last draft unchanged.
+        drafts: The text that is added below the question when there are drafts to see, with ``{drafts}`` filled in.
+            It is not used when the instruction itself has ``{drafts}``.
+        output: The JSON schema of the reply. None: the reply is any text.
+        answers: Whether the reply is the team's answer, or one of the replies that the answer is chosen from. If so,
+            the task's instruction is added below the role's instruction, unless the role's instruction has ``{task}``.
 
     Raises:
-        RoleFault: a placeholder is unknown, or the role cannot see what its texts show.
+        RoleFault: A placeholder is unknown, or a text shows drafts that the role does not see.
     """
 
     name: str
@@ -69,28 +70,28 @@ class Role:
                 if word not in PLACEHOLDERS:
                     raise RoleFault(field, _unknown(word))
         if "drafts" not in _placeholders(self.drafts):
-            raise RoleFault("drafts", "needs {drafts} where the drafts are to stand")
+            raise RoleFault("drafts", "needs {drafts} at the place where the drafts are inserted")
         if self.sees == "question" and "drafts" in _placeholders(self.instruction):
-            message = "has {drafts}, but the role sees the question alone: set sees to last_draft or all"
+            message = "has {drafts}, but the role sees only the question: set sees to last_draft or all"
             raise RoleFault("instruction", message)
 
     @property
     def response_format(self) -> Mapping[str, Any] | None:
-        """The output form as OpenAI's chat format has it; None for any text."""
+        """The output form in OpenAI's chat format; None if the reply is any text."""
         if self.output is None:
             return None
         return {"type": "json_schema", "json_schema": {"name": self.name, "schema": self.output, "strict": True}}
 
     def messages(self, question: Any, *, drafts: Sequence[str] = (), task: str = "") -> list[Message]:
-        """What a model is sent.
+        """Build the messages of one call.
 
         Args:
-            question: text, or OpenAI content parts, which are passed on unchanged.
-            drafts: those there are, the last one last; the role's ``sees`` chooses among them.
-            task: the task's instruction.
+            question: Text, or OpenAI content parts, which are passed on unchanged.
+            drafts: All drafts so far, the newest one last. The role's ``sees`` selects from them.
+            task: The task's instruction.
 
         Returns:
-            A system message where there is anything to say in it, and the user's.
+            The system message, if there is text for one, and the user message.
         """
         system = _filled(self.instruction, self._values(question, drafts, task)).strip()
         if self.answers and "task" not in _placeholders(self.instruction):
@@ -101,24 +102,27 @@ class Role:
         return messages
 
     def content(self, question: Any, *, drafts: Sequence[str] = (), task: str = "") -> Any:
-        """The user's message: the question, with the drafts that the role sees below it.
+        """Build the content of the user message: the question, and below it the drafts that the role sees.
 
         Args:
-            question: see ``messages``.
-            drafts: see ``messages``.
-            task: see ``messages``.
+            question: See ``messages``.
+            drafts: See ``messages``.
+            task: See ``messages``.
+
+        Returns:
+            Text if the question is text, otherwise a list of OpenAI content parts.
         """
         if not drafts or self.sees == "question" or "drafts" in _placeholders(self.instruction):
             return question
-        below = _filled(self.drafts, self._values(question, drafts, task))
+        drafts_text = _filled(self.drafts, self._values(question, drafts, task))
         if isinstance(question, str):
-            return question + below
-        return [*question, {"type": "text", "text": below}]
+            return question + drafts_text
+        return [*question, {"type": "text", "text": drafts_text}]
 
     def _values(self, question: Any, drafts: Sequence[str], task: str) -> Mapping[str, str]:
-        return {"question": _text_of(question), "drafts": self._seen(drafts), "task": task}
+        return {"question": _text_of(question), "drafts": self._visible(drafts), "task": task}
 
-    def _seen(self, drafts: Sequence[str]) -> str:
+    def _visible(self, drafts: Sequence[str]) -> str:
         if not drafts or self.sees == "question":
             return ""
         if self.sees == "last_draft":
@@ -131,7 +135,7 @@ def _placeholders(text: str) -> set[str]:
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    """The text with its placeholders filled in, in one pass: braces in a value stand for nothing but themselves."""
+    """The text with its placeholders filled in. There is one pass only, so braces inside a value stay as they are."""
     lines: list[str] = []
     for line in text.split("\n"):
         names = _placeholders(line)
@@ -147,7 +151,7 @@ def _text_of(question: Any) -> str:
 
 
 def _unknown(word: str) -> str:
-    alike = difflib.get_close_matches(word, PLACEHOLDERS, n=1)
-    hint = f" (did you mean {{{alike[0]}}}?)" if alike else ""
-    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-    return f"unknown placeholder {{{word}}}{hint}. Known: {known}; write {{{{{word}}}}} for {{{word}}} as text"
+    close_matches = difflib.get_close_matches(word, PLACEHOLDERS, n=1)
+    hint = f" (did you mean {{{close_matches[0]}}}?)" if close_matches else ""
+    all_names = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    return f"unknown placeholder {{{word}}}{hint}. Known: {all_names}; write {{{{{word}}}}} for the text {{{word}}}"

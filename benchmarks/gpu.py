@@ -43,7 +43,7 @@ from orkester.optim.run.events import Event, TeamMeasured
 from orkester.serving import machine
 from orkester.serving.catalogue import Model
 from orkester.serving.engines import Endpoint, Engine, EngineOptions, FakeEngine, FakeScript
-from orkester.serving.engines._probe import greedy
+from orkester.serving.engines._probe import greedy_answer
 from orkester.serving.environments import VllmEnvironment
 from orkester.serving.pool import GOLDEN_PROMPT
 
@@ -204,7 +204,7 @@ async def _fake_sleep(folder: Path) -> dict[str, Any]:
 
 
 async def _golden(endpoint: Endpoint) -> str:
-    return await greedy(endpoint.base_url, endpoint.model, GOLDEN_PROMPT, max_tokens=12, timeout_s=60)
+    return await greedy_answer(endpoint.base_url, endpoint.model, GOLDEN_PROMPT, max_tokens=12, timeout_s=60)
 
 
 def resident(given: Given, save: Save) -> None:

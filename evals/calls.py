@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from orkester.errors import CallFailed
 from orkester.serving.chat import ChatModel, Message, Reply
 from orkester.serving.energy.calibration import VOLATILE
-from orkester.telemetry import noting_chat_spans
+from orkester.telemetry import collect_chat_spans
 
 from .block import Call
 
@@ -194,7 +194,7 @@ class RecordingModel:
             )
 
         try:
-            with noting_chat_spans() as spans:
+            with collect_chat_spans() as spans:
                 reply = await self.inner.chat(
                     messages,
                     agent=agent,

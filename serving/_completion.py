@@ -1,4 +1,4 @@
-"""What is read of a chat completion: its text, its tokens, and what the server says of its time."""
+"""Reads a chat completion: its text, its token counts, and the times that the server reports."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from orkester.errors import CallFailed
 
 from .chat import Reply
 
-#: Where a server says how long it took, in milliseconds: the object in its reply, and in that object the entry of each
-#: of ours. vLLM (with --enable-per-request-metrics) counts the first token from when it took the request out of its
-#: queue; llama.cpp counts the prompt, at whose end it has the first token, and knows no queue.
-_TIMES: Mapping[str, Mapping[str, str]] = {
+#: Where a server reports its times, in milliseconds. The key is the name of an object in the server's reply; the value
+#: maps each time field of ``Reply`` to an entry of that object. vLLM (with --enable-per-request-metrics) measures the
+#: time to the first token from the moment when the request leaves its queue. llama.cpp measures the time for the
+#: prompt, which ends with the first token, and has no queue.
+_TIME_FIELDS: Mapping[str, Mapping[str, str]] = {
     "metrics": {"queue_s": "queue_time_ms", "ttft_s": "time_to_first_token_ms", "decode_s": "generation_time_ms"},
     "timings": {"ttft_s": "prompt_ms", "decode_s": "predicted_ms"},
 }
 
 
-def reply_of(completion: object, latency_s: float, attempts: int) -> Reply:
-    """A chat completion, as parsed JSON, as a Reply.
+def parse_completion(completion: object, latency_s: float, attempts: int) -> Reply:
+    """Convert a chat completion to a ``Reply``.
+
+    Args:
+        completion: The completion as parsed JSON.
+        latency_s: The seconds from the first attempt to this completion.
+        attempts: The number of attempts that were made.
 
     Raises:
-        CallFailed: it has no text, since an answer that is not there must not pass for a quick one; or its token counts
-            cannot be.
+        CallFailed: The completion has no text, or its token counts are impossible. An empty answer is a failure
+            because it must not count as a very fast answer.
     """
     choices = _get(completion, "choices")
     if not isinstance(choices, list) or not choices:
@@ -33,7 +39,7 @@ def reply_of(completion: object, latency_s: float, attempts: int) -> Reply:
         raise CallFailed("bad reply", f"the reply's content is {type(content).__name__}, not text", attempts)
     text = content.strip()
     if not text:
-        raise CallFailed("empty answer", "the model said nothing", attempts)
+        raise CallFailed("empty answer", "the model's reply has no text", attempts)
     usage = _get(completion, "usage")
     return Reply(
         text=text,
@@ -48,15 +54,15 @@ def reply_of(completion: object, latency_s: float, attempts: int) -> Reply:
 
 
 def _get(value: object, key: str) -> object:
-    """An entry of a JSON object; None where it is absent, or the value is no object."""
+    """An entry of a JSON object; None if the entry is missing or the value is not an object."""
     return value.get(key) if isinstance(value, dict) else None
 
 
 def _count(usage: object, name: str, attempts: int) -> int | None:
-    """A token count; None when the server does not count.
+    """A token count; None if the server does not report it.
 
     Raises:
-        CallFailed: it is no count. A server that says nonsense about one thing is not believed about another.
+        CallFailed: The value is not a count. If a server reports an impossible count, its reply is not trusted at all.
     """
     value = _get(usage, name)
     if value is None:
@@ -68,16 +74,16 @@ def _count(usage: object, name: str, attempts: int) -> int | None:
 
 
 def _times(completion: object) -> Mapping[str, float | None]:
-    """How long the server says it took. Nonsense is passed over: it is detail, and no reason to lose an answer."""
-    for where, entries in _TIMES.items():
-        said = _get(completion, where)
-        if isinstance(said, dict):
-            return {name: _seconds(said.get(entry)) for name, entry in entries.items()}
+    """The times that the server reports. Impossible values are ignored: they are no reason to lose an answer."""
+    for object_name, entries in _TIME_FIELDS.items():
+        server_times = _get(completion, object_name)
+        if isinstance(server_times, dict):
+            return {field: _seconds(server_times.get(entry)) for field, entry in entries.items()}
     return {}
 
 
 def _seconds(ms: object) -> float | None:
-    """Milliseconds as seconds; None for what is no duration."""
+    """Milliseconds converted to seconds; None if the value is not a duration."""
     if not isinstance(ms, int | float) or isinstance(ms, bool) or not 0 <= ms <= sys.float_info.max:
         return None
     return ms / 1000

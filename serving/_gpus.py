@@ -1,4 +1,4 @@
-"""The GPUs of this machine: NVIDIA's from ``nvidia-smi``, AMD's from the kernel."""
+"""The GPUs of this machine. ``nvidia-smi`` lists NVIDIA's GPUs, the kernel lists AMD's."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Literal
 
 _QUERY = "index,uuid,name,memory.total,memory.free,driver_version"
 _AMD_VENDOR = 0x1002
-#: GPUs for which vLLM has ROCm kernels, by the kernel's number: a processor's small built-in GPU is none of them.
-#: https://docs.vllm.ai/en/latest/getting_started/installation/gpu/
+#: The GPUs for which vLLM has ROCm kernels, by the kernel's ``gfx_target_version``. A small GPU that is part of a
+#: processor is not in the list. https://docs.vllm.ai/en/latest/getting_started/installation/gpu/
 _AMD_SUPPORTED = frozenset({90010, 90402, 90500, 110000, 110001, 110500, 110501, 120000, 120001})
 
 
@@ -22,12 +22,12 @@ class Gpu:
     """One GPU that this process may use.
 
     Attributes:
-        index: the driver's number of it, whatever ``CUDA_VISIBLE_DEVICES`` leaves.
-        name: the product's.
-        memory_bytes: total.
-        free_bytes: not in use by any process.
-        driver: version; empty when unknown.
-        vendor: whose it is, which decides the build of vLLM.
+        index: The driver's number for the GPU. It does not depend on ``CUDA_VISIBLE_DEVICES``.
+        name: The name of the product.
+        memory_bytes: The total memory.
+        free_bytes: The memory that no process uses.
+        driver: The driver's version; empty if it is unknown.
+        vendor: The vendor, which decides which build of vLLM is used.
     """
 
     index: int
@@ -43,98 +43,110 @@ class Gpu:
 
 
 def nvidia(host_bytes: tuple[int, int], *, timeout_s: float) -> tuple[list[Gpu], str]:
-    """NVIDIA's, in the order ``CUDA_VISIBLE_DEVICES`` gives, and why there are none.
+    """List NVIDIA's GPUs that this process may use.
 
     Args:
-        host_bytes: this machine's total and free memory, which a GPU without memory of its own shares.
-        timeout_s: how long the driver may take.
+        host_bytes: This machine's total and free memory. A GPU without its own memory shares it.
+        timeout_s: The longest time to wait for the driver.
+
+    Returns:
+        The GPUs in the order of ``CUDA_VISIBLE_DEVICES``, and the reason if there are none.
     """
     if shutil.which("nvidia-smi") is None:
         return [], "nvidia-smi is not installed"
     try:
-        asked = subprocess.run(
+        query = subprocess.run(
             ["nvidia-smi", f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
             check=False,
             timeout=timeout_s,
         )
-    except subprocess.TimeoutExpired:  # a driver that hangs
+    except subprocess.TimeoutExpired:  # the driver hangs
         return [], f"nvidia-smi did not answer within {timeout_s:g} s"
     except OSError as error:
         return [], f"nvidia-smi cannot be run: {error.strerror}"
-    rows = [[cell.strip() for cell in line.split(",")] for line in asked.stdout.splitlines()]
+    rows = [[cell.strip() for cell in line.split(",")] for line in query.stdout.splitlines()]
     rows = [row for row in rows if len(row) == len(_QUERY.split(",")) and row[0].isdigit()]
-    if asked.returncode or not rows:
-        said = (asked.stderr or asked.stdout).strip().splitlines()
-        return [], f"nvidia-smi: {said[0] if said else 'found none'}"
-    found = {}
+    if query.returncode or not rows:
+        messages = (query.stderr or query.stdout).strip().splitlines()
+        return [], f"nvidia-smi: {messages[0] if messages else 'found no GPU'}"
+    gpus_by_uuid = {}
     for index, uuid, name, total, free, driver in rows:
-        found[uuid] = Gpu(
+        gpus_by_uuid[uuid] = Gpu(
             index=int(index),
             name=name,
             memory_bytes=_mebibytes(total, host_bytes[0]),
             free_bytes=_mebibytes(free, host_bytes[1]),
             driver=driver,
         )
-    return _visible(found, ("CUDA_VISIBLE_DEVICES",))
+    return _visible(gpus_by_uuid, ("CUDA_VISIBLE_DEVICES",))
 
 
 def amd(root: Path = Path("/")) -> tuple[list[Gpu], str]:
-    """AMD's that vLLM has kernels for, and why there are none.
+    """List AMD's GPUs that this process may use and that vLLM has kernels for.
 
     Args:
-        root: where ``dev`` and ``sys`` are.
+        root: The folder that contains ``dev`` and ``sys``.
+
+    Returns:
+        The GPUs, and the reason if there are none.
     """
     if not (root / "dev/kfd").exists():
-        return [], "no AMD GPU: there is no /dev/kfd"
-    found: dict[str, Gpu] = {}
+        return [], "no AMD GPU: /dev/kfd does not exist"
+    gpus_by_uuid: dict[str, Gpu] = {}
     nodes = (root / "sys/class/kfd/kfd/topology/nodes").glob("*")
     for node in sorted(nodes, key=lambda node: (len(node.name), node.name)):
-        facts = dict(line.split()[:2] for line in _read(node / "properties").splitlines() if len(line.split()) > 1)
-        if facts.get("vendor_id") != str(_AMD_VENDOR) or int(facts.get("gfx_target_version", 0)) not in _AMD_SUPPORTED:
+        lines = _read(node / "properties").splitlines()
+        properties = dict(line.split()[:2] for line in lines if len(line.split()) > 1)
+        version = int(properties.get("gfx_target_version", 0))
+        if properties.get("vendor_id") != str(_AMD_VENDOR) or version not in _AMD_SUPPORTED:
             continue
-        device = root / f"sys/class/drm/renderD{facts.get('drm_render_minor', '')}/device"
+        device = root / f"sys/class/drm/renderD{properties.get('drm_render_minor', '')}/device"
         total = int(_read(device / "mem_info_vram_total") or 0)
-        found[f"GPU-{int(facts.get('unique_id', 0)):016x}"] = Gpu(
-            index=len(found),
-            name=_read(device / "product_name") or f"AMD {_gfx(int(facts['gfx_target_version']))}",
+        gpus_by_uuid[f"GPU-{int(properties.get('unique_id', 0)):016x}"] = Gpu(
+            index=len(gpus_by_uuid),
+            name=_read(device / "product_name") or f"AMD {_gfx_name(version)}",
             memory_bytes=total,
             free_bytes=total - int(_read(device / "mem_info_vram_used") or 0),
             driver=_read(root / "sys/module/amdgpu/version"),
             vendor="amd",
         )
-    if not found:
+    if not gpus_by_uuid:
         return [], "no AMD GPU that vLLM has kernels for"
-    return _visible(found, ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"))
+    return _visible(gpus_by_uuid, ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"))
 
 
-def _visible(found: dict[str, Gpu], variables: Sequence[str]) -> tuple[list[Gpu], str]:
-    """Those that the first of these variables that is set leaves; like the driver, up to the first that is none."""
-    gpus = list(found.values())
+def _visible(gpus_by_uuid: dict[str, Gpu], variables: Sequence[str]) -> tuple[list[Gpu], str]:
+    """The GPUs that the environment allows, by the first of the variables that is set, and the reason if none is left.
+
+    Like the driver, this stops at the first entry that names no GPU.
+    """
+    gpus = list(gpus_by_uuid.values())
     name = next((variable for variable in variables if variable in os.environ), None)
     if name is None:
         return gpus, ""
-    chosen: list[Gpu] = []
+    visible: list[Gpu] = []
     for part in os.environ[name].split(","):
         entry = part.strip()
         if entry.isdigit():
-            match = [gpu for gpu in gpus if gpu.index == int(entry)]
-        else:  # an UUID may be shortened as long as it is clear
-            match = [gpu for uuid, gpu in found.items() if entry and uuid.lower().startswith(entry.lower())]
-        if len(match) != 1 or match[0] in chosen:
+            matches = [gpu for gpu in gpus if gpu.index == int(entry)]
+        else:  # a UUID may be shortened as long as it matches one GPU only
+            matches = [gpu for uuid, gpu in gpus_by_uuid.items() if entry and uuid.lower().startswith(entry.lower())]
+        if len(matches) != 1 or matches[0] in visible:
             break
-        chosen += match
-    reason = f"{name}={os.environ[name]!r} leaves none of the {len(gpus)} GPUs (a MIG slice is not understood)"
-    return chosen, "" if chosen else reason
+        visible += matches
+    reason = f"{name}={os.environ[name]!r} selects none of the {len(gpus)} GPUs (MIG slices are not supported)"
+    return visible, "" if visible else reason
 
 
 def _mebibytes(text: str, shared: int) -> int:
+    """The bytes of a number of mebibytes; the shared memory if the driver reports no number."""
     return int(text) * 2**20 if text.isdigit() else shared
 
 
-def _gfx(number: int) -> str:
-    major, minor, step = number // 10000, number // 100 % 100, number % 100
+def _gfx_name(version: int) -> str:
+    major, minor, step = version // 10000, version // 100 % 100, version % 100
     return f"gfx{major}{minor}{step:x}"
 
 

@@ -1,4 +1,4 @@
-"""How a request reaches an endpoint: one HTTP exchange, without retries, limits or deadlines of its own."""
+"""Sends a request to an endpoint in one HTTP exchange. Retries, rate limits and deadlines are the chat client's job."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 _PATH = "/chat/completions"
-#: Idle connections are given up before the server does it: vLLM's and llama.cpp's close theirs after 5 s, and a call
-#: that meets a closing connection fails.
+#: Idle connections are closed before the server closes them: the servers of vLLM and llama.cpp do so after 5 s, and a
+#: call fails if it uses a connection that is being closed.
 _KEEP_ALIVE_S = 4.0
-#: From this size on (images) aiohttp wants a body as a stream.
+#: From this size on (requests with images), aiohttp needs the body as a stream.
 _LARGE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server answered, whatever its status."""
+    """The server's answer, with any HTTP status."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,7 +32,7 @@ class Answer:
 
 
 class Unreachable(Exception):
-    """There was no connection, or it broke before the whole answer had come."""
+    """There was no connection, or the connection broke before the whole answer arrived."""
 
     def __init__(self, error: BaseException) -> None:
         while error.__cause__ is not None:
@@ -44,29 +44,35 @@ class Transport(Protocol):
     """Sends requests."""
 
     def prepare(self) -> None:
-        """Do now what the first request would have to. Needs a running event loop."""
+        """Do the preparation that the first request would otherwise do. A running event loop is needed."""
         ...
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send a chat completion's request, as JSON, and wait for the whole answer.
+        """Send the request of a chat completion and wait for the whole answer.
+
+        Args:
+            body: The request as JSON.
+            headers: HTTP headers for this request.
 
         Raises:
-            Unreachable: see there.
-            ValueError: the answer is not HTTP.
+            Unreachable: There was no connection, or the connection broke.
+            ValueError: The answer is not HTTP.
         """
         ...
 
     async def close(self) -> None:
-        """Give connections back; it may be used again."""
+        """Close the connections. The transport may be used again afterwards."""
         ...
 
 
 class HttpTransport:
-    """aiohttp alone. The ``openai`` package's client takes four times its CPU time, which a team pays for every call.
+    """A transport that uses aiohttp directly.
+
+    The client of the ``openai`` package needs four times the CPU time for each call.
 
     Args:
-        base_url: with ``/v1``.
-        key: sent as a bearer token; none is sent if None.
+        base_url: The endpoint's address, ending with ``/v1``.
+        key: The key to send as a bearer token; None to send no key.
     """
 
     def __init__(self, base_url: str, key: str | None) -> None:
@@ -89,7 +95,7 @@ class HttpTransport:
         try:
             async with self._open().post(self._url, data=data, headers=headers) as response:
                 return Answer(response.status, response.headers, await response.read())
-        except aiohttp.ClientResponseError as error:  # its repr has the request's headers, and so the key
+        except aiohttp.ClientResponseError as error:  # the error's repr has the request's headers, and so the key
             raise ValueError(error.message) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(error) from None
@@ -107,9 +113,9 @@ class HttpTransport:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(),
-                # How many calls may be under way is for gates and studies to say.
+                # The number of concurrent calls is limited elsewhere: by the client's gate and by the study.
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
-                # No call may depend on those before it.
+                # A call must not depend on earlier calls.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 proxy=proxy_for(self._base_url),
             )
@@ -117,29 +123,31 @@ class HttpTransport:
 
 
 class OpenAITransport:
-    """A client of the ``openai`` package that the caller has made, and closes."""
+    """A transport over a client of the ``openai`` package. The caller creates and closes that client."""
 
     def __init__(self, api: AsyncOpenAI) -> None:
         self._api = api.with_options(max_retries=0, timeout=None)
 
     def prepare(self) -> None:
-        """Nothing to do."""
+        """Do nothing: the caller's client needs no preparation."""
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """See ``Transport``."""
         import openai
 
         try:
-            # Its typed methods walk the request against its types and build the reply out of a dozen models; of the
-            # reply we read a few fields, and check those.
-            said = await self._api.post(_PATH, cast_to=bytes, body=json.loads(body), options={"headers": dict(headers)})
+            # The client's typed methods check the whole request and build the reply from a dozen models. That is not
+            # needed here: only a few fields of the reply are read, and they are checked when they are read.
+            content = await self._api.post(
+                _PATH, cast_to=bytes, body=json.loads(body), options={"headers": dict(headers)}
+            )
         except openai.APIStatusError as error:
             return Answer(error.status_code, error.response.headers, error.response.content)
         except openai.APIConnectionError as error:
             raise Unreachable(error) from None
         except openai.OpenAIError as error:
             raise ValueError(str(error)) from None
-        return Answer(200, {}, said)
+        return Answer(200, {}, content)
 
     async def close(self) -> None:
-        """It is the caller's."""
+        """Do nothing: the caller closes the client."""

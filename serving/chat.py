@@ -1,4 +1,4 @@
-"""What a model is to everything above it: something that answers a list of messages."""
+"""The interface of a model: it answers a list of messages. All rooms above serving/ use models in this way."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ class Reply:
     """One answer of a model.
 
     Attributes:
-        text: what it said, surrounding white space removed.
-        input_tokens: prompt tokens as the server counted them, cached ones included; None when it did not say.
-        output_tokens: generated tokens; None when the server did not say.
-        cached_tokens: prompt tokens read from the prefix cache; None when the server did not say.
-        latency_s: from submission to the whole answer, waiting for retries included.
-        attempts: 1 when the first try succeeded.
-        finish_reason: as the server gave it, ``length`` when ``max_tokens`` cut the answer.
-        queue_s: in the server's queue, before it began with the prompt; None when the server did not say.
-        ttft_s: from then to the first token; None when the server did not say.
-        decode_s: from the first token to the last; None when the server did not say.
+        text: The text of the answer, without white space around it.
+        input_tokens: The number of prompt tokens, cached ones included; None if the server does not report it.
+        output_tokens: The number of generated tokens; None if the server does not report it.
+        cached_tokens: The number of prompt tokens read from the prefix cache; None if the server does not report it.
+        latency_s: The seconds from the call to the whole answer, with retries and the waits before them.
+        attempts: The number of attempts; 1 if the first one succeeded.
+        finish_reason: The server's reason for the end of the answer: ``length`` if ``max_tokens`` cut it off.
+        queue_s: The seconds in the server's queue, before work on the prompt began; None if the server does not
+            report it.
+        ttft_s: The seconds from the end of the queue to the first token; None if the server does not report it.
+        decode_s: The seconds from the first token to the last; None if the server does not report it.
     """
 
     text: str
@@ -40,7 +41,7 @@ class Reply:
 
 
 class ChatModel(Protocol):
-    """A model that can be asked."""
+    """A model that answers chat messages."""
 
     @property
     def name(self) -> str:
@@ -58,18 +59,22 @@ class ChatModel(Protocol):
         seed: int | None = None,
         response_format: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """Ask once.
+        """Ask the model once.
 
         Args:
-            messages: the conversation, in OpenAI's format.
-            agent: who asks; ends up in records and spans.
-            temperature: 0 is greedy.
-            max_tokens: most tokens of the answer.
-            sample: tells apart draws that share all else (the voters of a vote), so that seeds can differ.
-            seed: for the sampler, where the engine takes one.
-            response_format: form of the answer, in OpenAI's format; None for any text.
+            messages: The conversation in OpenAI's format.
+            agent: The name of the agent that asks, for records and spans.
+            temperature: The sampling temperature; 0 is greedy.
+            max_tokens: The most tokens of the answer.
+            sample: The number of the draw. It distinguishes calls that are otherwise equal (the voters of a vote), so
+                that each gets its own seed.
+            seed: The seed for sampling, if the engine takes one.
+            response_format: The form of the answer in OpenAI's format; None for any text.
+
+        Returns:
+            The model's answer.
 
         Raises:
-            CallFailed: the call failed after its retries.
+            CallFailed: The call failed after its retries.
         """
         ...

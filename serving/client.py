@@ -1,4 +1,4 @@
-"""Asks an OpenAI-compatible endpoint: deadlines, bounded retries, usage, and a span for every call."""
+"""The chat client: it asks an OpenAI-compatible endpoint, with deadlines, bounded retries and a span for every call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orkester.errors import CallFailed
 from orkester.telemetry import attributes as names
 from orkester.telemetry import chat_span, traceparent
 
-from ._completion import reply_of
+from ._completion import parse_completion
 from ._transport import HttpTransport, OpenAITransport, Transport, Unreachable
 from .chat import Message, Reply
 from .engines import Endpoint, api_key
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from opentelemetry.trace import Span
 
-#: Most tries of one call, the first included.
+#: The most attempts of one call, the first one included.
 MAX_ATTEMPTS = 4
-#: Waits before a retry are drawn from 0 to this, doubled each time ("full jitter": Brooker, "Exponential Backoff And
-#: Jitter", AWS Architecture Blog, 2015), so that callers that failed together do not come back together.
+#: The wait before a retry is drawn at random between 0 and a limit. The limit starts at ``FIRST_WAIT_S`` and doubles
+#: with each retry up to ``LONGEST_WAIT_S``. So callers that failed at the same time do not retry at the same time
+#: ("full jitter": Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 8.0
-_DETAIL = 300
+_MAX_DETAIL_CHARACTERS = 300
 
 
 class Gate:
-    """What the owner of an endpoint allows, shared by all clients that ask it.
+    """The limits that the owner of an endpoint sets. All clients of the endpoint share one gate.
 
     Args:
-        requests_per_s: most requests a second, evenly spaced; None for no limit.
-        concurrency: most requests at once; None for no limit.
+        requests_per_s: The most requests per second, evenly spaced; None for no limit.
+        concurrency: The most requests at the same time; None for no limit.
     """
 
     def __init__(self, requests_per_s: float | None = None, concurrency: int | None = None) -> None:
@@ -47,29 +48,29 @@ class Gate:
 
         period_s = 1 / requests_per_s if requests_per_s else 0.0
         self._rate = Throttler(1, period=period_s, retry_interval=min(0.01, period_s / 4)) if period_s else None
-        self._places = asyncio.Semaphore(concurrency) if concurrency else None
+        self._slots = asyncio.Semaphore(concurrency) if concurrency else None
 
     async def __aenter__(self) -> None:
-        if self._places is not None:
-            await self._places.acquire()
+        if self._slots is not None:
+            await self._slots.acquire()
         if self._rate is not None:
             try:
                 await self._rate.acquire()
             except BaseException:
-                if self._places is not None:
-                    self._places.release()
+                if self._slots is not None:
+                    self._slots.release()
                 raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        if self._places is not None:
-            self._places.release()
+        if self._slots is not None:
+            self._slots.release()
 
 
 @dataclass(frozen=True)
 class _Fault:
-    """Why a try failed."""
+    """Why an attempt failed."""
 
     kind: str
     detail: str
@@ -78,24 +79,26 @@ class _Fault:
 
 
 class ChatClient:
-    """A model behind an endpoint; a ``ChatModel``.
+    """A ``ChatModel`` that asks a model behind an endpoint.
 
     Args:
-        name: the model's name in the study.
-        endpoint: where it answers.
-        preamble: messages put before every request, after its system message: a base model's worked examples.
-        stop: texts that end an answer.
-        deadline_s: of one call, its retries and waits included.
-        api: asks through this client of the ``openai`` package, whose address and key are its own, rather than over
-            connections of our own: for what only that package does, Azure's addresses and tokens for one. Its retries
-            and time limits are not used; closing it is left to whoever made it.
-        gate: limits shared with other clients of the endpoint; the endpoint's own limits if None.
-        rng: draws the waits before retries.
-        sleep: waits.
-        clock: monotonic seconds.
+        name: The model's name in the study.
+        endpoint: Where the model answers.
+        preamble: Messages that are put before every request, after its system message, for example the worked
+            examples of a base model.
+        stop: Texts that end an answer.
+        deadline_s: The time limit of one call, including its retries and the waits before them.
+        api: A client of the ``openai`` package that sends the requests, with its own address and key; None to send
+            them over aiohttp. It is for features of that package only, such as Azure's addresses and tokens. The
+            package's own retries and time limits are not used, and the caller closes the client.
+        gate: The limits that this client shares with other clients of the endpoint; None for the limits of
+            ``endpoint``.
+        rng: The random source for the waits before retries.
+        sleep: The function that waits for a number of seconds.
+        clock: The clock, in monotonic seconds.
 
     Raises:
-        InputError: the endpoint needs a key that is not in the environment.
+        InputError: The endpoint needs a key that is not in the environment.
     """
 
     def __init__(
@@ -123,14 +126,14 @@ class ChatClient:
         self._clock = clock
         self._key = api.api_key if api else api_key(endpoint)
         self._transport: Transport = OpenAITransport(api) if api else HttpTransport(endpoint.base_url, self._key)
-        where = urlsplit(endpoint.base_url)
+        address = urlsplit(endpoint.base_url)
         self._attributes: dict[str, Any] = {
             names.PROVIDER_NAME: str(endpoint.facts.get("engine", "openai")),
-            names.SERVER_ADDRESS: where.hostname or "",
+            names.SERVER_ADDRESS: address.hostname or "",
             names.OPENINFERENCE_KIND: "LLM",
         }
-        if where.port:
-            self._attributes[names.SERVER_PORT] = where.port
+        if address.port:
+            self._attributes[names.SERVER_PORT] = address.port
 
     async def chat(
         self,
@@ -143,9 +146,10 @@ class ChatClient:
         seed: int | None = None,
         response_format: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """Ask once; see ``ChatModel.chat``.
+        """Ask the model once. See ``ChatModel.chat`` for the arguments.
 
-        HTTP 429, 5xx and broken connections are tried again, up to ``MAX_ATTEMPTS`` tries and never past the deadline.
+        HTTP 429, HTTP 5xx and broken connections are retried, with at most ``MAX_ATTEMPTS`` attempts and never past
+        the deadline.
         """
         request: dict[str, Any] = {
             "model": self._endpoint.model,
@@ -182,41 +186,42 @@ class ChatClient:
             return reply
 
     def prepare(self) -> None:
-        """Do now what the first call would have to: import aiohttp, open a session. Needs a running event loop."""
+        """Import aiohttp and open a session now, so that the first call need not. A running event loop is needed."""
         self._transport.prepare()
 
     async def close(self) -> None:
-        """Give connections back; the client may be used again."""
+        """Close the connections. The client may be used again afterwards."""
         await self._transport.close()
 
     def _with_preamble(self, messages: Sequence[Message]) -> list[Message]:
         if not self._preamble:
             return list(messages)
-        head = 1 if messages and messages[0].get("role") == "system" else 0
-        return [*messages[:head], *self._preamble, *messages[head:]]
+        system_messages = 1 if messages and messages[0].get("role") == "system" else 0
+        return [*messages[:system_messages], *self._preamble, *messages[system_messages:]]
 
     async def _with_retries(self, request: Mapping[str, Any]) -> Reply:
         start = self._clock()
         body = json.dumps(request).encode()
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            left_s = self._deadline_s - (self._clock() - start)
-            outcome = await self._try(body, left_s)
+            remaining_s = self._deadline_s - (self._clock() - start)
+            outcome = await self._attempt(body, remaining_s)
             if not isinstance(outcome, _Fault):
-                return reply_of(outcome, self._clock() - start, attempt)
-            longest_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
-            wait_s = max(outcome.retry_after_s, self._rng.uniform(0, longest_s))
-            left_s = self._deadline_s - (self._clock() - start)
-            if not outcome.retriable or attempt == MAX_ATTEMPTS or wait_s >= left_s:
+                return parse_completion(outcome, self._clock() - start, attempt)
+            longest_wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
+            wait_s = max(outcome.retry_after_s, self._rng.uniform(0, longest_wait_s))
+            remaining_s = self._deadline_s - (self._clock() - start)
+            if not outcome.retriable or attempt == MAX_ATTEMPTS or wait_s >= remaining_s:
                 raise CallFailed(outcome.kind, outcome.detail, attempt)
             await self._sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _try(self, body: bytes, left_s: float) -> Any:
-        """One try: the completion as parsed JSON, or why there is none."""
+    async def _attempt(self, body: bytes, remaining_s: float) -> Any:
+        """Make one attempt. The result is the completion as parsed JSON, or a ``_Fault``."""
         parent = traceparent()
         try:
-            # The time limit is ours alone: one for each read would never be met by a server that trickles.
-            async with asyncio.timeout(left_s), self._gate:
+            # This is the only time limit. A limit for each read would never end a call whose server sends its answer
+            # in many small pieces.
+            async with asyncio.timeout(remaining_s), self._gate:
                 answer = await self._transport.post(body, {"traceparent": parent} if parent else {})
             if 200 <= answer.status < 300:
                 return json.loads(answer.body)
@@ -234,15 +239,15 @@ class ChatClient:
         )
 
     def _safe(self, text: str) -> str:
-        """What a server said, shortened, with the key taken out should it have been echoed."""
+        """A server's message, shortened, and without the key if the server sent it back."""
         if self._key:
             text = text.replace(self._key, "[key]")
         text = " ".join(text.split())
-        return text if len(text) <= _DETAIL else text[: _DETAIL - 1] + "…"
+        return text if len(text) <= _MAX_DETAIL_CHARACTERS else text[: _MAX_DETAIL_CHARACTERS - 1] + "…"
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """Seconds the server asks to wait; 0 when it does not say, or says it as a date."""
+    """The seconds that the server asks the client to wait; 0 if there is no such header or it has a date."""
     try:
         return max(0.0, float(headers.get("retry-after", "0")))
     except ValueError:
@@ -250,10 +255,10 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
 
 
 def _describe(span: Span, reply: Reply) -> None:
-    """Put what is known after the call on its span."""
+    """Add the attributes that are known after the call to its span."""
     if not span.is_recording():
         return
-    found = {
+    attributes = {
         names.USAGE_INPUT_TOKENS: reply.input_tokens,
         names.USAGE_OUTPUT_TOKENS: reply.output_tokens,
         names.USAGE_CACHED_TOKENS: reply.cached_tokens,
@@ -262,6 +267,6 @@ def _describe(span: Span, reply: Reply) -> None:
         names.CALL_TTFT_S: reply.ttft_s,
         names.CALL_DECODE_S: reply.decode_s,
     }
-    span.set_attributes({name: value for name, value in found.items() if value is not None})
+    span.set_attributes({name: value for name, value in attributes.items() if value is not None})
     if reply.finish_reason:
         span.set_attribute(names.RESPONSE_FINISH_REASONS, [reply.finish_reason])

@@ -1,4 +1,4 @@
-"""What the pool serves, what befalls it, and what it lends."""
+"""The pool's values: the models it serves, the events of its engines, and the leases it gives."""
 
 from __future__ import annotations
 
@@ -13,41 +13,42 @@ from .chat import ChatModel, Message
 from .client import ChatClient
 from .engines import Endpoint, Engine, EngineMetrics, EngineOptions, Footprint
 
-#: Engine options that a team is served with, where they are searched: names of ``EngineOptions``'s fields.
+#: Engine options of a team that differ from the study's options: values by field name of ``EngineOptions``.
 Overrides: TypeAlias = Mapping[str, bool | int | float | str | None]
 EventKind: TypeAlias = Literal["started", "slept", "woken", "stopped", "died", "restarted"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Served:
-    """A model with the engine that serves it.
+class ServedModel:
+    """A model and how its engine is made.
 
     Attributes:
-        model: what.
-        weights: its file or folder; None where the engine needs none here.
-        make: makes an engine for it, one for each configuration of options.
-        preamble: messages put before every request: a base model's worked examples.
+        model: The model.
+        weights: The file or folder with the model's weights; None if the engine needs no weights on this machine.
+        make_engine: A function that makes an engine for the model. It is called once per configuration of options.
+        preamble: The messages before every request, for example the worked examples of a base model.
     """
 
     model: Model
     weights: Path | None
-    make: Callable[[], Engine]
+    make_engine: Callable[[], Engine]
     preamble: Sequence[Message] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineEvent:
-    """Something that befell an engine.
+    """A change in the state of an engine.
 
     Attributes:
-        kind: ``restarted`` stands before the stop and start of one that woke with other answers than it had.
-        model: the model's name.
-        options: the engine options that are searched, as this engine has them.
-        seconds: how long it took.
-        at: UTC, ISO 8601, when it was over.
-        reason: in words, where there is one.
-        energy_j: joules meanwhile, of all that the meter sees, or of the block that died with it; None when there is no
-            meter. They belong to no team.
+        kind: What happened. ``restarted`` comes before the stop and the start of an engine whose answers changed after
+            it woke.
+        model: The model's name.
+        options: The engine's options that differ from the study's options.
+        seconds: The duration of the change.
+        at: The time of the end of the change, UTC in ISO 8601.
+        reason: The reason in words; empty if there is none.
+        energy_j: The joules that the meter measured during the change; for an engine that died, the joules of the block
+            that was lost with it. None without a meter. These joules belong to no team.
     """
 
     kind: EventKind
@@ -61,26 +62,28 @@ class EngineEvent:
 
 @dataclass(eq=False)
 class Instance:
-    """A model with one configuration of options, as the pool keeps it.
+    """One engine of the pool: a model with one configuration of options.
 
     Attributes:
-        name: of the model.
-        served: the model and how its engine is made.
-        overrides: its options that are searched.
-        options: all of them.
-        engine: serves it.
-        log: takes its output.
-        footprint: memory it needs.
-        state: an engine that died is still ``running`` or ``asleep`` until somebody has seen it.
-        starts: how often it was started.
-        deaths: how often it died.
-        last_lease: number of the lease that had it last.
-        golden: what it answered to the golden prompt before it first slept; None before that.
-        endpoint, client: None while it is stopped.
+        name: The model's name.
+        served: The model and how its engine is made.
+        overrides: The options that differ from the study's options.
+        options: All options of the engine.
+        engine: The engine that serves the model.
+        log: The file that takes the engine's output.
+        footprint: The memory that the engine needs.
+        state: The state that the pool last saw. An engine that died is still ``running`` or ``asleep`` here until the
+            pool notices it.
+        starts: The number of times the engine was started.
+        deaths: The number of times the engine died.
+        last_lease: The number of the newest lease that includes this engine.
+        golden_answer: The engine's answer to the golden prompt before its first sleep; None before that.
+        endpoint: Where the engine answers; None while it is stopped.
+        client: The chat client of the engine; None while it is stopped.
     """
 
     name: str
-    served: Served
+    served: ServedModel
     overrides: Overrides
     options: EngineOptions
     engine: Engine
@@ -90,19 +93,19 @@ class Instance:
     starts: int = 0
     deaths: int = 0
     last_lease: int = 0
-    golden: str | None = None
+    golden_answer: str | None = None
     endpoint: Endpoint | None = None
     client: ChatClient | None = None
 
 
 @dataclass(frozen=True)
 class Lease:
-    """Models whose engines are ready to answer, until the next lease.
+    """Models that are ready to answer until the pool gives the next lease.
 
     Attributes:
-        models: by name.
-        facts: what a record says of the engine of each.
-        instances: the pool's own.
+        models: The models by name.
+        facts: The facts about each model's engine that records contain, by model name.
+        instances: The pool's own entries for the engines.
     """
 
     models: Mapping[str, ChatModel]
@@ -110,14 +113,19 @@ class Lease:
     instances: Sequence[Instance] = field(repr=False)
 
     async def reset_prefix_caches(self) -> Mapping[str, bool]:
-        """Have the engines forget the prompts seen so far; by name, whether each did.
+        """Empty the prefix caches of the engines, so that they forget the prompts seen so far.
+
+        Returns:
+            Whether each engine emptied its cache, by model name. An engine that cannot do so has False.
 
         Raises:
-            EngineError: one that could did not.
+            EngineError: An engine that can empty its cache failed to do so.
         """
         return {each.name: await each.engine.reset_prefix_cache() for each in self.instances}
 
     async def metrics(self) -> Mapping[str, EngineMetrics]:
-        """How busy those engines are that say it."""
-        said = await asyncio.gather(*(each.engine.metrics() for each in self.instances))
-        return {each.name: one for each, one in zip(self.instances, said, strict=True) if one is not None}
+        """Return the load of the engines that report it, by model name."""
+        all_metrics = await asyncio.gather(*(each.engine.metrics() for each in self.instances))
+        return {
+            each.name: metrics for each, metrics in zip(self.instances, all_metrics, strict=True) if metrics is not None
+        }

@@ -1,4 +1,4 @@
-"""Who holds how much of the memory that engines share."""
+"""Bookkeeping of the memory that engines share: how much each engine holds, and whether another one fits."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ Holder = TypeVar("Holder", bound=Hashable)
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """Memory that a study's engines may use together.
+    """The memory that a study's engines may use together.
 
     Attributes:
-        device_bytes: of each accelerator; None where there is none, or nobody knows.
-        host_bytes: of this machine's memory; None where nobody knows.
+        device_bytes: The memory of each accelerator; None if there is no accelerator or its memory is unknown.
+        host_bytes: The memory of this machine; None if it is unknown.
     """
 
     device_bytes: int | None = None
     host_bytes: int | None = None
 
     def holds(self, device_bytes: int, host_bytes: int) -> bool:
-        """Whether so much would fit."""
+        """Whether this much memory is within the capacity.
+
+        Args:
+            device_bytes: The memory needed on each accelerator.
+            host_bytes: The memory needed on this machine.
+        """
         return (self.device_bytes is None or device_bytes <= self.device_bytes) and (
             self.host_bytes is None or host_bytes <= self.host_bytes
         )
@@ -45,61 +50,84 @@ class _Entry:
 
 
 @dataclass
-class Ledger(Generic[Holder]):
-    """What is held, by holder: as much as was said beforehand, so that it holds for what still grows.
+class MemoryLedger(Generic[Holder]):
+    """The memory that each holder has reserved.
+
+    An entry is the footprint that was computed before the engine started, not the memory that the engine uses now,
+    because an engine may still grow.
 
     Attributes:
-        capacity: what there is.
+        capacity: The memory that all holders may use together.
     """
 
     capacity: Capacity
     _entries: dict[Holder, _Entry] = field(default_factory=dict)
 
     def hold(self, holder: Holder, footprint: Footprint, *, asleep: bool = False) -> None:
-        """Enter a holder, or what it holds now."""
+        """Add a holder, or replace its entry.
+
+        Args:
+            holder: The holder of the memory.
+            footprint: The memory that the holder needs.
+            asleep: Whether the holder sleeps, and so needs less memory.
+        """
         self._entries[holder] = _Entry(footprint, asleep)
 
     def release(self, holder: Holder) -> None:
-        """Strike it out, if it is there."""
+        """Remove a holder's entry, if there is one."""
         self._entries.pop(holder, None)
 
-    def room_for(self, footprints: Iterable[Footprint], *, without: Iterable[Holder] = ()) -> bool:
-        """Whether these fit beside what is held, ``without`` aside."""
-        aside = set(without)
-        held = [entry for holder, entry in self._entries.items() if holder not in aside]
-        wanted = list(footprints)
+    def has_room_for(self, footprints: Iterable[Footprint], *, without: Iterable[Holder] = ()) -> bool:
+        """Whether more memory fits beside the memory that is reserved.
+
+        Args:
+            footprints: The memory that is needed.
+            without: Holders that are not counted.
+        """
+        excluded = set(without)
+        reserved = [entry for holder, entry in self._entries.items() if holder not in excluded]
+        needed = list(footprints)
         return self.capacity.holds(
-            sum(entry.device_bytes for entry in held) + sum(each.device_bytes for each in wanted),
-            sum(entry.host_bytes for entry in held) + sum(each.host_bytes for each in wanted),
+            sum(entry.device_bytes for entry in reserved) + sum(each.device_bytes for each in needed),
+            sum(entry.host_bytes for entry in reserved) + sum(each.host_bytes for each in needed),
         )
 
-    def could_sleep(self, holder: Holder) -> bool:
-        """Whether the holder can sleep, and the host's memory holds what it then keeps there."""
+    def can_sleep(self, holder: Holder) -> bool:
+        """Whether the holder is able to sleep, and the host has enough memory for it asleep."""
         entry = self._entries[holder]
         if entry.footprint.asleep_device_bytes is None or self.capacity.host_bytes is None:
             return entry.footprint.asleep_device_bytes is not None
         host_bytes = sum(each.host_bytes for other, each in self._entries.items() if other != holder)
         return host_bytes + entry.footprint.asleep_host_bytes <= self.capacity.host_bytes
 
-    def lacking(self, footprints: Iterable[Footprint]) -> str:
-        """What these need together against what there is, in words; empty when they would fit into an empty machine."""
-        wanted = list(footprints)
-        device_bytes = sum(each.device_bytes for each in wanted)
-        host_bytes = sum(each.host_bytes for each in wanted)
-        for what, needed, there in (
+    def shortage(self, footprints: Iterable[Footprint]) -> str:
+        """Describe why footprints do not fit into the capacity, even when nothing else is reserved.
+
+        Args:
+            footprints: The memory that is needed at the same time.
+
+        Returns:
+            The memory needed and the memory available, in words; empty if the footprints fit.
+        """
+        all_needed = list(footprints)
+        device_bytes = sum(each.device_bytes for each in all_needed)
+        host_bytes = sum(each.host_bytes for each in all_needed)
+        for kind, needed, available in (
             ("GPU memory", device_bytes, self.capacity.device_bytes),
             ("memory", host_bytes, self.capacity.host_bytes),
         ):
-            if there is not None and needed > there:
+            if available is not None and needed > available:
                 parts: dict[str, int] = {}
-                for each in wanted:
+                for each in all_needed:
                     for name, size in each.parts.items():
                         parts[name] = parts.get(name, 0) + size
-                made_of = ", ".join(f"{name} {gib(size)}" for name, size in parts.items())
-                return f"{gib(needed)} of {what} needed{f' ({made_of})' if parts else ''}, {gib(there)} there"
+                parts_text = ", ".join(f"{name} {gib(size)}" for name, size in parts.items())
+                return (
+                    f"{gib(needed)} of {kind} needed{f' ({parts_text})' if parts else ''}, {gib(available)} available"
+                )
         return ""
 
 
 def gib(size_bytes: int) -> str:
-    """``3.1 GiB``."""
+    """Format a size in GiB with one decimal, for example ``3.1 GiB``."""
     return f"{size_bytes / 2**30:.1f} GiB"

@@ -1,4 +1,4 @@
-"""What this machine has: for records and for ``orkester doctor``."""
+"""The hardware of this machine: CPU, memory and GPUs, for records and for ``orkester doctor``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["Gpu", "cpu_model", "facts", "gpus", "memory_bytes", "usable_threads"
 
 
 def usable_threads() -> int:
-    """CPU threads this process may use: its affinity, and its control group's quota."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of CPU threads that this process may use, by its affinity and its control group's quota."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _first_line(Path("/sys/fs/cgroup/cpu.max"))
     if quota and not quota.startswith("max"):
         share, period = quota.split()[:2]
-        allowed = min(allowed, max(1, round(int(share) / int(period))))
-    return allowed
+        threads = min(threads, max(1, round(int(share) / int(period))))
+    return threads
 
 
 def memory_bytes() -> tuple[int, int]:
-    """Total and available memory, within the control group's limit."""
+    """Return the total and the available memory in bytes, both within the control group's limit."""
     fields: dict[str, int] = {}
     for line in _lines(Path("/proc/meminfo")):
         name, _, rest = line.partition(":")
@@ -38,7 +38,7 @@ def memory_bytes() -> tuple[int, int]:
 
 
 def cpu_model() -> str:
-    """The CPU's name."""
+    """Return the CPU's product name, or the architecture if the name is unknown."""
     for line in _lines(Path("/proc/cpuinfo")):
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -46,20 +46,23 @@ def cpu_model() -> str:
 
 
 def gpus(*, timeout_s: float = 20.0) -> tuple[list[Gpu], str]:
-    """GPUs that this process may use, NVIDIA's or else AMD's, and why there are none.
+    """List the GPUs that this process may use: NVIDIA's, or AMD's if there are none from NVIDIA.
 
     Args:
-        timeout_s: how long the driver may take to answer.
+        timeout_s: The longest time to wait for the driver's answer.
+
+    Returns:
+        The GPUs, and the reason if there are none.
     """
-    found, why = nvidia(memory_bytes(), timeout_s=timeout_s)
-    if found:
-        return found, ""
-    found, why_not_amd = amd()
-    return found, "" if found else f"{why}; {why_not_amd}"
+    nvidia_gpus, nvidia_reason = nvidia(memory_bytes(), timeout_s=timeout_s)
+    if nvidia_gpus:
+        return nvidia_gpus, ""
+    amd_gpus, amd_reason = amd()
+    return amd_gpus, "" if amd_gpus else f"{nvidia_reason}; {amd_reason}"
 
 
 def facts() -> Mapping[str, object]:
-    """What a record says of the machine. No names of hosts or users, no paths."""
+    """Return the facts about this machine that records contain. They have no host names, user names or paths."""
     total, _ = memory_bytes()
     return {
         "cpu": cpu_model(),

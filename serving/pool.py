@@ -1,4 +1,4 @@
-"""Starts, leases, puts to sleep, wakes, restarts and stops the engines of a study on this host."""
+"""The pool: it starts, leases, puts to sleep, wakes, restarts and stops the engines of a study on this machine."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from orkester.errors import EngineError, EngineLost
 from .client import ChatClient, Gate
 from .energy import Meter, Stopwatch
 from .engines import EngineOptions
-from .engines._child import last_words
-from .engines._probe import greedy
-from .lease import EngineEvent, EventKind, Instance, Lease, Overrides, Served
-from .ledger import Capacity, Ledger
+from .engines._child import log_tail
+from .engines._probe import greedy_answer
+from .lease import EngineEvent, EventKind, Instance, Lease, Overrides, ServedModel
+from .ledger import Capacity, MemoryLedger
 
-#: An engine that has died so often is given up.
+#: An engine that has died this many times is not started again.
 MAX_DEATHS = 3
-#: Asked before an engine sleeps and after it woke: sleep must bring the same weights back (vLLM's issue 29341 is about
-#: engines that answer nonsense after a wake).
+#: The pool asks an engine this before its first sleep and after each wake. The answers must be equal, because an engine
+#: must wake with the same weights (vLLM's issue 29341 is about engines that answer nonsense after a wake).
 GOLDEN_PROMPT = "What is 12 + 34? And what is the capital of Sweden?"
 _GOLDEN_TOKENS = 12
 _GOLDEN_TIMEOUT_S = 60.0
-_TOO_MUCH = "Lower engine_options.slots or context_tokens, stop what else uses the memory, or choose a smaller model"
+_MEMORY_REMEDY = (
+    "Lower engine_options.slots or context_tokens, stop other programs that use the memory, or choose a smaller model"
+)
 
 _Key: TypeAlias = tuple[str, tuple[tuple[str, object], ...]]
 
@@ -38,39 +40,43 @@ def _utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def ignore(event: EngineEvent) -> None:
-    """For a pool that nobody listens to."""
+def ignore_event(event: EngineEvent) -> None:
+    """Do nothing: the default for a pool whose events are not needed."""
     del event
 
 
 class Pool:
-    """Engines by model name and options, started serially when first leased. Enter it; leaving stops them all.
+    """The engines of a study, by model name and options.
 
-    Engines stay while memory lasts. When it does not, those leased longest ago sleep, or are stopped where they cannot
-    sleep or the host's memory does not hold them asleep.
+    An engine starts when it is first leased; engines start one after the other. Use the pool in ``async with``: leaving
+    the block stops all engines.
+
+    Engines keep running as long as there is enough memory. When memory is short, the engines that were leased longest
+    ago are put to sleep. An engine is stopped instead if it cannot sleep, or if the host has not enough memory for it
+    asleep.
 
     Args:
-        served: by model name.
-        options: how engines are started.
-        log_dir: takes a log per engine.
-        meter: is told the engines' processes, as ``engine:NAME``.
-        deadline_s: of one call.
-        capacity: memory that the engines may use together.
-        on_event: told what befalls engines.
-        clock: monotonic seconds.
-        now: UTC, ISO 8601.
+        served: The models that the pool can serve, by name.
+        options: The options for starting engines.
+        log_dir: The folder for the engines' logs.
+        meter: The energy meter. The pool passes it the processes of each engine under the name ``engine:MODEL``.
+        deadline_s: The time limit of one call.
+        capacity: The memory that the engines may use together; None for no limit.
+        on_event: A function that is called with each engine event.
+        clock: The clock, in monotonic seconds.
+        now: A function that returns the time, UTC in ISO 8601.
     """
 
     def __init__(
         self,
-        served: Mapping[str, Served],
+        served: Mapping[str, ServedModel],
         *,
         options: EngineOptions,
         log_dir: Path,
         meter: Meter,
         deadline_s: float,
         capacity: Capacity | None = None,
-        on_event: Callable[[EngineEvent], None] = ignore,
+        on_event: Callable[[EngineEvent], None] = ignore_event,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], str] = _utc_now,
     ) -> None:
@@ -83,10 +89,10 @@ class Pool:
         self._clock = clock
         self._now = now
         self._instances: dict[_Key, Instance] = {}
-        self._ledger: Ledger[Instance] = Ledger(capacity or Capacity())
+        self._ledger: MemoryLedger[Instance] = MemoryLedger(capacity or Capacity())
         self._gates: dict[str, Gate] = {}
-        self._leases = 0
-        self._busy = asyncio.Lock()
+        self._lease_count = 0
+        self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Pool:
         return self
@@ -94,74 +100,93 @@ class Pool:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        # The stack goes on when one of them cannot be closed or stopped: no engine is left behind for another's fault.
+        # If one engine cannot be stopped, the stack still stops all others.
         async with AsyncExitStack() as stack:
             for instance in self._instances.values():
                 stack.push_async_callback(self._stop, instance)
 
-    # -- what there is ------------------------------------------------------------------------------------------------
+    # -- state and memory ---------------------------------------------------------------------------------------------
 
     def fits(self, configurations: Iterable[tuple[Collection[str], Overrides]]) -> bool:
-        """Whether all engines of these teams can be resident together.
+        """Whether the engines of all these teams fit into memory at the same time.
+
+        Args:
+            configurations: For each team, the names of its models and its engine options.
 
         Raises:
-            EngineError: what one needs cannot be said.
+            EngineError: The memory that an engine needs cannot be computed.
         """
-        wanted = {
+        distinct = {
             self._key(name, overrides): (name, overrides) for names, overrides in configurations for name in names
         }
-        footprints = [self._instance(name, overrides).footprint for name, overrides in wanted.values()]
-        return not self._ledger.lacking(footprints)
+        footprints = [self._instance(name, overrides).footprint for name, overrides in distinct.values()]
+        return not self._ledger.shortage(footprints)
 
-    def missing(self, names: Collection[str], overrides: Overrides | None = None) -> tuple[str, ...]:
-        """Those that a lease would have to start or wake."""
+    def not_running(self, names: Collection[str], overrides: Overrides | None = None) -> tuple[str, ...]:
+        """Return the models whose engines a lease would have to start or wake.
+
+        Args:
+            names: The names of the models.
+            overrides: The engine options that differ from the study's options.
+        """
         instances = [self._instance(name, overrides or {}) for name in names]
         return tuple(each.name for each in instances if each.state != "running" or not each.engine.alive())
 
     def asleep(self, names: Collection[str], overrides: Overrides | None = None) -> tuple[str, ...]:
-        """Those of the missing that it would wake."""
+        """Return the models whose engines sleep, so that a lease would wake them.
+
+        Args:
+            names: The names of the models.
+            overrides: The engine options that differ from the study's options.
+        """
         instances = [self._instance(name, overrides or {}) for name in names]
         return tuple(each.name for each in instances if each.state == "asleep" and each.engine.alive())
 
-    def resident(self) -> frozenset[str]:
-        """What tells apart the engines that hold memory now, and whether they sleep."""
+    def resident_engines(self) -> frozenset[str]:
+        """Return a text for each engine that holds memory now: model, options and state.
+
+        Two equal sets mean that the same engines are in memory, in the same states.
+        """
         return frozenset(
             f"{each.name} {sorted(each.overrides.items())} {each.state}"
             for each in self._instances.values()
             if each.state != "stopped"
         )
 
-    def check(self) -> None:
-        """See that every model fits into memory by itself, before anything is started.
+    def check_memory(self) -> None:
+        """Check that every model alone fits into memory, before any engine is started.
 
         Raises:
-            EngineError: one does not; the message says how much it needs, by what, and what to do.
+            EngineError: A model does not fit. The message says how much memory it needs, what for, and what to do.
         """
         for name in self._served:
-            if lacking := self._ledger.lacking([self._instance(name, {}).footprint]):
-                raise EngineError(f"{name} does not fit: {lacking}. {_TOO_MUCH}")
+            if shortage := self._ledger.shortage([self._instance(name, {}).footprint]):
+                raise EngineError(f"{name} does not fit into memory: {shortage}. {_MEMORY_REMEDY}")
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
     async def lease(self, names: Collection[str], overrides: Overrides | None = None) -> Lease:
-        """Models ready to answer; engines that do not run are started, those that sleep woken, dead ones started again.
+        """Make models ready to answer: start their engines, or wake them if they sleep.
 
         Args:
-            names: of the models.
-            overrides: engine options that differ from the study's.
+            names: The names of the models.
+            overrides: The engine options that differ from the study's options.
+
+        Returns:
+            A lease, which is valid until the next call.
 
         Raises:
-            EngineError: one did not start.
-            EngineLost: one died too often or did not come back, or they do not fit into memory together.
+            EngineError: An engine did not start.
+            EngineLost: An engine died too often or did not start again, or the engines do not fit into memory together.
         """
-        async with self._busy:
+        async with self._lock:
             instances = [self._instance(name, overrides or {}) for name in names]
-            if lacking := self._ledger.lacking([each.footprint for each in instances]):
-                raise EngineLost(f"{' and '.join(names)} do not fit into memory together: {lacking}. {_TOO_MUCH}")
-            self._leases += 1
+            if shortage := self._ledger.shortage([each.footprint for each in instances]):
+                raise EngineLost(f"{' and '.join(names)} do not fit into memory together: {shortage}. {_MEMORY_REMEDY}")
+            self._lease_count += 1
             for instance in instances:
-                instance.last_lease = self._leases
-                await self._have(instance, instances)
+                instance.last_lease = self._lease_count
+                await self._make_ready(instance, instances)
                 self._watch(instance)
         return Lease(
             {each.name: each.client for each in instances if each.client is not None},
@@ -169,50 +194,60 @@ class Pool:
             instances,
         )
 
-    async def lost(self, lease: Lease, *, energy_j: float | None = None) -> tuple[str, ...]:
-        """Those whose engine died, or does not answer any more and was ended; asked after calls have failed.
+    async def lost_engines(self, lease: Lease, *, energy_j: float | None = None) -> tuple[str, ...]:
+        """Check the engines of a lease after calls have failed. Engines that no longer answer are ended.
 
         Args:
-            lease: whose engines.
-            energy_j: joules of what is lost with them, for the first one's record; None when not known.
+            lease: The lease whose engines are checked.
+            energy_j: The joules of the work that is lost with the engines. They go into the record of the first lost
+                engine. None if they are not known.
+
+        Returns:
+            The names of the models whose engines died or no longer answer.
 
         Raises:
-            EngineError: an endpoint that someone else runs does not answer. What was measured meanwhile says nothing
-                about the team.
+            EngineError: An endpoint that someone else runs does not answer. The failed calls then say nothing about
+                the team.
         """
-        found = []
-        async with self._busy:
+        lost_models = []
+        async with self._lock:
             for instance in lease.instances:
                 if not instance.engine.alive():
-                    await self._bury(instance, "its process ended", energy_j)
+                    await self._record_death(instance, "its process ended", energy_j)
                 elif instance.endpoint is not None and not instance.endpoint.pids:
                     await instance.engine.start(
                         instance.served.model, instance.served.weights, instance.options, instance.log
                     )
                     continue
                 elif not await instance.engine.healthy():
-                    await self._bury(instance, "it did not answer", energy_j)
+                    await self._record_death(instance, "it did not answer", energy_j)
                 else:
                     continue
-                energy_j = None if energy_j is None else 0.0  # it was lost once
-                found.append(instance.name)
-        return tuple(found)
+                energy_j = None if energy_j is None else 0.0  # each joule is recorded once
+                lost_models.append(instance.name)
+        return tuple(lost_models)
 
-    def last_words(self, name: str, overrides: Overrides | None = None) -> str:
-        """The end of an engine's log, for a message."""
-        return last_words(self._instance(name, overrides or {}).log)
+    def log_tail(self, name: str, overrides: Overrides | None = None) -> str:
+        """Return the end of an engine's log, to append to an error message.
+
+        Args:
+            name: The model's name.
+            overrides: The engine options that differ from the study's options.
+        """
+        return log_tail(self._instance(name, overrides or {}).log)
 
     # -- one engine ---------------------------------------------------------------------------------------------------
 
-    async def _have(self, instance: Instance, needed: Sequence[Instance]) -> None:
-        """Bring an engine to where it answers."""
+    async def _make_ready(self, instance: Instance, needed: Sequence[Instance]) -> None:
+        """Make an engine ready to answer."""
         if instance.state != "stopped" and not instance.engine.alive():
-            await self._bury(instance, "its process ended")
+            await self._record_death(instance, "its process ended")
         if instance.state == "running":
             return
         if instance.deaths >= MAX_DEATHS:
             raise EngineLost(
-                f"the engine of {instance.name} died {instance.deaths} times and is given up{last_words(instance.log)}"
+                f"the engine of {instance.name} died {instance.deaths} times and is not started again"
+                f"{log_tail(instance.log)}"
             )
         await self._make_room(instance, needed)
         if instance.state == "asleep" and await self._wake(instance):
@@ -220,10 +255,13 @@ class Pool:
         await self._start(instance)
 
     async def _make_room(self, instance: Instance, needed: Sequence[Instance]) -> None:
-        """Put others to sleep, then stop them, until it fits; those leased longest ago first, none of those needed."""
+        """Put other engines to sleep, and then stop them, until this engine fits into memory.
+
+        The engines that were leased longest ago come first. The engines in ``needed`` keep running.
+        """
 
         def fits() -> bool:
-            return self._ledger.room_for([instance.footprint], without=[instance])
+            return self._ledger.has_room_for([instance.footprint], without=[instance])
 
         others = sorted(
             (each for each in self._instances.values() if each not in needed and each.state != "stopped"),
@@ -231,7 +269,7 @@ class Pool:
         )
         for other in others:
             if not fits() and other.state == "running":
-                if self._ledger.could_sleep(other):
+                if self._ledger.can_sleep(other):
                     await self._sleep(other)
                 else:
                     await self._stop(other, "to make room")
@@ -240,26 +278,26 @@ class Pool:
                 await self._stop(other, "to make room")
 
     async def _start(self, instance: Instance) -> None:
-        begun = Stopwatch(self.meter, self._clock)
+        stopwatch = Stopwatch(self.meter, self._clock)
         try:
             endpoint = await instance.engine.start(
                 instance.served.model, instance.served.weights, instance.options, instance.log
             )
         except EngineError as error:
             if instance.deaths:
-                raise EngineLost(f"after its death, {error}") from error
-            if instance.starts:  # stopped to make room, and now it does not come back
-                raise EngineLost(f"it started before, but now {error}") from error
-            if instance.overrides:  # the search tries what this engine does not take: a result about the team
+                raise EngineLost(f"the engine of {instance.name} died and did not start again: {error}") from error
+            if instance.starts:  # the engine was stopped to make room
+                raise EngineLost(f"the engine of {instance.name} did not start again: {error}") from error
+            if instance.overrides:  # the engine refuses options that the search tries: a result about the team
                 raise EngineLost(str(error)) from error
             raise
         instance.state = "running"
         instance.starts += 1
         instance.endpoint = endpoint
-        self._watch(instance)  # with what it used to start
+        self._watch(instance)  # so that the meter counts the energy of the start
         self._ledger.hold(instance, instance.footprint)
-        self._tell("started", instance, begun)
-        # One gate an address: its owner's limits hold for all models behind it together.
+        self._emit("started", instance, stopwatch)
+        # There is one gate for each address, because an owner's limits apply to all models at the address together.
         gate = self._gates.setdefault(endpoint.base_url, Gate(endpoint.requests_per_s, endpoint.concurrency))
         instance.client = ChatClient(
             instance.name,
@@ -273,40 +311,40 @@ class Pool:
         instance.client.prepare()
 
     async def _sleep(self, instance: Instance) -> None:
-        begun = Stopwatch(self.meter, self._clock)
+        stopwatch = Stopwatch(self.meter, self._clock)
         try:
-            if instance.golden is None:
-                instance.golden = await self._golden(instance)
+            if instance.golden_answer is None:
+                instance.golden_answer = await self._ask_golden_prompt(instance)
             await instance.engine.sleep()
         except EngineError as error:
-            await self._stop(instance, f"it would not sleep: {error}")
+            await self._stop(instance, f"it could not be put to sleep: {error}")
             return
         instance.state = "asleep"
         self._ledger.hold(instance, instance.footprint, asleep=True)
-        self._tell("slept", instance, begun)
+        self._emit("slept", instance, stopwatch)
 
     async def _wake(self, instance: Instance) -> bool:
-        """Wake it; False when it had to be stopped, since it did not wake or is not what it was."""
-        begun = Stopwatch(self.meter, self._clock)
+        """Wake an engine. False if it was stopped instead, because it did not wake or its answers changed."""
+        stopwatch = Stopwatch(self.meter, self._clock)
         try:
             await instance.engine.wake()
-            answer = await self._golden(instance)
+            answer = await self._ask_golden_prompt(instance)
         except EngineError as error:
             await self._stop(instance, f"it did not wake: {error}")
             return False
-        if answer != instance.golden:
-            reason = f"after its sleep it said {answer!r} instead of {instance.golden!r}"
-            self._tell("restarted", instance, begun, reason)
+        if answer != instance.golden_answer:
+            reason = f"after its sleep it answered {answer!r} instead of {instance.golden_answer!r}"
+            self._emit("restarted", instance, stopwatch, reason)
             await self._stop(instance, reason)
             return False
         instance.state = "running"
         self._ledger.hold(instance, instance.footprint)
-        self._tell("woken", instance, begun)
+        self._emit("woken", instance, stopwatch)
         return True
 
-    async def _golden(self, instance: Instance) -> str:
+    async def _ask_golden_prompt(self, instance: Instance) -> str:
         assert instance.endpoint is not None
-        return await greedy(
+        return await greedy_answer(
             instance.endpoint.base_url,
             instance.endpoint.model,
             GOLDEN_PROMPT,
@@ -314,23 +352,23 @@ class Pool:
             timeout_s=_GOLDEN_TIMEOUT_S,
         )
 
-    async def _bury(self, instance: Instance, reason: str, energy_j: float | None = None) -> None:
+    async def _record_death(self, instance: Instance, reason: str, energy_j: float | None = None) -> None:
         if instance.state == "stopped":
             return
         instance.deaths += 1
-        self._tell("died", instance, None, reason, energy_j)
+        self._emit("died", instance, None, reason, energy_j)
         await self._end(instance)
 
     async def _stop(self, instance: Instance, reason: str = "") -> None:
-        begun, ran = Stopwatch(self.meter, self._clock), instance.state != "stopped"
+        stopwatch, was_running = Stopwatch(self.meter, self._clock), instance.state != "stopped"
         await self._end(instance)
-        if ran:
-            self._tell("stopped", instance, begun, reason)
+        if was_running:
+            self._emit("stopped", instance, stopwatch, reason)
 
     async def _end(self, instance: Instance) -> None:
-        """Stop the process and forget what was known of it, whatever state it is in."""
+        """Stop the process in any state, and reset the instance to the state before its start."""
         client, instance.client = instance.client, None
-        instance.state, instance.endpoint, instance.golden = "stopped", None, None
+        instance.state, instance.endpoint, instance.golden_answer = "stopped", None, None
         self._ledger.release(instance)
         try:
             if client is not None:
@@ -339,15 +377,15 @@ class Pool:
             await instance.engine.stop()
 
     def _watch(self, instance: Instance) -> None:
-        """Have the meter count this engine's processes as the model's."""
+        """Make the meter count this engine's processes under the model's name."""
         assert instance.endpoint is not None
         self.meter.watch(f"engine:{instance.name}", instance.endpoint.pids)
 
-    def _tell(
+    def _emit(
         self,
         kind: EventKind,
         instance: Instance,
-        begun: Stopwatch | None,
+        stopwatch: Stopwatch | None,
         reason: str = "",
         energy_j: float | None = None,
     ) -> None:
@@ -356,17 +394,17 @@ class Pool:
                 kind=kind,
                 model=instance.name,
                 options=dict(instance.overrides),
-                seconds=begun.seconds if begun else 0.0,
+                seconds=stopwatch.seconds if stopwatch else 0.0,
                 at=self._now(),
                 reason=reason,
-                energy_j=begun.energy_j if begun else energy_j,
+                energy_j=stopwatch.energy_j if stopwatch else energy_j,
             )
         )
 
     def _instance(self, name: str, overrides: Overrides) -> Instance:
         key = self._key(name, overrides)
         if key not in self._instances:
-            served, engine = self._served[name], self._served[name].make()
+            served, engine = self._served[name], self._served[name].make_engine()
             options = replace(self._options, **dict[str, Any](overrides))
             self._instances[key] = Instance(
                 name=name,
@@ -384,6 +422,6 @@ class Pool:
         return name, tuple(sorted(overrides.items()))
 
     def _log(self, name: str, overrides: Overrides) -> Path:
-        said = "-".join([name, *(f"{option}={value}" for option, value in sorted(overrides.items()))])
-        safe = "".join(c if c.isalnum() or c in "-._=" else "_" for c in said)
-        return self._log_dir / f"{safe}.log"
+        label = "-".join([name, *(f"{option}={value}" for option, value in sorted(overrides.items()))])
+        file_name = "".join(c if c.isalnum() or c in "-._=" else "_" for c in label)
+        return self._log_dir / f"{file_name}.log"

@@ -1,7 +1,8 @@
 """Every span and attribute name that Orkester writes.
 
-Names without our prefix are OpenTelemetry's GenAI conventions (semantic-conventions-genai, status Development) or its
-general ones; ``openinference.*`` is what Phoenix reads. Ours begin with ``orkester.``.
+Names that begin with ``orkester.`` are Orkester's own, names that begin with ``openinference.`` are read by Phoenix.
+All others come from OpenTelemetry's GenAI conventions (semantic-conventions-genai, status Development) or from its
+general conventions.
 """
 
 from typing import Final

@@ -1,8 +1,8 @@
-"""Spans: what opens them, and the file they end in.
+"""Functions that open spans, and the store that writes spans to files.
 
-Everything here goes through OpenTelemetry's API, so without an SDK set up the spans cost next to nothing. A study
-opens a ``TraceStore``, which brings a tracer provider of its own: the process's global provider, which may belong to
-the application that imports Orkester, is left alone.
+All spans go through OpenTelemetry's API, so they cost almost nothing when no SDK is set up. A study opens a
+``TraceStore``, which has its own tracer provider. The process's global provider may belong to the application that
+imports Orkester, so the store does not change it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,24 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 _SCOPE = "orkester"
-#: The tracer of the example under way; a context variable, so that concurrent studies do not meet.
+#: The tracer of the current example. It is a context variable, so that concurrent studies do not share a tracer.
 _tracer: ContextVar[Tracer | None] = ContextVar("orkester_tracer", default=None)
 
-_noted: ContextVar[list[SpanContext] | None] = ContextVar("orkester_noted", default=None)
+_chat_contexts: ContextVar[list[SpanContext] | None] = ContextVar("orkester_chat_contexts", default=None)
 
 
 def current_tracer() -> Tracer:
-    """The study's tracer inside an example, the process's own elsewhere."""
+    """Return the study's tracer while an example runs, otherwise the process's global tracer."""
     return _tracer.get() or trace.get_tracer(_SCOPE)
 
 
 def workflow_span(topology: str, *, team: str) -> AbstractContextManager[Span]:
-    """Around one run of a team's graph."""
+    """Open a span around one run of a team's graph.
+
+    Args:
+        topology: The topology's name.
+        team: The team's id.
+    """
     return current_tracer().start_as_current_span(
         f"invoke_workflow {topology}",
         attributes={
@@ -52,7 +57,12 @@ def workflow_span(topology: str, *, team: str) -> AbstractContextManager[Span]:
 
 
 def agent_span(agent: str, *, model: str) -> AbstractContextManager[Span]:
-    """Around one turn of an agent."""
+    """Open a span around one turn of an agent.
+
+    Args:
+        agent: The agent's name, which is also the name of its graph node.
+        model: The name of the model that the agent asks.
+    """
     return current_tracer().start_as_current_span(
         f"invoke_agent {agent}",
         attributes={
@@ -66,30 +76,42 @@ def agent_span(agent: str, *, model: str) -> AbstractContextManager[Span]:
 
 @contextmanager
 def chat_span(model: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
-    """Around one model call with its retries; the caller adds usage when it knows it."""
+    """Open a span around one model call and its retries. The caller adds the token usage when it is known.
+
+    Args:
+        model: The model's name.
+        attributes: More attributes of the span, by name.
+    """
     with current_tracer().start_as_current_span(
         f"chat {model}",
         kind=SpanKind.CLIENT,
         attributes={names.OPERATION_NAME: "chat", names.REQUEST_MODEL: model, **attributes},
     ) as span:
-        if (noted := _noted.get()) is not None:
-            noted.append(span.get_span_context())
+        if (contexts := _chat_contexts.get()) is not None:
+            contexts.append(span.get_span_context())
         yield span
 
 
 @contextmanager
-def noting_chat_spans() -> Iterator[list[SpanContext]]:
-    """The contexts of the ``chat`` spans that are opened within, however their calls end."""
-    noted: list[SpanContext] = []
-    token = _noted.set(noted)
+def collect_chat_spans() -> Iterator[list[SpanContext]]:
+    """Collect the contexts of all ``chat`` spans that are opened inside the ``with`` block, failed calls included.
+
+    Yields:
+        A list that grows by one context for each ``chat`` span.
+    """
+    contexts: list[SpanContext] = []
+    token = _chat_contexts.set(contexts)
     try:
-        yield noted
+        yield contexts
     finally:
-        _noted.reset(token)
+        _chat_contexts.reset(token)
 
 
 class _SpanFile:
-    """The exporter's stream. What goes wrong is kept, not raised: the exporter would log a traceback and go on."""
+    """The exporter's output stream. It keeps a write error instead of raising it.
+
+    If the stream raised the error, the exporter would only log a traceback and go on.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -101,12 +123,12 @@ class _SpanFile:
         return self._file.closed
 
     def write(self, text: str) -> None:
-        """Append whole lines, or nothing."""
+        """Append all of the text, or nothing if the write fails."""
         end = self._file.seek(0, os.SEEK_END)
-        left = memoryview(text.encode())
+        remaining = memoryview(text.encode())
         try:
-            while left:
-                left = left[self._file.write(left) :]
+            while remaining:
+                remaining = remaining[self._file.write(remaining) :]
         except OSError as error:
             self.fault = error
             self._file.truncate(end)
@@ -119,12 +141,13 @@ class _SpanFile:
 
 
 class TraceStore:
-    """Writes the spans of one study as OTLP JSON lines, one file per process that worked on it.
+    """Writes the spans of one study as OTLP JSON lines. Each process that works on the study writes its own file.
 
     Args:
-        directory: made if absent; the file is ``spans-NNNN.jsonl``, numbered after the last that is there, and
-            beside it ``energy-NNNN.jsonl``, the energy table, once there is energy.
-        study: name of the study.
+        directory: The folder for the files; it is created if it does not exist. The spans go to
+            ``spans-NNNN.jsonl``, where NNNN is one more than the highest number in the folder. The energy table goes
+            to ``energy-NNNN.jsonl`` when the first energy is recorded.
+        study: The study's name.
     """
 
     def __init__(self, directory: Path, *, study: str) -> None:
@@ -141,16 +164,16 @@ class TraceStore:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
 
-        from ._processor import UntilFlushed
+        from ._processor import BufferedSpanProcessor
 
         self._directory.mkdir(parents=True, exist_ok=True)
-        taken = [path.stem.removeprefix("spans-") for path in self._directory.glob("spans-*.jsonl")]
-        number = max((int(number) + 1 for number in taken if number.isdecimal()), default=0)
+        used_numbers = [path.stem.removeprefix("spans-") for path in self._directory.glob("spans-*.jsonl")]
+        number = max((int(used) + 1 for used in used_numbers if used.isdecimal()), default=0)
         self._file = _SpanFile(self._directory / f"spans-{number:04d}.jsonl")
         resource = Resource.create({"service.name": "orkester", names.OPENINFERENCE_PROJECT: self._study})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         exporter = FileSpanExporter(stream=cast("IO[str]", self._file))
-        self._provider.add_span_processor(UntilFlushed(exporter))
+        self._provider.add_span_processor(BufferedSpanProcessor(exporter))
         return self
 
     def __exit__(
@@ -165,20 +188,20 @@ class TraceStore:
                 file.close()
 
     def tracer(self) -> Tracer:
-        """The tracer that writes here.
+        """Return the tracer whose spans this store writes.
 
         Raises:
-            RuntimeError: the store has not been entered.
+            RuntimeError: The store has not been entered.
         """
         if self._provider is None:
-            raise RuntimeError("enter the TraceStore before asking it for a tracer")
+            raise RuntimeError("enter the TraceStore (with TraceStore(...) as store) before calling tracer()")
         return self._provider.get_tracer(_SCOPE)
 
     def flush(self) -> None:
-        """Put every ended span on disk; called when a block ends.
+        """Write every ended span to disk. The block runner calls it when a block ends.
 
         Raises:
-            OrkesterError: some could not be written (disk full, say).
+            OrkesterError: Spans or energy rows could not be written, for example because the disk is full.
         """
         if self._provider is not None:
             self._provider.force_flush()
@@ -186,18 +209,18 @@ class TraceStore:
             if file is not None and file.fault is not None:
                 fault, file.fault = file.fault, None
                 raise OrkesterError(
-                    f"{file.path}: the trace could not be written: {fault.strerror}. Make room and run the same "
-                    "command again: it goes on from the last block on disk"
+                    f"{file.path}: the trace could not be written: {fault.strerror}. Make room and run the "
+                    "same command again: it goes on from the last block on disk"
                 ) from fault
 
     def energy(self, rows: Iterable[Mapping[str, object]]) -> None:
-        """Add to the energy table; a fault is raised by the next ``flush``.
+        """Append rows to the energy table. If they cannot be written, the next ``flush`` raises the error.
 
-        Joules are known when a window ends, after its spans, so they stand in a table of their own, which joins the
-        spans by ``trace_id`` and ``span_id``.
+        Joules are known when a measurement window ends, after its spans have ended. So they are in a table of their
+        own, which can be joined with the spans on ``trace_id`` and ``span_id``.
 
         Args:
-            rows: JSON values by column.
+            rows: The rows to append, each with its JSON values by column.
         """
         text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         if not text or self._file is None:
@@ -208,7 +231,12 @@ class TraceStore:
         self._energy.write(text)
 
     def begin_study(self, *, study_id: str, objectives: Sequence[str]) -> None:
-        """Open the study's own trace; it ends with the store."""
+        """Open the study's own trace. The trace ends when the store is closed.
+
+        Args:
+            study_id: The study's id.
+            objectives: The names of the study's objectives.
+        """
         self._study_span = self.tracer().start_span(
             f"study {self._study}",
             context=trace.set_span_in_context(trace.INVALID_SPAN),
@@ -222,7 +250,12 @@ class TraceStore:
 
     @contextmanager
     def trial(self, number: int, attributes: Mapping[str, Any]) -> Iterator[Span]:
-        """A trial's own trace, linked to the study's."""
+        """Open a trial's own trace, linked to the study's trace.
+
+        Args:
+            number: The trial's number.
+            attributes: More attributes of the trial's span, by name.
+        """
         links = [Link(self._study_context)] if self._study_context else []
         with self.tracer().start_as_current_span(
             f"trial {number}",
@@ -234,7 +267,12 @@ class TraceStore:
 
     @contextmanager
     def example(self, example_id: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
-        """An example's own trace, linked to the span that is current (its trial's)."""
+        """Open an example's own trace, linked to the current span, which is the trial's.
+
+        Args:
+            example_id: The example's id.
+            attributes: More attributes of the example's span, by name.
+        """
         current = trace.get_current_span().get_span_context()
         token = _tracer.set(self.tracer())
         try:
@@ -250,12 +288,21 @@ class TraceStore:
 
 
 def score_event(span: Span, *, scorer: str, score: float) -> None:
-    """Record how an example was scored, as the conventions' evaluation event."""
+    """Add an example's score to its span, as the evaluation event of the GenAI conventions.
+
+    Args:
+        span: The example's span.
+        scorer: The scorer's name.
+        score: The example's score.
+    """
     span.add_event(names.EVALUATION_EVENT, {names.EVALUATION_NAME: scorer, names.EVALUATION_SCORE: score})
 
 
 def traceparent() -> str | None:
-    """The W3C header of the current span, for the engine's own spans to join; None when nothing is traced."""
+    """Return the W3C ``traceparent`` header of the current span, or None if no span is recorded.
+
+    An engine that receives the header adds its own spans to the same trace.
+    """
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return None

@@ -48,10 +48,10 @@ class ScriptedPool:
     def fits(self, configurations: object) -> bool:
         return True
 
-    def resident(self) -> frozenset[str]:
+    def resident_engines(self) -> frozenset[str]:
         return frozenset()
 
-    def missing(self, names: Collection[str], overrides: Mapping[str, object]) -> tuple[str, ...]:
+    def not_running(self, names: Collection[str], overrides: Mapping[str, object]) -> tuple[str, ...]:
         return ()
 
     def asleep(self, names: Collection[str], overrides: Mapping[str, object]) -> tuple[str, ...]:
@@ -64,11 +64,11 @@ class ScriptedPool:
             self, {name: Scripted(name, lambda call: self.answer(call, asked)) for name in names}, asked
         )
 
-    async def lost(self, lease: ScriptedLease, *, energy_j: float | None = None) -> tuple[str, ...]:
+    async def lost_engines(self, lease: ScriptedLease, *, energy_j: float | None = None) -> tuple[str, ...]:
         self.did.append(("lost?", *lease.models))
         return self.loses.pop(0) if self.loses else ()
 
-    def last_words(self, name: str, overrides: Mapping[str, object]) -> str:
+    def log_tail(self, name: str, overrides: Mapping[str, object]) -> str:
         return f" (the log of {name} with {dict(overrides)})"
 
 

@@ -187,7 +187,7 @@ async def _measure_job(
     lease = await pool.lease([job.name])
     model = lease.models[job.name]
     start = next((event for event in events if event.kind == "started"), None)
-    idle_w = await IdlePower(meter, sleep=sleep).measured(pool.resident())
+    idle_w = await IdlePower(meter, sleep=sleep).measured(pool.resident_engines())
     pairing = replace(
         _pairing(state, job),
         energy_method=meter.method,
@@ -204,13 +204,13 @@ async def _measure_job(
         for batch in rng.sample(list(plan.batches), len(plan.batches)):
             responses, joules = await warm_up(model, plan, batch=batch, meter=meter, clock=clock)
             if not responses.replies:
-                _raise_no_answer(plan, job, responses.last_error, await pool.lost(lease), pool)
+                _raise_no_answer(plan, job, responses.last_error, await pool.lost_engines(lease), pool)
             total_j = None if joules is None or pairing.warm_up_j is None else pairing.warm_up_j + joules
             pairing = replace(pairing, warm_up_j=total_j)
             window = await measure_window(
                 model, plan, pairing, batch=batch, number=round_number, meter=meter, scorer=score, clock=clock
             )
-            if window.failed and (lost := await pool.lost(lease)):
+            if window.failed and (lost := await pool.lost_engines(lease)):
                 _raise_no_answer(plan, job, "", lost, pool)
             state.add(pairing, window)
             place = f"{short_name(job.name)} on {job.engine}, batch {batch}, round {round_number} of {plan.repeat}"
@@ -219,7 +219,7 @@ async def _measure_job(
 
 def _raise_no_answer(plan: Plan, job: _Job, last_error: str, lost: Sequence[str], pool: Pool) -> NoReturn:
     if lost:
-        raise EngineError(f"the engine of {job.name} ended during the measurement{pool.last_words(job.name)}")
+        raise EngineError(f"the engine of {job.name} ended during the measurement{pool.log_tail(job.name)}")
     if plan.images:
         raise InputError(
             f"{job.name} on {job.engine} answers no request with a picture ({last_error}); use a model that accepts "

@@ -240,7 +240,7 @@ async def _until_it_works(plan: Plan, block: Block, pool: Pool, meter: Sampler, 
             return await run_block(plan, block, lease.models[block.model], meter, drafts)
         except CallFailed as error:
             print(f"{block.id}: {error}; try {attempt} of {_TRIES}", flush=True)
-            await pool.lost(lease)
+            await pool.lost_engines(lease)
     raise EngineError(f"{block.id} failed {_TRIES} times; record again to go on after what there is")
 
 

@@ -35,9 +35,9 @@ from orkester.serving.engines import (
     EnginePlugin,
 )
 from orkester.serving.environments import VllmEnvironment, convert, find_vllm
-from orkester.serving.lease import EngineEvent, Served
+from orkester.serving.lease import EngineEvent, ServedModel
 from orkester.serving.ledger import Capacity
-from orkester.serving.pool import Pool, ignore
+from orkester.serving.pool import Pool, ignore_event
 
 #: Share of the memory that was free when the study began which its engines may use: others need some too.
 _HOST_SHARE = 0.9
@@ -270,7 +270,7 @@ def open_pool(
     meter: Meter,
     logs: Path,
     traces: Path | None = None,
-    on_event: Callable[[EngineEvent], None] = ignore,
+    on_event: Callable[[EngineEvent], None] = ignore_event,
     say: Callable[[str], None] = _say_nothing,
 ) -> Pool:
     """A pool that serves the models; engines start when they are first leased. Converts weights where that is needed.
@@ -300,10 +300,10 @@ def open_pool(
         weights = catalogue.locate(model) if back_end.plugin.weights is not None else None
         if back_end.vllm is not None and weights is not None and not weights.is_dir():
             weights = convert(weights, back_end.vllm.python, catalogue.cache, say)
-        served[name] = Served(
+        served[name] = ServedModel(
             model=model,
             weights=weights,
-            make=partial(_engine, back_end, name, traces),
+            make_engine=partial(_engine, back_end, name, traces),
             preamble=tuple(shots) if model.base else (),
         )
     pool = Pool(
@@ -320,7 +320,7 @@ def open_pool(
         capacity=back_end.capacity,
         on_event=on_event,
     )
-    pool.check()
+    pool.check_memory()
     return pool
 
 

@@ -90,7 +90,7 @@ class BlockDriver:
             self.observer(BlockRerun(team=team, block=index, reason=f"the engine of {', '.join(lost)} died"))
         raise EngineLost(
             f"the engine of {', '.join(lost)} died {MAX_RERUNS + 1} times in block {index} of {team.id}"
-            f"{self.pool.last_words(lost[0], team.engine)}"
+            f"{self.pool.log_tail(lost[0], team.engine)}"
         )
 
     async def _try(
@@ -100,10 +100,10 @@ class BlockDriver:
         try:
             prefix_cache = await self._prefix_caches(plan, lease)
         except EngineError:
-            if lost := await self.pool.lost(lease):
+            if lost := await self.pool.lost_engines(lease):
                 return None, lost
             raise
-        resident = self.pool.resident()
+        resident = self.pool.resident_engines()
         if not self._idle.knows(resident):
             self.observer(Preparing(line=f"measuring idle power with {len(resident)} engines resident"))
         block = await self.runner.run(
@@ -115,7 +115,7 @@ class BlockDriver:
             progress=progress,
             store=store,
         )
-        if _may_have_lost_an_engine(block) and (lost := await self.pool.lost(lease, energy_j=block.spent_j)):
+        if _may_have_lost_an_engine(block) and (lost := await self.pool.lost_engines(lease, energy_j=block.spent_j)):
             return None, lost
         return replace(block, prefix_cache=prefix_cache), ()
 
@@ -134,7 +134,7 @@ class BlockDriver:
         self._in_block = False
         # Of a team that does not fit into memory no engine is started; the lease says why.
         fits = self.pool.fits([(team.models, team.engine)])
-        missing = self.pool.missing(team.models, team.engine) if fits else ()
+        missing = self.pool.not_running(team.models, team.engine) if fits else ()
         waking = self.pool.asleep(missing, team.engine)
         async with starting(self.observer, missing, waking=waking, options=team.engine, clock=self.clock):
             lease = await self.pool.lease(team.models, team.engine)

@@ -1,4 +1,4 @@
-"""What every engine offers, whoever runs it."""
+"""The interface of an engine, and the values that engines take and return."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from orkester.errors import EngineError
 
 from ..catalogue import Model
 
-#: How long an engine may take to start that says nothing else.
+#: The longest time for the start of an engine that sets no time limit of its own.
 START_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """How an engine is to be started; what an engine cannot use it ignores, and says so in ``facts``.
+    """How an engine is started. An engine ignores the options that it cannot use; ``Endpoint.facts`` says which it used.
 
     Attributes:
-        slots: requests the engine answers at the same time.
-        context_tokens: longest prompt plus answer of one request.
-        threads: CPU threads for the model; 0 means all but one that this process may use: agents need one too.
-        prefix_caching: whether prompts that begin alike share work.
-        max_num_active_seqs: requests vLLM's scheduler admits at once, at most ``slots``; None for as many as slots.
-        kv_cache_dtype: of the key-value cache, by vLLM's names; ``auto`` is the model's own.
-        quantization: method by vLLM's names; None for what the weights say.
-        tensor_parallel: devices that share each layer.
-        start_timeout_s: an engine that is not ready by then has failed; None for what is usual for the engine.
+        slots: The number of requests that the engine answers at the same time.
+        context_tokens: The most tokens of one request, prompt and answer together.
+        threads: The number of CPU threads for the model. 0 means all threads that this process may use except one,
+            because the agents need one too.
+        prefix_caching: Whether prompts with the same beginning share the work for it.
+        max_num_active_seqs: The number of requests that vLLM's scheduler admits at once, at most ``slots``. None: equal
+            to ``slots``.
+        kv_cache_dtype: The data type of the key-value cache, by vLLM's names. ``auto`` is the model's data type.
+        quantization: The quantization method, by vLLM's names. None: the method that the weights declare.
+        tensor_parallel: The number of devices that share each layer.
+        start_timeout_s: The longest time for the start; an engine that is not ready then has failed. None: the
+            engine's usual limit.
     """
 
     slots: int = 4
@@ -46,14 +49,14 @@ class EngineOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
-    """Memory that an engine needs, as far as can be said before it runs.
+    """The memory that an engine needs, as estimated before it runs.
 
     Attributes:
-        device_bytes: on each accelerator it uses; 0 without one.
-        host_bytes: of this machine's memory.
-        asleep_device_bytes: what it keeps on each accelerator while it sleeps; None for an engine that cannot sleep.
-        asleep_host_bytes: of this machine's memory while it sleeps.
-        parts: what ``device_bytes`` (without an accelerator, ``host_bytes``) is made of, by name, for messages.
+        device_bytes: The memory on each accelerator that the engine uses; 0 without an accelerator.
+        host_bytes: The memory of this machine.
+        asleep_device_bytes: The memory on each accelerator while the engine sleeps; None if it cannot sleep.
+        asleep_host_bytes: The memory of this machine while the engine sleeps.
+        parts: The parts of ``device_bytes`` (of ``host_bytes`` without an accelerator) in bytes, by name, for messages.
     """
 
     device_bytes: int = 0
@@ -65,15 +68,16 @@ class Footprint:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineMetrics:
-    """What an engine says of itself at one moment.
+    """An engine's load at one moment, as the engine reports it.
 
     Attributes:
-        running: requests being answered.
-        waiting: requests in its queue.
-        kv_cache_usage: share of the key-value cache in use, 0 to 1.
-        preemptions: requests put back into the queue for want of cache, since it started.
-        prefix_cache_queries: prompt tokens looked up in the prefix cache since it started.
-        prefix_cache_hits: prompt tokens found in the prefix cache since it started.
+        running: The number of requests that the engine is answering.
+        waiting: The number of requests in the engine's queue.
+        kv_cache_usage: The share of the key-value cache that is in use, from 0 to 1.
+        preemptions: The number of requests that were put back into the queue because the cache was full, since the
+            engine started.
+        prefix_cache_queries: The number of prompt tokens looked up in the prefix cache since the engine started.
+        prefix_cache_hits: The number of prompt tokens found in the prefix cache since the engine started.
     """
 
     running: float
@@ -86,17 +90,18 @@ class EngineMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where a started engine answers, and what is known of it.
+    """Where a started engine answers, and facts about it.
 
     Attributes:
-        base_url: with ``/v1``, as the ``openai`` client takes it.
-        model: the name to send in requests.
-        pids: processes whose CPU time is this engine's; empty when it runs elsewhere.
-        takes_seed: whether requests may carry ``seed``.
-        facts: what belongs in a record: engine, version, options, weights and their checksum.
-        api_key_env: environment variable with the key; the key itself is never stored.
-        requests_per_s: most requests a second that its owner allows.
-        concurrency: most requests at the same time.
+        base_url: The address, ending with ``/v1``, in the form that the ``openai`` client takes.
+        model: The model's name in requests.
+        pids: The ids of the engine's processes, whose CPU time counts as the engine's; empty if the engine runs on
+            another machine.
+        takes_seed: Whether requests may have a ``seed``.
+        facts: The facts that records contain: engine, version, options, weights and their checksum.
+        api_key_env: The name of the environment variable with the key. The key itself is never stored.
+        requests_per_s: The most requests per second that the owner allows; None for no limit.
+        concurrency: The most requests at the same time; None for no limit.
     """
 
     base_url: str
@@ -110,94 +115,115 @@ class Endpoint:
 
 
 def loopback(base_url: str) -> bool:
-    """Whether an address is on this machine. Proxies that the environment names cannot reach such a one."""
+    """Whether an address is on this machine. The proxies in the environment cannot reach such an address.
+
+    Args:
+        base_url: The address.
+    """
     host = urlsplit(base_url).hostname or ""
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def proxy_for(base_url: str) -> str | None:
-    """The proxy that the environment names for an address.
+    """Return the proxy that the environment sets for an address; None for no proxy.
 
-    Not left to aiohttp's ``trust_env``: that looks it up for every request anew, on a thread, does not heed
-    ``ALL_PROXY``, and would send passwords out of ``~/.netrc``.
+    aiohttp's ``trust_env`` is not used for this, because it looks up the proxy again for every request on a thread,
+    ignores ``ALL_PROXY``, and would send passwords from ``~/.netrc``.
+
+    Args:
+        base_url: The address.
     """
-    where = urlsplit(base_url)
-    if loopback(base_url) or urllib.request.proxy_bypass(where.hostname or ""):
+    address = urlsplit(base_url)
+    if loopback(base_url) or urllib.request.proxy_bypass(address.hostname or ""):
         return None
     proxies = urllib.request.getproxies()
-    return proxies.get(where.scheme) or proxies.get("all")
+    return proxies.get(address.scheme) or proxies.get("all")
 
 
 class Engine(Protocol):
     """Serves one model. ``start`` may be called again after ``stop``.
 
-    ``PlainEngine`` has what an engine without tricks answers to all but ``start``, ``stop`` and ``alive``.
+    ``PlainEngine`` implements all methods except ``start``, ``stop`` and ``alive`` for an engine without special
+    features.
     """
 
     def footprint(self, model: Model, weights: Path | None, options: EngineOptions) -> Footprint:
-        """Memory it would need.
+        """Estimate the memory that the engine needs.
+
+        Args:
+            model: The model to serve.
+            weights: The file or folder with the model's weights; None for engines that need none on this machine.
+            options: The options that the engine would be started with.
 
         Raises:
-            EngineError: that cannot be said, since the weights cannot be read.
+            EngineError: The memory cannot be estimated, because the weights cannot be read.
         """
         ...
 
     async def start(self, model: Model, weights: Path | None, options: EngineOptions, log: Path) -> Endpoint:
-        """Start, wait until a one-token probe is answered, and say where it listens.
+        """Start the engine and wait until it answers a request for one token.
 
         Args:
-            model: what to serve.
-            weights: its file or folder on disk; None for engines that need none here (external, fake).
-            options: how.
-            log: file that takes the engine's output; made if absent.
+            model: The model to serve.
+            weights: The file or folder with the model's weights; None for engines that need none on this machine
+                (external, fake).
+            options: The options of the engine.
+            log: The file that takes the engine's output; it is created if it does not exist.
+
+        Returns:
+            Where the engine answers.
 
         Raises:
-            EngineError: it did not become ready; the message ends with the log's last lines and its path.
+            EngineError: The engine did not become ready. The message ends with the log's last lines and its path.
         """
         ...
 
     async def stop(self) -> None:
-        """End it and wait until it has gone; harmless when it is not running."""
+        """End the engine and wait until its process has ended. Does nothing if the engine is not running."""
         ...
 
     def alive(self) -> bool:
-        """Whether its process runs; for an endpoint someone else runs, always true after ``start``."""
+        """Whether the engine's process runs. For an endpoint that someone else runs, always true after ``start``."""
         ...
 
     async def healthy(self) -> bool:
-        """Whether it still answers: a process may live on with a dead or hanging core. Asks the engine."""
+        """Whether the engine still answers. It is asked, because a running process may hang inside."""
         ...
 
     async def sleep(self) -> None:
-        """Give the accelerator's memory back, keeping the weights in the host's. Nothing may be under way.
+        """Release the accelerator's memory and keep the weights in the host's memory. No request may be running.
 
         Raises:
-            EngineError: it cannot, or did not.
+            EngineError: The engine cannot sleep, or failed to.
         """
         ...
 
     async def wake(self) -> None:
-        """Be ready again after ``sleep``.
+        """Make the engine ready again after ``sleep``.
 
         Raises:
-            EngineError: it did not.
+            EngineError: The engine did not wake.
         """
         ...
 
     async def reset_prefix_cache(self) -> bool:
-        """Forget the prompts seen so far; whether it did."""
+        """Empty the prefix cache, so that the engine forgets the prompts seen so far.
+
+        Returns:
+            Whether the cache was emptied; False if the engine cannot do so.
+        """
         ...
 
     async def metrics(self) -> EngineMetrics | None:
-        """How busy it is; None when it does not say."""
+        """Return the engine's load; None if the engine does not report it."""
         ...
 
 
 class PlainEngine:
-    """What an engine answers that has no memory to speak of, does not sleep, and says nothing of itself."""
+    """Default methods for an engine that needs little memory, cannot sleep, and reports no load."""
 
     def footprint(self, model: Model, weights: Path | None, options: EngineOptions) -> Footprint:
-        """Nothing that counts."""
+        """Return a footprint of 0 bytes."""
         del model, weights, options
         return Footprint()
 
@@ -206,23 +232,23 @@ class PlainEngine:
         raise NotImplementedError
 
     async def healthy(self) -> bool:
-        """Whether the process runs."""
+        """Whether the engine's process runs."""
         return self.alive()
 
     async def sleep(self) -> None:
-        """Never asked of an engine whose footprint says that it cannot."""
+        """Raise an error. The pool never calls this for an engine whose footprint says that it cannot sleep."""
         raise EngineError("this engine cannot sleep")
 
     async def wake(self) -> None:
-        """See ``sleep``."""
+        """Raise an error, like ``sleep``."""
         raise EngineError("this engine cannot sleep")
 
     async def reset_prefix_cache(self) -> bool:
-        """It does not."""
+        """Return False: the cache is not emptied."""
         return False
 
     async def metrics(self) -> EngineMetrics | None:
-        """None."""
+        """Return None: the engine does not report its load."""
         return None
 
 

@@ -1,4 +1,4 @@
-"""A server in a process of its own, which cannot outlive us."""
+"""A server in its own process, which always ends when Orkester's process ends."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ _LOG_LINES = 12
 
 
 class ChildServer:
-    """Runs ``python SCRIPT OPTIONS`` until stopped.
+    """Runs ``python SCRIPT OPTIONS`` until it is stopped.
 
-    The script listens on a free loopback port, writes ``{"address": …}`` as one line to standard output when it does
-    (and nothing after it: nobody would read it), and ends when its standard input closes: the kernel closes it when we
-    die, however we die. It has a process group of its own, so that a Ctrl-C in the terminal reaches us alone and only
-    its group is ever killed.
+    The script listens on a free loopback port. When it does, it writes one line with ``{"address": …}`` to standard
+    output, and nothing after that line, because nobody reads it. The script ends when its standard input is closed. The
+    kernel closes it when Orkester's process ends for any reason.
+
+    The process has its own process group. So a Ctrl-C in the terminal reaches only Orkester's process, and only the
+    child's group is ever killed.
 
     Args:
-        what: its name for messages.
+        label: The name of the server in messages.
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, label: str) -> None:
+        self._label = label
         self._process: asyncio.subprocess.Process | None = None
         self._log: Path | None = None
 
     @property
     def pid(self) -> int | None:
-        """Of the running process."""
+        """The id of the running process; None if there is none."""
         return self._process.pid if self._process is not None else None
 
     async def start(
@@ -50,18 +52,21 @@ class ChildServer:
         python: Path | str = sys.executable,
         environment: Mapping[str, str] | None = None,
     ) -> Mapping[str, Any]:
-        """Start it and return what it says of itself, ``address`` (``http://127.0.0.1:PORT``) at least.
+        """Start the server and wait for its first line.
 
         Args:
-            command: arguments for the interpreter.
-            options: given to the script as JSON.
-            log: takes what it writes to standard error.
-            timeout_s: how long it may take.
-            python: the interpreter; ours if not given.
-            environment: variables that it gets beside ours.
+            command: The arguments of the interpreter.
+            options: The options, which the script gets as JSON in its last argument.
+            log: The file that takes the script's standard error.
+            timeout_s: The longest time to wait.
+            python: The interpreter; by default the one that runs Orkester.
+            environment: Environment variables for the process, in addition to those of Orkester's process.
+
+        Returns:
+            The values in the script's first line; at least ``address`` (``http://127.0.0.1:PORT``).
 
         Raises:
-            EngineError: it ended or did not say its address in time.
+            EngineError: The process ended, or did not write its address in time.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
@@ -82,30 +87,37 @@ class ChildServer:
                 line = await self._process.stdout.readline()
         except TimeoutError as error:
             await self.stop()
-            raise EngineError(f"{self._what} was not ready after {timeout_s:g} s{last_words(log)}") from error
+            raise EngineError(f"{self._label} was not ready after {timeout_s:g} s{log_tail(log)}") from error
         except BaseException:
             await self.stop()
             raise
         try:
-            said: Mapping[str, Any] = json.loads(line)
+            first_line: Mapping[str, Any] = json.loads(line)
         except ValueError as error:
             code = await self.stop()
-            raise EngineError(f"{self._what} ended while starting (exit code {code}){last_words(log)}") from error
-        return said
+            raise EngineError(f"{self._label} ended while starting (exit code {code}){log_tail(log)}") from error
+        return first_line
 
     def alive(self) -> bool:
         """Whether the process is running."""
         if self._process is None or self._process.returncode is not None:
             return False
         try:
-            # The loop may not have heard of its end yet; a zombie is not alive.
+            # The event loop may not know yet that the process ended. A zombie process is not alive.
             state = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             return not Path("/proc").is_dir()
         return state not in {"Z", "X"}
 
     async def stop(self, drain_s: float = 5.0) -> int | None:
-        """End it: close its standard input, then SIGTERM to its group, then SIGKILL. Returns its exit code."""
+        """End the process: close its standard input, then send SIGTERM and at last SIGKILL to its group.
+
+        Args:
+            drain_s: The time to wait after each of the first two steps.
+
+        Returns:
+            The exit code; None if there was no process.
+        """
         process, self._process = self._process, None
         if process is None:
             return None
@@ -120,15 +132,19 @@ class ChildServer:
         return await process.wait()
 
 
-def last_words(log: Path) -> str:
-    """The last lines of a log and its path, to end an error message with."""
+def log_tail(log: Path) -> str:
+    """Return the last lines of a log and its path, to append to an error message.
+
+    Args:
+        log: The log file. It need not exist.
+    """
     try:
         with log.open(encoding="utf-8", errors="replace") as file:
             lines = [line.rstrip() for line in deque(file, maxlen=_LOG_LINES)]
     except OSError:
         lines = []
-    said = "".join(f"\n  {line}" for line in lines) or "\n  (its log is empty)"
-    return f". Its log ends:{said}\n  the whole log: {log}"
+    text = "".join(f"\n  {line}" for line in lines) or "\n  (the log is empty)"
+    return f". Last lines of its log:{text}\n  the whole log: {log}"
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""What a fake engine is told to do."""
+"""The script of a fake engine: its answers, its times and its faults."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-#: A number for every model, or one for each; a model that is not named gets the default.
+#: One number for all models, or numbers by model name. A model without a number gets the default.
 ByModel: TypeAlias = float | dict[str, float]
 
 FaultKind: TypeAlias = Literal[
@@ -34,38 +34,44 @@ class _Part(BaseModel):
 
 
 class Fault(_Part):
-    """Something that goes wrong.
+    """A fault that a fake engine shows on purpose.
 
-    HTTP errors by their number; ``hang`` never answers; ``cut`` ends the connection in the middle of the body;
-    ``not_json`` and ``no_choices`` are replies of the wrong form; ``empty`` and ``null`` have no text; ``bad_usage``
-    has token counts that cannot be; ``die`` ends the engine's process, ``freeze`` lets it
-    run without ever answering anything again; ``wrong_wake`` is not drawn for a request: after its next sleep the
-    engine answers nonsense.
+    A number is an HTTP error. ``hang`` never answers one request. ``cut`` ends the connection in the middle of the
+    body. ``not_json`` and ``no_choices`` are replies with the wrong form. ``empty`` and ``null`` are replies without
+    text. ``bad_usage`` is a reply with impossible token counts. ``die`` ends the engine's process; ``freeze`` keeps the
+    process running, but it never answers anything again. ``wrong_wake`` is not drawn for a request: after its next
+    sleep the engine answers nonsense.
     """
 
     kind: FaultKind
-    models: list[str] = Field([], description="whom it happens to; everyone when empty")
+    models: list[str] = Field([], description="the models with this fault; all models when empty")
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    times: Annotated[int, Field(ge=1)] | None = Field(None, description="only so often in a process's life")
+    times: Annotated[int, Field(ge=1)] | None = Field(None, description="most times that one process shows the fault")
 
 
 class FakeScript(_Part):
     """How a fake engine answers.
 
-    The same request always gets the same answer: whether it is right is drawn from a hash of model, messages,
-    temperature and seed.
+    The same request always gets the same answer. Whether the answer is right depends on a hash of the model, the
+    messages, the temperature and the seed.
     """
 
     data: str | None = Field(None, description="JSON lines with question and answer, relative to the study file")
-    accuracy: ByModel = Field(0.7, description="chance of a right answer")
-    latency_s: ByModel = Field(0.0, description="time a request takes, before its tokens")
-    token_s: ByModel = Field(0.0, description="time an output token takes")
-    start_s: ByModel = Field(0.0, description="time it takes to start")
-    memory_bytes: ByModel = Field(0, description="of the accelerator that it claims to need")
-    capacity_bytes: int | None = Field(None, description="of the accelerator that the study claims to have")
-    sleeps: bool = Field(False, description="whether it can sleep; it needs none of its memory then")
+    accuracy: ByModel = Field(0.7, description="the probability of a right answer")
+    latency_s: ByModel = Field(0.0, description="the time of a request, before its output tokens")
+    token_s: ByModel = Field(0.0, description="the time of one output token")
+    start_s: ByModel = Field(0.0, description="the time of the engine's start")
+    memory_bytes: ByModel = Field(0, description="accelerator memory that the engine claims to need")
+    capacity_bytes: int | None = Field(None, description="accelerator memory that the study claims to have")
+    sleeps: bool = Field(False, description="whether the engine can sleep; it needs no accelerator memory then")
     faults: list[Fault] = []
 
     def of(self, values: ByModel, model: str, default: float) -> float:
-        """The number that holds for a model."""
+        """Return the number for one model.
+
+        Args:
+            values: One number for all models, or numbers by model name.
+            model: The model's name.
+            default: The number for a model that is not in ``values``.
+        """
         return values.get(model, default) if isinstance(values, dict) else values

@@ -1,7 +1,8 @@
 """The child process of the fake engine: an OpenAI-compatible server that answers by script.
 
-Run by ``_fake.py`` as a script, never imported. It keeps the same rules as the llama.cpp child: options as JSON in
-``argv[1]``, its address as one JSON line on standard output, the end when standard input closes.
+``_fake.py`` runs this file as a script; it is never imported. It has the same interface as the llama.cpp child process:
+it takes its options as JSON in ``argv[1]``, writes its address as one JSON line to standard output, and ends when its
+standard input is closed.
 """
 
 import asyncio
@@ -17,13 +18,13 @@ from aiohttp import web
 
 
 def share_of(*parts: object) -> float:
-    """A number from 0 to 1 that the parts decide."""
+    """A number from 0 to 1 that depends on nothing but the parts."""
     text = json.dumps(parts, sort_keys=True).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") / 2**48
 
 
 class FakeServer:
-    """Answers for one model."""
+    """Answers the requests to one model."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.model = options["model"]
@@ -56,9 +57,9 @@ class FakeServer:
         if self.asleep:
             return web.json_response({"error": {"message": "asleep"}}, status=503)
         question = self.question_in(str(body["messages"][-1]["content"]))
-        # Greedy answers do not depend on the seed.
+        # At temperature 0 the answer does not depend on the seed.
         draw = [self.model, body["messages"], body["temperature"], body.get("seed") if body["temperature"] else None]
-        fault = self.fault(draw)
+        fault = self.draw_fault(draw)
         self.frozen |= fault == "freeze"
         if fault == "hang" or self.frozen:
             await asyncio.sleep(3600)
@@ -83,7 +84,8 @@ class FakeServer:
             return await self.cut(request, json.dumps(reply).encode())
         return web.json_response(reply)
 
-    def fault(self, draw: list[Any]) -> str:
+    def draw_fault(self, draw: list[Any]) -> str:
+        """The kind of fault that this request meets; empty for none."""
         for i, fault in enumerate(self.faults):
             if fault["kind"] == "wrong_wake":
                 continue
@@ -97,17 +99,17 @@ class FakeServer:
         return ""
 
     def question_in(self, prompt: str) -> str:
-        """The question of the data that a prompt begins with; what agents are shown stands in lines below it."""
+        """The question of the data file that the prompt begins with. Drafts are in the lines below the question."""
         lines = prompt.split("\n")
-        beginnings = ("\n".join(lines[:count]) for count in range(len(lines), 0, -1))
-        return next((beginning for beginning in beginnings if beginning in self.answers), prompt)
+        prefixes = ("\n".join(lines[:count]) for count in range(len(lines), 0, -1))
+        return next((prefix for prefix in prefixes if prefix in self.answers), prompt)
 
     def answer(self, question: str, draw: list[Any]) -> str:
-        right = self.answers.get(question, "42")
+        right_answer = self.answers.get(question, "42")
         if self.confused:
             return "!!!!!!"
         if share_of("right", draw) < self.accuracy:
-            return right
+            return right_answer
         return f"wrong {int(share_of('wrong', draw) * 3)}"
 
     def reply(self, text: str | None, messages: list[dict[str, Any]], tokens: int) -> dict[str, Any]:
@@ -166,12 +168,12 @@ async def serve(options: dict[str, Any]) -> None:
     await site.start()
     port = runner.addresses[0][1]
     print(json.dumps({"address": f"http://127.0.0.1:{port}"}), flush=True)
-    os.dup2(2, 1)  # nobody reads standard output any more; what is printed goes to the log
+    os.dup2(2, 1)  # nobody reads standard output after this line, so later output goes to the log
     await asyncio.Event().wait()
 
 
 def end_with_parent() -> None:
-    while os.read(0, 4096):  # not sys.stdin, whose lock would turn a failed start into a crash
+    while os.read(0, 4096):  # sys.stdin is not used, because its lock would turn a failed start into a crash
         pass
     os._exit(0)
 

@@ -1,4 +1,4 @@
-"""Whether an engine answers."""
+"""Small requests to an engine: to check that it answers, to warm it up, and to control it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _VERSION_TIMEOUT_S = 5.0
 
 
 async def one_token(base_url: str, model: str, *, key: str | None = None, timeout_s: float = 60.0) -> None:
-    """Ask for one token and wait for it.
+    """Ask an endpoint for one token and wait for it.
 
     Args:
-        base_url: with ``/v1``.
-        model: the name to send.
-        key: sent as a bearer token, and taken out of what the server says; none is sent if None.
-        timeout_s: for the whole answer.
+        base_url: The endpoint's address, ending with ``/v1``.
+        model: The model's name in the request.
+        key: The key to send as a bearer token; it is removed from error messages. None to send no key.
+        timeout_s: The time limit for the whole answer.
 
     Raises:
-        EngineError: there was no answer, or not one of OpenAI's form; the message quotes it.
+        EngineError: There was no answer, or the answer does not have OpenAI's form; the message quotes it.
     """
     import aiohttp
 
@@ -38,26 +38,35 @@ async def one_token(base_url: str, model: str, *, key: str | None = None, timeou
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         reason = str(error) or f"no answer in {timeout_s:g} s"
         raise EngineError(
-            f"{base_url} cannot be reached: {reason}. Is the server running, and the address right?"
+            f"{base_url} cannot be reached: {reason}. Is the server running, and is the address right?"
         ) from error
-    said = " ".join((text.replace(key, "[key]") if key else text).split())[:300]
+    answer = " ".join((text.replace(key, "[key]") if key else text).split())[:300]
     if response.status in {401, 403}:
         raise EngineError(
-            f"{base_url} refused the key (HTTP {response.status}); set api_key_env to the variable with it"
+            f"{base_url} refused the key (HTTP {response.status}); set api_key_env to the name of the environment "
+            "variable that has the key"
         )
     if response.status >= 400:
-        raise EngineError(f"{base_url} answered HTTP {response.status} for the model {model!r}: {said}")
+        raise EngineError(f"{base_url} answered HTTP {response.status} for the model {model!r}: {answer}")
     if not _has_choices(text):
         raise EngineError(
-            f"{base_url} is not an OpenAI-compatible endpoint, or /v1 is missing at its end; it answered: {said}"
+            f"{base_url} is not an OpenAI-compatible endpoint, or the address lacks /v1 at its end; the server "
+            f"answered: {answer}"
         )
 
 
-async def greedy(base_url: str, model: str, prompt: str, *, max_tokens: int, timeout_s: float) -> str:
-    """What a model answers to a prompt when it takes the likeliest token each time.
+async def greedy_answer(base_url: str, model: str, prompt: str, *, max_tokens: int, timeout_s: float) -> str:
+    """Ask a model one question at temperature 0 and return its answer.
+
+    Args:
+        base_url: The endpoint's address, ending with ``/v1``.
+        model: The model's name in the request.
+        prompt: The question.
+        max_tokens: The most tokens of the answer.
+        timeout_s: The time limit for the whole answer.
 
     Raises:
-        EngineError: there was no answer.
+        EngineError: There was no answer.
     """
     body = {
         "model": model,
@@ -65,17 +74,23 @@ async def greedy(base_url: str, model: str, prompt: str, *, max_tokens: int, tim
         "max_tokens": max_tokens,
         "temperature": 0,
     }
-    said = await control("POST", f"{base_url}/chat/completions", body=body, timeout_s=timeout_s)
-    if not _has_choices(said):
-        raise EngineError(f"{base_url} answered without choices")
-    return str(json.loads(said)["choices"][0]["message"]["content"])
+    text = await send_request("POST", f"{base_url}/chat/completions", body=body, timeout_s=timeout_s)
+    if not _has_choices(text):
+        raise EngineError(f"{base_url} sent an answer without choices")
+    return str(json.loads(text)["choices"][0]["message"]["content"])
 
 
 async def warm_up(base_url: str, model: str, *, requests: int, timeout_s: float) -> None:
-    """Have an engine answer so many requests at once, sampled: what it does for the first time belongs to no team.
+    """Send several requests at once, so that the engine's one-time work is done before a team is measured.
+
+    Args:
+        base_url: The endpoint's address, ending with ``/v1``.
+        model: The model's name in the requests.
+        requests: The number of requests.
+        timeout_s: The time limit for each answer.
 
     Raises:
-        EngineError: one was not answered.
+        EngineError: A request was not answered.
     """
     bodies = [
         {
@@ -87,23 +102,37 @@ async def warm_up(base_url: str, model: str, *, requests: int, timeout_s: float)
         for number in range(requests)
     ]
     url = f"{base_url}/chat/completions"
-    await asyncio.gather(*(control("POST", url, body=body, timeout_s=timeout_s) for body in bodies))
+    await asyncio.gather(*(send_request("POST", url, body=body, timeout_s=timeout_s) for body in bodies))
 
 
 async def version(base_url: str) -> str:
-    """What a server says of its version, as vLLM does; empty when it says nothing."""
+    """Return the version of a vLLM server, for example ``vllm 0.11.0``; empty if the server does not report one.
+
+    Args:
+        base_url: The endpoint's address, ending with ``/v1``.
+    """
+    url = f"{base_url.removesuffix('/v1')}/version"
     try:
-        said = json.loads(await control("GET", f"{base_url.removesuffix('/v1')}/version", timeout_s=_VERSION_TIMEOUT_S))
-        return f"vllm {said['version']}" if isinstance(said["version"], str) else ""
+        reply = json.loads(await send_request("GET", url, timeout_s=_VERSION_TIMEOUT_S))
+        return f"vllm {reply['version']}" if isinstance(reply["version"], str) else ""
     except (EngineError, ValueError, KeyError, TypeError):
         return ""
 
 
-async def control(method: str, url: str, *, body: object = None, timeout_s: float) -> str:
-    """One request that needs no key; the body of its answer.
+async def send_request(method: str, url: str, *, body: object = None, timeout_s: float) -> str:
+    """Send one request without a key.
+
+    Args:
+        method: The HTTP method.
+        url: The whole address.
+        body: The request's body, which is sent as JSON; None for no body.
+        timeout_s: The time limit for the whole answer.
+
+    Returns:
+        The body of the answer.
 
     Raises:
-        EngineError: there was none, or one that says that it failed.
+        EngineError: There was no answer, or its HTTP status is an error.
     """
     import aiohttp
 

@@ -1,4 +1,4 @@
-"""Engines whose study was killed together with their supervisor: found by what was recorded, and ended."""
+"""Finds and ends stale engines: those whose study was killed together with the supervisor of the engine."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 
 class Process(NamedTuple):
-    """A process: its id alone would do for another one after a while.
+    """A process. The id alone is not enough, because the kernel uses ids again.
 
     Attributes:
-        pid: its id.
-        started: when it began, in the kernel's clock ticks since the system started (proc(5), field 22).
+        pid: The process id.
+        started: The start of the process, in the kernel's clock ticks since the system started (proc(5), field 22).
     """
 
     pid: int
@@ -26,11 +26,11 @@ class Process(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One engine that runs.
+    """The record of one running engine.
 
     Attributes:
-        engine: its processes.
-        owner: the process that started it, and ends it.
+        engine: The engine's processes.
+        owner: The process that started the engine, and that ends it.
     """
 
     engine: Sequence[Process]
@@ -38,23 +38,23 @@ class Record:
 
 
 def process(pid: int) -> Process | None:
-    """The process of this id; None when there is none."""
+    """Return the running process with this id; None if there is none."""
     fields = _stat(pid)
     return Process(pid, int(fields[19])) if fields and fields[0] not in {"Z", "X"} else None
 
 
 def processes_of_group(group: int) -> tuple[Process, ...]:
-    """All processes of a process group, by id."""
+    """Return all processes of a process group, ordered by id."""
     pids = sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    members = (pid for pid in pids if (fields := _stat(pid)) and fields[2] == str(group))
-    return tuple(found for pid in members if (found := process(pid)) is not None)
+    member_pids = (pid for pid in pids if (fields := _stat(pid)) and fields[2] == str(group))
+    return tuple(member for pid in member_pids if (member := process(pid)) is not None)
 
 
 class RunningEngines:
-    """Records of running engines, a file each; of this start of the system alone.
+    """The records of running engines, one file for each. Records from before the system's last start are not used.
 
     Args:
-        folder: where; made when the first is recorded.
+        folder: The folder for the records; it is created with the first record.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,27 +62,39 @@ class RunningEngines:
         self._folder = folder / (boot.read_text().strip() if boot.exists() else "boot")
 
     def record(self, group: int) -> None:
-        """Write down the engine that runs as this process group, as it is now."""
+        """Record the processes of a running engine.
+
+        Args:
+            group: The engine's process group.
+        """
         owner = process(os.getpid())
-        if owner is None:  # no /proc
+        if owner is None:  # this system has no /proc
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        draft = self._folder / f"{group}.tmp"
-        draft.write_text(json.dumps(asdict(Record(engine=processes_of_group(group), owner=owner))))
-        draft.replace(self._folder / f"{group}.json")
+        temporary = self._folder / f"{group}.tmp"
+        temporary.write_text(json.dumps(asdict(Record(engine=processes_of_group(group), owner=owner))))
+        temporary.replace(self._folder / f"{group}.json")
 
     def end(self, group: int) -> None:
-        """It was ended; what was recorded of it and runs all the same is ended too."""
+        """Delete the record of an engine that was stopped, and kill its recorded processes that still run.
+
+        Args:
+            group: The engine's process group.
+        """
         path = self._folder / f"{group}.json"
         if (record := _read(path)) is not None:
             _kill(record.engine)
         path.unlink(missing_ok=True)
 
     def end_stale(self) -> tuple[int, ...]:
-        """End the engines whose owner has gone; ids of the processes that were ended."""
+        """Kill the engines whose owner no longer runs.
+
+        Returns:
+            The ids of the processes that were killed.
+        """
         ended: list[int] = []
         for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
-            record = _read(path)  # None: another study is faster
+            record = _read(path)  # None if another study has just deleted the record
             if record is not None and process(record.owner.pid) != record.owner:
                 ended += _kill(record.engine)
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Chat templates for vLLM, which takes a chat's tokens from its template alone."""
+"""Chat templates for vLLM. vLLM adds no token to a chat beyond those of its template."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 
-def beginning(template: str, folder: Path) -> str:
-    """The template, with the token before it that this model's prompts begin with.
+def with_bos_token(template: str, folder: Path) -> str:
+    """Return a chat template that begins with the model's first token (BOS), if the model's prompts need it.
 
-    llama.cpp adds that token by itself; a base model that misses it answers nonsense.
+    llama.cpp adds the token by itself. A base model answers nonsense without it.
 
     Args:
-        template: Jinja.
-        folder: the model's, in Hugging Face's layout.
+        template: The chat template, in Jinja.
+        folder: The folder with the model, in Hugging Face's layout.
     """
     return template if "bos_token" in template or not _adds_bos(folder) else "{{ bos_token }}" + template
 
 
 def _adds_bos(folder: Path) -> bool:
-    """Whether the tokenizer puts a token before every text."""
+    """Whether the tokenizer puts a BOS token before every text."""
     processor = _read(folder / "tokenizer.json").get("post_processor") or {}
     for part in processor.get("processors", [processor]):
         if part.get("type") == "TemplateProcessing":
@@ -30,7 +30,7 @@ def _adds_bos(folder: Path) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found
+    return content

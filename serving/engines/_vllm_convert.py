@@ -1,9 +1,11 @@
-"""Turns GGUF weights into a folder in Hugging Face's layout, and compares the two.
+"""Converts GGUF weights to a folder in Hugging Face's layout, and compares the two.
 
-Run by ``environments/_convert.py`` as a script with the Python of vLLM's environment, never imported. It takes its
-options as JSON in ``argv[1]``, and writes what it does and at last what it found as JSON lines to standard output.
+``environments/_convert.py`` runs this file as a script with the Python of vLLM's environment; it is never imported. It
+takes its options as JSON in ``argv[1]`` and writes JSON lines to standard output: its progress, and at last the result
+of the comparison.
 
-vLLM reads no GGUF. What is written is bfloat16 without quantisation: the file's numbers, at two bytes each.
+vLLM cannot read GGUF. The converted weights are not quantised: each of the file's numbers becomes a bfloat16 value of
+two bytes.
 """
 
 import gc
@@ -16,11 +18,11 @@ from typing import Any
 
 
 def main(options: dict[str, Any]) -> None:
-    told = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is for the log
+    parent_output = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # the output of libraries goes to the log
 
-    def tell(**line: object) -> None:
-        print(json.dumps(line), file=told, flush=True)
+    def send(**line: object) -> None:
+        print(json.dumps(line), file=parent_output, flush=True)
 
     target = Path(options["target"])
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -29,27 +31,27 @@ def main(options: dict[str, Any]) -> None:
         import gguf  # noqa: F401 - needed by transformers
         import transformers
     except ModuleNotFoundError as error:
-        tell(missing=error.name)
+        send(missing=error.name)
         sys.exit(3)
     transformers.utils.logging.disable_progress_bar()
-    # In a folder of its own: transformers would take a config.json or tokenizer.json beside the file instead of what
-    # the file says.
-    with tempfile.TemporaryDirectory(dir=target) as alone:
-        source = Path(alone) / "weights.gguf"
+    # The file is linked into an empty folder, because transformers would prefer a config.json or a tokenizer.json beside
+    # the file to the values inside the file.
+    with tempfile.TemporaryDirectory(dir=target) as source_folder:
+        source = Path(source_folder) / "weights.gguf"
         source.symlink_to(options["weights"])
-        tell(say="reading the weights")
+        send(say="reading the weights")
         model = _read(source)
-        tell(say="writing them as bfloat16")
+        send(say="writing the weights as bfloat16")
         model.save_pretrained(target)
         tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-        _begin_prompts(tokenizer, options["reference"]["bos"])
+        _add_bos_token(tokenizer, options["reference"]["bos"])
         tokenizer.save_pretrained(target)
     del model, tokenizer
     gc.collect()
-    tell(say="comparing the result with llama.cpp")
-    tell(**_compare(target, options["reference"]))
+    send(say="comparing the result with llama.cpp")
+    send(**_compare(target, options["reference"]))
     for path in target.iterdir():
-        path.chmod(0o644)  # the weights alone are written for the owner only
+        path.chmod(0o644)  # transformers makes the weights readable for their owner only
 
 
 def _read(source: Path) -> Any:
@@ -62,17 +64,18 @@ def _read(source: Path) -> Any:
         dtype=torch.bfloat16,
         quantization_config=GgufConfig(dequantize=True),
     )
-    # It is not quantised any more, which transformers does not notice.
+    # The model is no longer quantised, but transformers still marks it as quantised.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     return model
 
 
-def _begin_prompts(tokenizer: Any, bos: int | None) -> None:
-    """Put the token before every prompt that llama.cpp puts there, which transformers does not take from the file.
+def _add_bos_token(tokenizer: Any, bos: int | None) -> None:
+    """Make the tokenizer put the BOS token before every prompt, as llama.cpp does.
 
-    Without it Gemma, for one, answers nonsense.
+    transformers does not read this setting from the file. Without the token some models, such as Gemma, answer
+    nonsense.
     """
     if bos is None:
         return
@@ -83,7 +86,7 @@ def _begin_prompts(tokenizer: Any, bos: int | None) -> None:
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single=f"{text} $A", pair=f"{text} $A {text}:1 $B:1", special_tokens=[(text, bos)]
     )
-    # A chat's tokens are those of its template alone.
+    # The post-processor does not apply to a chat, so the template itself must begin with the token.
     if tokenizer.chat_template:
         rendered = tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
         if not rendered.startswith(text):
@@ -91,7 +94,7 @@ def _begin_prompts(tokenizer: Any, bos: int | None) -> None:
 
 
 def _compare(folder: Path, reference: dict[str, Any]) -> dict[str, Any]:
-    """How many of llama.cpp's next tokens are this model's too, and whether it cuts text into the same tokens."""
+    """Compare the converted model with llama.cpp: the next tokens, and the division of texts into tokens."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

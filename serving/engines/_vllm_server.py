@@ -1,9 +1,9 @@
-"""The supervisor of a vLLM server: starts it, ends it with its parent, and keeps the spans it sends.
+"""The supervisor of a vLLM server: it starts the server, ends it, and writes the spans that the server sends.
 
-Run by ``_vllm.py`` as a script with the Python of vLLM's environment, never imported. It takes its options as JSON in
-``argv[1]``, writes the address as one JSON line to standard output when the server is ready, and ends with the server,
-or when its standard input closes: so vLLM cannot outlive the study, not even one that was killed with SIGKILL. vLLM's
-three or more processes are in this process's group, and nothing else is.
+``_vllm.py`` runs this file as a script with the Python of vLLM's environment; it is never imported. It takes its options
+as JSON in ``argv[1]`` and writes the address as one JSON line to standard output when the server is ready. It ends when
+the server ends, or when its standard input is closed, so vLLM always ends with the study, even if the study was killed
+with SIGKILL. The process group of this process contains vLLM's processes (three or more) and no others.
 """
 
 import http.client
@@ -21,8 +21,8 @@ from typing import Any
 
 _POLL_S = 0.1
 _PORT_TRIES = 3
-#: ``python -m MODULE``, after asking the kernel for a SIGTERM should we be killed with SIGKILL (PR_SET_PDEATHSIG, 1 in
-#: prctl(2), stays set over exec).
+#: ``python -m MODULE``, but first it asks the kernel to send the server SIGTERM if this process dies, for example by
+#: SIGKILL (PR_SET_PDEATHSIG, which is 1 in prctl(2) and stays set over exec).
 _SERVE = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); "
     "os.execv(sys.executable, [sys.executable, '-m', *sys.argv[1:]])"
@@ -30,8 +30,8 @@ _SERVE = (
 
 
 def main(options: dict[str, Any]) -> int:
-    # Nobody reads standard output after the address: what else is printed there goes to the log.
-    told = os.fdopen(os.dup(1), "w")
+    # Nobody reads standard output after the address, so all other output goes to the log.
+    parent_output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     server = Server(options)
     signal.signal(signal.SIGTERM, lambda *_: server.end())
@@ -39,31 +39,31 @@ def main(options: dict[str, Any]) -> int:
     try:
         address = server.start()
         if address is not None:
-            said = {"address": address, "not_supported": server.not_supported}
-            print(json.dumps(said), file=told, flush=True)
+            first_line = {"address": address, "not_supported": server.not_supported}
+            print(json.dumps(first_line), file=parent_output, flush=True)
         return server.wait()
     finally:
         end_group()
 
 
 class Server:
-    """One vLLM server. ``end`` may come at any time, from another thread."""
+    """One vLLM server. ``end`` may be called at any time from another thread."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
         self._log = Path(options["log"])
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
-        self._answers = False
-        #: Arguments that this version of vLLM does not know and can do without.
+        self._ready_once = False
+        #: Optional arguments that this version of vLLM does not know.
         self.not_supported: list[str] = list(options["not_supported"])
 
     def start(self) -> str | None:
-        """The address once it answers; None when it ended before."""
+        """Start the server and return its address when it answers; None if it ended before."""
         traces = self._options["traces"]
         endpoint = receive_spans(Path(traces), self._options["model"]) if traces else None
         for _ in range(_PORT_TRIES + len(self._options["optional"])):
-            port, log_begins = free_port(), self._log.stat().st_size
+            port, log_start = free_port(), self._log.stat().st_size
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-c", _SERVE, "vllm.entrypoints.openai.api_server"),
@@ -74,14 +74,14 @@ class Server:
                 ],
                 stdin=subprocess.DEVNULL,
             )
-            if self._ready(port):
-                self._answers = True
+            if self._wait_until_ready(port):
+                self._ready_once = True
                 return f"http://127.0.0.1:{port}"
-            if self._ending.is_set() or not self._may_try_again(log_begins):
+            if self._ending.is_set() or not self._can_retry(log_start):
                 return None
         return None
 
-    def _ready(self, port: int) -> bool:
+    def _wait_until_ready(self, port: int) -> bool:
         assert self._process is not None
         while self._process.poll() is None and not self._ending.is_set():
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -96,38 +96,38 @@ class Server:
             time.sleep(_POLL_S)
         return False
 
-    def _may_try_again(self, log_begins: int) -> bool:
-        """Whether it failed for a port that was taken meanwhile, or for flags that it does not know."""
+    def _can_retry(self, log_start: int) -> bool:
+        """Whether the start failed because the port was in use by then, or because of unknown optional flags."""
         with self._log.open("rb") as file:
-            file.seek(log_begins)
-            said = file.read().decode(errors="replace")
+            file.seek(log_start)
+            log_text = file.read().decode(errors="replace")
         unknown = [
             flag
-            for line in said.splitlines()
+            for line in log_text.splitlines()
             if "error: unrecognized arguments:" in line
             for flag in self._options["optional"]
             if flag in line.split() and flag not in self.not_supported
         ]
         self.not_supported += unknown
-        return bool(unknown) or "Address already in use" in said
+        return bool(unknown) or "Address already in use" in log_text
 
     def wait(self) -> int:
-        """Until it has ended; its exit code."""
+        """Wait until the server has ended, and return its exit code."""
         if self._process is None:
             return 1
         while (code := self._process.poll()) is None:
             if self._ending.wait(_POLL_S):
-                if not self._answers:
-                    return 1  # nothing can be under way that is worth a wait
+                if not self._ready_once:
+                    return 1  # the server has no requests to finish
                 self._process.terminate()
                 try:
                     return self._process.wait(self._options["drain_s"])
                 except subprocess.TimeoutExpired:
-                    return 1  # main ends what is left
+                    return 1  # main() kills the remaining processes
         return code
 
     def end(self) -> None:
-        """Ask it to finish what is under way, and to end."""
+        """Ask the server to finish its running requests and to end."""
         self._ending.set()
 
     def end_with_parent(self) -> None:
@@ -137,14 +137,14 @@ class Server:
 
 
 def free_port() -> int:
-    """A port nobody listens on just now."""
+    """A port that no process listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def end_group() -> None:
-    """SIGKILL to whatever else is left in our process group, and nothing beyond it."""
+    """Send SIGKILL to all other processes in this process's group, and to no process outside it."""
     own, group = os.getpid(), os.getpgid(0)
     for entry in Path("/proc").iterdir():
         try:
@@ -155,33 +155,37 @@ def end_group() -> None:
 
 
 def receive_spans(path: Path, model: str) -> str:
-    """Take OTLP over HTTP on a loopback port and append it to ``path`` as OTLP JSON lines; the address to send to."""
+    """Receive OTLP over HTTP on a loopback port and append it to ``path`` as OTLP JSON lines.
+
+    Returns:
+        The address that vLLM sends its spans to.
+    """
     from google.protobuf.json_format import MessageToDict
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-    writing = threading.Lock()
+    file_lock = threading.Lock()
 
     class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             data = MessageToDict(ExportTraceServiceRequest.FromString(body))
             for resource in data.get("resourceSpans", ()):
-                about = resource.setdefault("resource", {}).setdefault("attributes", [])
-                about.append({"key": "gen_ai.request.model", "value": {"stringValue": model}})
+                attributes = resource.setdefault("resource", {}).setdefault("attributes", [])
+                attributes.append({"key": "gen_ai.request.model", "value": {"stringValue": model}})
                 for scope in resource.get("scopeSpans", ()):
                     for span in scope.get("spans", ()):
                         with_hexadecimal_ids(span)
             try:
-                with writing, path.open("a", encoding="utf-8") as file:
+                with file_lock, path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(data, separators=(",", ":")) + "\n")
-            except OSError as error:  # a full disk must not take the engine along
+            except OSError as error:  # a full disk must not end the engine
                 print(f"the spans of vLLM could not be written: {error}", file=sys.stderr)
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()
 
         def log_message(self, *args: object) -> None:
-            """A line for each export is no use to anybody."""
+            """Log nothing: a line for each export would be useless."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -189,7 +193,10 @@ def receive_spans(path: Path, model: str) -> str:
 
 
 def with_hexadecimal_ids(span: dict[str, Any]) -> None:
-    """OTLP's JSON has ids in hexadecimal, protobuf's in base64 (OTLP specification, "JSON Protobuf Encoding")."""
+    """Convert a span's ids from base64, as protobuf's JSON has them, to hexadecimal, as OTLP's JSON needs them.
+
+    See the OTLP specification, "JSON Protobuf Encoding".
+    """
     import base64
 
     for part in (span, *span.get("links", ())):

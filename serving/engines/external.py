@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint that someone else runs: nothing is started or stopped."""
+"""The external engine: an OpenAI-compatible endpoint that someone else runs. It is never started or stopped here."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, EnginePlugin, Plain
 
 
 class ExternalEngine(PlainEngine):
-    """Asks ``base_url``; keeps to the rate and concurrency its owner allows.
+    """An endpoint that someone else runs, with the rate and the concurrency that its owner allows.
 
     Args:
-        base_url: with ``/v1``.
-        model: the name to send.
-        api_key_env: environment variable that holds the key; none is sent if None.
-        requests_per_s: most requests a second.
-        concurrency: most requests at once.
+        base_url: The endpoint's address, ending with ``/v1``.
+        model: The model's name in requests.
+        api_key_env: The name of the environment variable with the key; None to send no key.
+        requests_per_s: The most requests per second; None for no limit.
+        concurrency: The most requests at the same time; None for no limit.
 
     Raises:
-        InputError: the address has a password in it, which would end up in records.
+        InputError: The address contains a password, which would be written to records.
     """
 
     def __init__(
@@ -38,7 +38,10 @@ class ExternalEngine(PlainEngine):
         concurrency: int | None = None,
     ) -> None:
         if "@" in urlsplit(base_url).netloc:
-            raise InputError("base_url must not have a user and a password in it; put the key into api_key_env")
+            raise InputError(
+                "base_url must not contain a user and a password; put the key into an environment variable and name "
+                "the variable in api_key_env"
+            )
         self._endpoint = Endpoint(
             base_url=base_url.rstrip("/"),
             model=model,
@@ -50,7 +53,10 @@ class ExternalEngine(PlainEngine):
         )
 
     async def start(self, model: Model, weights: Path | None, options: EngineOptions, log: Path) -> Endpoint:
-        """Probe it. See ``Engine.start``; weights, options and log are not used; its version is recorded."""
+        """Ask for one token, to check that the endpoint answers, and record the server's version.
+
+        See ``Engine.start``. The model, the weights and the log are not used, and of the options only the time limit.
+        """
         del model, weights, log
         key = api_key(self._endpoint)
         await _probe.one_token(
@@ -61,24 +67,29 @@ class ExternalEngine(PlainEngine):
         return self._endpoint
 
     async def stop(self) -> None:
-        """Nothing to stop."""
+        """Do nothing: the endpoint's owner runs it."""
 
     def alive(self) -> bool:
-        """Always: its owner looks after it."""
+        """Return True: the endpoint's owner runs it."""
         return True
 
 
 def api_key(endpoint: Endpoint) -> str | None:
-    """The key from the environment; None when the endpoint needs none.
+    """Return an endpoint's key from the environment; None if the endpoint needs no key.
+
+    Args:
+        endpoint: The endpoint, which names the environment variable.
 
     Raises:
-        InputError: the variable is not set.
+        InputError: The variable is not set.
     """
     if endpoint.api_key_env is None:
         return None
-    key = os.environ.get(endpoint.api_key_env, "").strip()  # a key read from a file brings its newline along
+    key = os.environ.get(endpoint.api_key_env, "").strip()  # a key that was read from a file may end with a newline
     if not key:
-        raise InputError(f"the environment variable {endpoint.api_key_env} (api_key_env) is not set; it holds the key")
+        raise InputError(
+            f"the environment variable {endpoint.api_key_env} (api_key_env) is not set; set it to the endpoint's key"
+        )
     return key
 
 

@@ -1,4 +1,4 @@
-"""A fake engine: a real server in a process of its own that answers by script, for faults and for speed."""
+"""The fake engine: a real server in its own process that answers by script, to test faults and to be fast."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _HEALTH_TIMEOUT_S = 3.0
 
 
 class FakeEngine(PlainEngine):
-    """Answers as its script says; nothing it says is a result about any model.
+    """Answers as its script says. Its answers are not results about any model.
 
     Args:
-        script: answers, times and faults.
-        folder: what the script's ``data`` is relative to.
+        script: The answers, times and faults.
+        folder: The folder that the script's ``data`` path is relative to.
     """
 
     def __init__(self, script: FakeScript, *, folder: Path = Path()) -> None:
@@ -33,21 +33,21 @@ class FakeEngine(PlainEngine):
         self._address = ""
 
     def footprint(self, model: Model, weights: Path | None, options: EngineOptions) -> Footprint:
-        """What the script says."""
+        """Return the memory that the script claims."""
         del weights, options
         size = round(self._script.of(self._script.memory_bytes, model.name, 0))
         asleep = 0 if self._script.sleeps else None
         return Footprint(device_bytes=size, asleep_device_bytes=asleep, parts={"as scripted": size})
 
     async def start(self, model: Model, weights: Path | None, options: EngineOptions, log: Path) -> Endpoint:
-        """See ``Engine.start``. There is no probe: it would take part in the script's faults."""
+        """See ``Engine.start``. No probe is sent, because the script could answer it with a fault."""
         del weights
         script = self._script
         data = self._folder / script.data if script.data else None
         if data is not None and not data.exists():
-            raise EngineError(f"{data}: the fake engine's data file is not there")
+            raise EngineError(f"{data}: the fake engine's data file does not exist")
         child = self._child = ChildServer(f"the fake engine of {model.name}")
-        said = await child.start(
+        first_line = await child.start(
             [str(_SERVER)],
             {
                 "model": model.name,
@@ -62,7 +62,7 @@ class FakeEngine(PlainEngine):
             timeout_s=options.start_timeout_s or START_TIMEOUT_S,
         )
         assert child.pid is not None
-        self._address = str(said["address"])
+        self._address = str(first_line["address"])
         return Endpoint(
             base_url=f"{self._address}/v1",
             model=model.name,
@@ -80,26 +80,26 @@ class FakeEngine(PlainEngine):
         return self._child is not None and self._child.alive()
 
     async def healthy(self) -> bool:
-        """Whether it answers; a question about itself takes no part in the script's faults."""
+        """Whether the engine answers. The request goes to ``/stats``, which has no scripted faults except ``freeze``."""
         try:
-            await _probe.control("GET", f"{self._address}/stats", timeout_s=_HEALTH_TIMEOUT_S)
+            await _probe.send_request("GET", f"{self._address}/stats", timeout_s=_HEALTH_TIMEOUT_S)
         except EngineError:
             return False
         return True
 
     async def sleep(self) -> None:
         """See ``Engine.sleep``."""
-        await _probe.control("POST", f"{self._address}/sleep", timeout_s=_HEALTH_TIMEOUT_S)
+        await _probe.send_request("POST", f"{self._address}/sleep", timeout_s=_HEALTH_TIMEOUT_S)
 
     async def wake(self) -> None:
         """See ``Engine.wake``."""
-        await _probe.control("POST", f"{self._address}/wake", timeout_s=_HEALTH_TIMEOUT_S)
+        await _probe.send_request("POST", f"{self._address}/wake", timeout_s=_HEALTH_TIMEOUT_S)
 
     async def metrics(self) -> EngineMetrics | None:
-        """Requests under way; it has neither queue nor cache."""
-        said = json.loads(await _probe.control("GET", f"{self._address}/stats", timeout_s=_HEALTH_TIMEOUT_S))
+        """Return the number of running requests. The fake engine has no queue and no cache."""
+        stats = json.loads(await _probe.send_request("GET", f"{self._address}/stats", timeout_s=_HEALTH_TIMEOUT_S))
         return EngineMetrics(
-            running=said["running"],
+            running=stats["running"],
             waiting=0,
             kv_cache_usage=0,
             preemptions=0,

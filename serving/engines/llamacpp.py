@@ -1,4 +1,4 @@
-"""llama.cpp, with its own OpenAI-compatible server, by way of xllamacpp: the embedded default."""
+"""The llama.cpp engine, the default: llama.cpp's own OpenAI-compatible server, started through the xllamacpp package."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from ..catalogue import Model
 from ..machine import usable_threads
 from . import _probe
 from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, EnginePlugin, Footprint, PlainEngine
-from ._child import ChildServer, last_words
+from ._child import ChildServer, log_tail
 
 _SERVER = Path(__file__).with_name("_llamacpp_server.py")
 _OVERHEAD_BYTES = 512 * 2**20
 
 
 class LlamaCppEngine(PlainEngine):
-    """Serves a GGUF file from a process of its own, on loopback and a free port."""
+    """Serves a GGUF file from its own process, on a free loopback port."""
 
     def __init__(self) -> None:
         self._child: ChildServer | None = None
 
     def footprint(self, model: Model, weights: Path | None, options: EngineOptions) -> Footprint:
-        """The weights, and what a small model's cache and buffers take; the file does not say it without being read."""
+        """Return the size of the weights plus a fixed size for the cache and the buffers of a small model.
+
+        The exact size of the cache is not known without reading the file.
+        """
         del model, options
         size = weights.stat().st_size if weights is not None and weights.is_file() else 0
         parts = {"weights": size, "llama.cpp itself": _OVERHEAD_BYTES}
@@ -36,7 +39,7 @@ class LlamaCppEngine(PlainEngine):
             raise EngineError(f"llama.cpp needs a GGUF file for {model.name}, but its weights are {weights}")
         threads = options.threads or max(1, usable_threads() - 1)
         child = self._child = ChildServer(f"llama.cpp with {model.name}")
-        said = await child.start(
+        first_line = await child.start(
             [str(_SERVER)],
             {
                 "name": model.name,
@@ -50,13 +53,13 @@ class LlamaCppEngine(PlainEngine):
             log=log,
             timeout_s=options.start_timeout_s or START_TIMEOUT_S,
         )
-        base_url = f"{said['address']}/v1"
+        base_url = f"{first_line['address']}/v1"
         try:
             await _probe.one_token(base_url, model.name, timeout_s=options.start_timeout_s or START_TIMEOUT_S)
         except BaseException as error:
             await self.stop()
             if isinstance(error, EngineError):
-                raise EngineError(f"{error}{last_words(log)}") from error
+                raise EngineError(f"{error}{log_tail(log)}") from error
             raise
         assert child.pid is not None
         return Endpoint(

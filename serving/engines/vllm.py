@@ -1,4 +1,4 @@
-"""vLLM, in an environment and in processes of its own."""
+"""The vLLM engine: vLLM runs in its own Python environment and in its own processes."""
 
 from __future__ import annotations
 
@@ -16,48 +16,49 @@ from ..catalogue import Model
 from ..environments import VllmEnvironment
 from . import _probe, _prometheus
 from ._base import Endpoint, EngineMetrics, EngineOptions, EnginePlugin, Footprint
-from ._child import ChildServer, last_words
+from ._child import ChildServer, log_tail
 from ._model_config import ModelConfig, read_model_config
 from ._stale import RunningEngines, processes_of_group
-from ._template import beginning
+from ._template import with_bos_token
 
 Value: TypeAlias = bool | int | float | str
 
 _SERVER = Path(__file__).with_name("_vllm_server.py")
-#: Imports, weights, compilation and graph capture of a large model on a busy machine.
+#: Enough for the imports, weights, compilation and graph capture of a large model on a busy machine.
 _START_TIMEOUT_S = 900.0
 _DRAIN_S = 15.0
 _CONTROL_TIMEOUT_S = 120.0
 _HEALTH_TIMEOUT_S = 20.0
-#: What vLLM's processes take beside weights and cache: on the CPU a little more than was measured (three processes with
-#: PyTorch share pages, and have 1.6 GB between them), on a GPU an upper bound for CUDA's context, its graphs, and the
-#: largest step's intermediate results.
+#: The memory of vLLM's processes without weights and cache. For the CPU it is a little more than the measured value
+#: (three processes with PyTorch share pages and need 1.6 GB together). For a GPU it is an upper bound for CUDA's
+#: context, CUDA's graphs, and the intermediate results of the largest step.
 _HOST_OVERHEAD_BYTES = 2 * 2**30
 _DEVICE_OVERHEAD_BYTES = 3 * 2**30
-#: Tokens are kept in blocks; this is the largest size in use (128 on the CPU, 16 or more on GPUs).
+#: vLLM keeps tokens in blocks. This is the largest block size in use (128 on the CPU, 16 or more on GPUs).
 _BLOCK_TOKENS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accelerator:
-    """The GPU that engines share.
+    """The GPU that the engines share.
 
     Attributes:
-        memory_bytes: of each device.
+        memory_bytes: The memory of each device.
     """
 
     memory_bytes: int
 
 
 class VllmEngine:
-    """Serves a folder in Hugging Face's layout by vLLM.
+    """Serves a folder in Hugging Face's layout with vLLM.
 
     Args:
-        environment: which vLLM.
-        accelerator: the GPU; None for the CPU build.
-        options: vLLM's own, by name, without dashes; they win over what Orkester would choose.
-        running: folder with records of running engines, by which those left over by a killed study are found.
-        traces: folder that takes vLLM's spans, ``vllm-NAME.jsonl``; None for none.
+        environment: The Python environment with vLLM.
+        accelerator: The GPU; None for vLLM's CPU build.
+        running: The folder with the records of running engines. The records are used to find engines that a killed
+            study left behind.
+        options: vLLM's own options, by name without leading dashes. They override the options that Orkester sets.
+        traces: The folder for vLLM's spans, in ``vllm-NAME.jsonl``; None to record no spans.
     """
 
     def __init__(
@@ -79,7 +80,10 @@ class VllmEngine:
         self._not_supported: tuple[str, ...] = ()
 
     def footprint(self, model: Model, weights: Path | None, options: EngineOptions) -> Footprint:
-        """See ``Engine.footprint``: weights, a cache that holds every slot's longest request, and what vLLM needs."""
+        """Estimate the memory for the weights, for a cache with the longest request in every slot, and for vLLM itself.
+
+        See ``Engine.footprint``.
+        """
         config = read_model_config(_folder(model, weights))
         parts = {
             "weights": config.weights_bytes // options.tensor_parallel,
@@ -89,7 +93,7 @@ class VllmEngine:
         total = sum(parts.values())
         if self._accelerator is None:
             return Footprint(host_bytes=total, parts=parts)
-        # Asleep, the weights are in the host's memory and CUDA's context stays (vLLM, "Sleep Mode", level 1).
+        # While vLLM sleeps, the weights are in the host's memory and CUDA's context stays (vLLM, "Sleep Mode", level 1).
         return Footprint(
             device_bytes=total,
             host_bytes=_HOST_OVERHEAD_BYTES,
@@ -99,7 +103,7 @@ class VllmEngine:
         )
 
     async def start(self, model: Model, weights: Path | None, options: EngineOptions, log: Path) -> Endpoint:
-        """See ``Engine.start``. Engines that a killed study left behind are ended first."""
+        """See ``Engine.start``. Engines that a killed study left behind are ended before the start."""
         folder = _folder(model, weights)
         config = read_model_config(folder)
         self._running.end_stale()
@@ -113,8 +117,8 @@ class VllmEngine:
                 await asyncio.wait({starting}, timeout=1.0)
                 if child.pid is not None and not starting.done():
                     self._running.record(child.pid)
-            said = await starting
-            base_url = f"{said['address']}/v1"
+            first_line = await starting
+            base_url = f"{first_line['address']}/v1"
             await _probe.one_token(base_url, model.name, timeout_s=timeout_s)
             await _probe.warm_up(base_url, model.name, requests=options.slots, timeout_s=timeout_s)
         except BaseException as error:
@@ -122,16 +126,16 @@ class VllmEngine:
             await asyncio.wait({starting})
             await self.stop()
             if isinstance(error, EngineError):
-                raise EngineError(_explained(error, log)) from error
+                raise EngineError(_with_reason(error, log)) from error
             raise
         assert child.pid is not None
         self._running.record(child.pid)
-        self._not_supported = tuple(said["not_supported"])
+        self._not_supported = tuple(first_line["not_supported"])
         self._endpoint = Endpoint(
             base_url=base_url,
             model=model.name,
             pids=tuple(each.pid for each in processes_of_group(child.pid)),
-            # vLLM's CPU build dies of a request's seed when its prompt is prefilled in pieces.
+            # vLLM's CPU build crashes when a request has a seed and its prompt is prefilled in several chunks.
             takes_seed=self._environment.build != "cpu",
             facts={
                 "engine": "vllm",
@@ -183,44 +187,44 @@ class VllmEngine:
     def _arguments(
         self, model: Model, folder: Path, config: ModelConfig, options: EngineOptions, log: Path
     ) -> list[str]:
-        asked: dict[str, Value] = {
+        chosen: dict[str, Value] = {
             "model": str(folder),
             "served-model-name": model.name,
             "max-model-len": _context_tokens(config, options),
             "max-num-seqs": options.slots,
             "enable-prefix-caching": options.prefix_caching,
             "kv-cache-memory-bytes": _kv_bytes(config, options),
-            "generation-config": "vllm",  # sampling is what the request says, whatever the model's maker prefers
+            "generation-config": "vllm",  # the request alone decides the sampling, not the model's generation_config
             "disable-uvicorn-access-log": True,
         }
         if options.max_num_active_seqs is not None:
-            asked["max-num-active-seqs"] = options.max_num_active_seqs
+            chosen["max-num-active-seqs"] = options.max_num_active_seqs
         if options.kv_cache_dtype != "auto":
-            asked["kv-cache-dtype"] = options.kv_cache_dtype
+            chosen["kv-cache-dtype"] = options.kv_cache_dtype
         if options.quantization is not None:
-            asked["quantization"] = options.quantization
+            chosen["quantization"] = options.quantization
         if options.tensor_parallel != 1:
-            asked["tensor-parallel-size"] = options.tensor_parallel
+            chosen["tensor-parallel-size"] = options.tensor_parallel
         if model.chat_template:
             template = log.with_suffix(".jinja")
-            template.write_text(beginning(model.chat_template, folder), encoding="utf-8")
-            asked["chat-template"] = str(template)
+            template.write_text(with_bos_token(model.chat_template, folder), encoding="utf-8")
+            chosen["chat-template"] = str(template)
         if self._accelerator is None:
-            # Compiling takes longer than it gives back to models that a CPU can serve.
-            asked["enforce-eager"] = True
+            # For models that a CPU can serve, compilation takes more time than it saves.
+            chosen["enforce-eager"] = True
         else:
-            asked["enable-sleep-mode"] = True
-            # vLLM wants this share to be free even where the cache's size is given.
+            chosen["enable-sleep-mode"] = True
+            # vLLM checks that this share of the memory is free, even if the size of the cache is given.
             needed = self.footprint(model, folder, options).device_bytes
-            asked["gpu-memory-utilization"] = min(0.98, round(needed / self._accelerator.memory_bytes + 0.005, 3))
-        return [text for name, value in {**asked, **self._options}.items() for text in _flag(name, value)]
+            chosen["gpu-memory-utilization"] = min(0.98, round(needed / self._accelerator.memory_bytes + 0.005, 3))
+        return [text for name, value in {**chosen, **self._options}.items() for text in _flag(name, value)]
 
     def _variables(self, options: EngineOptions) -> dict[str, str]:
         variables = {
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",
             "HF_HUB_OFFLINE": "1",
-            "VLLM_SERVER_DEV_MODE": "1",  # for sleep, wake and the prefix cache's reset; it listens on loopback alone
+            "VLLM_SERVER_DEV_MODE": "1",  # for sleep, wake and cache reset; the server listens on loopback only
             "OTEL_SERVICE_NAME": "vllm",
             "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
             "OTEL_BSP_SCHEDULE_DELAY": "1000",
@@ -244,7 +248,7 @@ class VllmEngine:
         return self._child is not None and self._child.alive()
 
     async def healthy(self) -> bool:
-        """Whether it answers a one-token request."""
+        """Whether vLLM answers a request for one token."""
         if self._endpoint is None or not self.alive():
             return False
         try:
@@ -254,7 +258,7 @@ class VllmEngine:
         return True
 
     async def sleep(self) -> None:
-        """Level 1: the weights go to the host's memory. vLLM forgets its prefix cache."""
+        """Put vLLM to sleep at level 1: the weights move to the host's memory, and the prefix cache is emptied."""
         await self._control("POST", "/sleep?level=1&mode=wait")
 
     async def wake(self) -> None:
@@ -267,20 +271,20 @@ class VllmEngine:
         return True
 
     async def metrics(self) -> EngineMetrics | None:
-        """From its Prometheus page."""
+        """Read the load from vLLM's Prometheus page."""
         return _prometheus.parse(await self._control("GET", "/metrics"))
 
     async def _control(self, method: str, path: str) -> str:
         if self._endpoint is None:
-            raise EngineError("vLLM does not run")
-        return await _probe.control(
+            raise EngineError("vLLM is not running")
+        return await _probe.send_request(
             method, self._endpoint.base_url.removesuffix("/v1") + path, timeout_s=_CONTROL_TIMEOUT_S
         )
 
 
-#: What vLLM's processes put before their lines: which of them, and for errors, when and where.
-_PREFIX = re.compile(r"^\([\w-]+ pid=\d+\)\s+(?:ERROR \S+ \S+ \[\S+\]\s?)?")
-#: What older versions do without: flags whose absence costs detail, not correctness.
+#: What vLLM's processes put before their log lines: the process, and for errors the time and the place in the code.
+_LOG_PREFIX = re.compile(r"^\((?:\w+|\w+-\d+) pid=\d+\)\s+(?:ERROR \S+ \S+ \[\S+\]\s?)?")
+#: Flags that older versions of vLLM do not know. Without them records have less detail, but stay correct.
 _OPTIONAL = ["--enable-per-request-metrics", "--enable-prompt-tokens-details"]
 
 
@@ -293,7 +297,7 @@ def _folder(model: Model, weights: Path | None) -> Path:
 
 
 def _context_tokens(config: ModelConfig, options: EngineOptions) -> int:
-    return min(options.context_tokens, config.longest) if config.longest else options.context_tokens
+    return min(options.context_tokens, config.max_tokens) if config.max_tokens else options.context_tokens
 
 
 def _kv_bytes(config: ModelConfig, options: EngineOptions) -> int:
@@ -308,34 +312,38 @@ def _flag(name: str, value: Value) -> tuple[str, ...]:
     return f"--{name}", str(value)
 
 
-def _explained(error: EngineError, log: Path) -> str:
-    """The error with vLLM's own reason in front of the log's end, which is a traceback that hides it."""
-    head, _, _ = str(error).partition(". Its log ends:")
+def _with_reason(error: EngineError, log: Path) -> str:
+    """The error's message with vLLM's own reason before the end of the log, which is often a long traceback."""
+    head, _, _ = str(error).partition(". Last lines of its log:")
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    reason = reason_in(text)
-    return f"{head}: {reason.rstrip('.')}{last_words(log)}" if reason else f"{head}{last_words(log)}"
+    reason = failure_reason(text)
+    return f"{head}: {reason.rstrip('.')}{log_tail(log)}" if reason else f"{head}{log_tail(log)}"
 
 
-def reason_in(log: str) -> str:
-    """Why vLLM ended, in its own words, from its log; empty when it does not say.
+def failure_reason(log: str) -> str:
+    """Find the reason in vLLM's log why vLLM ended.
 
-    An argument parser's complaint, what a check of the configuration says, or else the first exception: those that
-    follow are about processes that found another one gone.
+    The reason is an error of the argument parser, an error of the configuration check, or else the first exception.
+    Later exceptions only report that another of vLLM's processes ended.
+
+    Args:
+        log: The text of the log.
+
+    Returns:
+        The reason in vLLM's words; empty if the log has none.
     """
-    lines = [
-        re.sub(r"^\((?:\w+|\w+-\d+) pid=\d+\)\s+(?:ERROR \S+ \S+ \[\S+\]\s?)?", "", line) for line in log.splitlines()
-    ]
+    lines = [_LOG_PREFIX.sub("", line) for line in log.splitlines()]
     for number, line in enumerate(lines):
-        if (found := re.search(r"\berror: (.+)", line)) and "api_server" in line:
-            return found[1].strip()
+        if (match := re.search(r"\berror: (.+)", line)) and "api_server" in line:
+            return match[1].strip()
         if "validation error for" in line and number + 1 < len(lines):
             return re.sub(r"\s*\[type=.*", "", lines[number + 1]).strip().removeprefix("Value error, ")
     for line in lines:
-        if found := re.match(r"(?:[\w.]+\.)?(\w*(?:Error|Exception)): (.+)", line):
-            return f"{found[1]}: {found[2].strip()}"
+        if match := re.match(r"(?:[\w.]+\.)?(\w*(?:Error|Exception)): (.+)", line):
+            return f"{match[1]}: {match[2].strip()}"
     return ""
 
 

@@ -1,16 +1,16 @@
-"""Every error Orkester raises on purpose.
+"""Every error that Orkester raises on purpose.
 
 ::
 
-    OrkesterError                something failed; the command line prints it without a traceback and exits with 1
-    ├── InputError               what was asked is wrong; exits with 2
-    ├── ModelError               weights absent, broken, or not to be had
+    OrkesterError                something failed; the command line prints no traceback and exits with 1
+    ├── InputError               the user's input is wrong; the command line exits with 2
+    ├── ModelError               weights are missing, are broken, or cannot be fetched
     ├── EngineError              an engine did not start
-    │   └── EngineLost           it did once, and cannot be kept running
-    └── CallFailed               one model call failed for good
+    │   └── EngineLost           an engine started once, but cannot be kept running
+    └── CallFailed               one model call failed after all retries
 
-``CallFailed`` is data to the block runner: the example fails and the study goes on. ``EngineLost`` is data to the
-study: its teams are infeasible.
+``CallFailed`` does not stop a study: the block runner records the example as failed and continues. ``EngineLost`` does
+not stop a study either: the teams that need the engine are recorded as infeasible.
 """
 
 from __future__ import annotations
@@ -23,39 +23,40 @@ if TYPE_CHECKING:
 
 
 class OrkesterError(Exception):
-    """Base of all; ``exit_code`` is what the command line ends with."""
+    """The base class of all errors. The command line exits with ``exit_code``."""
 
     exit_code = 1
 
 
 class InputError(OrkesterError):
-    """A study file, data file, argument or run directory that cannot be used as it is.
+    """A study file, data file, argument or run directory cannot be used.
 
-    The message says where (file and line when there are such), what was given, and what to do.
+    The message says where the fault is (file and line if there are any), what was given, and what to do.
     """
 
     exit_code = 2
 
 
 class ModelError(OrkesterError):
-    """Weights that are absent, fail their checksum, or cannot be fetched."""
+    """A model's weights are missing, do not match their checksum, or cannot be fetched."""
 
 
 class EngineError(OrkesterError):
-    """An engine that did not start; the message ends with its log's last lines and path."""
+    """An engine did not start. The message ends with the last lines of the engine's log and with the log's path."""
 
 
 class EngineLost(EngineError):
-    """An engine that started once and cannot be kept running: it died too often, or did not come back."""
+    """An engine started once, but cannot be kept running: it died too often, or it did not start again."""
 
 
 class CallFailed(OrkesterError):
-    """A model call that failed after its retries.
+    """A model call failed after its retries.
 
     Args:
-        kind: short and stable, for counting: ``http 400``, ``timeout``, ``connection``, ``bad reply``.
-        detail: what the server said, shortened.
-        attempts: how often it was tried.
+        kind: The kind of failure, short and stable so that failures can be counted: ``http 400``, ``timeout``,
+            ``connection``, ``bad reply``.
+        detail: The server's message, shortened.
+        attempts: The number of attempts that were made.
     """
 
     def __init__(self, kind: str, detail: str = "", attempts: int = 1) -> None:

@@ -59,7 +59,7 @@ text: {output: text}
         ("a:", "a: "),
         ("- a", ""),
         ("", ""),
-        ("a: [", "this is not YAML"),
+        ("a: [", "the file is not YAML"),
     ],
 )
 def test_a_pack_that_cannot_be_used_is_refused_with_file_and_key(tmp_path: Path, text: str, said: str) -> None:
@@ -74,7 +74,7 @@ def test_a_role_is_in_one_pack(tmp_path: Path) -> None:
     pack(tmp_path, "c: {}", "two.yaml")
     assert set(read_packs(tmp_path)) == {"a", "b", "c"}
     other = pack(tmp_path, "b: {}", "two.yaml")
-    with pytest.raises(InputError, match=f"{other}: b: one.yaml has a role of this name; names are unique"):
+    with pytest.raises(InputError, match=f"{other}: b: one.yaml already has a role with this name; rename one of them"):
         read_packs(tmp_path)
 
 

@@ -123,13 +123,13 @@ def test_braces_in_an_instruction_may_be_text(text: str, shown: str) -> None:
             "instruction",
             (
                 "unknown placeholder {draft} (did you mean {drafts}?). Known: {question}, {drafts}, {task}; "
-                "write {{draft}} for {draft} as text"
+                "write {{draft}} for the text {draft}"
             ),
         ),
         ({"instruction": "{0}"}, "instruction", "unknown placeholder {0}. Known: {question}, {drafts}, {task}"),
         ({"drafts": "{drafts} {x}"}, "drafts", "unknown placeholder {x}"),
-        ({"drafts": "Here they are."}, "drafts", "needs {drafts} where the drafts are to stand"),
-        ({"instruction": "{drafts}"}, "instruction", "sees the question alone: set sees to last_draft or all"),
+        ({"drafts": "Here they are."}, "drafts", "needs {drafts} at the place where the drafts are inserted"),
+        ({"instruction": "{drafts}"}, "instruction", "sees only the question: set sees to last_draft or all"),
     ],
 )
 def test_a_role_that_cannot_be_used_is_refused(fields: dict[str, Any], field: str, message: str) -> None:

@@ -184,7 +184,7 @@ def test_an_endpoint_that_is_not_there_ends_it_with_1(cli: Callable[..., Said], 
     said = cli("tune", study, "--run", quick_path / "run")
     assert said.code == 1
     assert "orkester: http://127.0.0.1:1/v1 cannot be reached" in said.err
-    assert "Is the server running, and the address right?" in said.err
+    assert "Is the server running, and is the address right?" in said.err
 
 
 def test_a_study_in_which_every_call_fails_ends_with_1_and_the_reasons(

@@ -284,7 +284,7 @@ def test_an_engine_that_does_not_start_ends_the_study_with_its_last_words(quick_
     message = str(raised.value)
     assert raised.value.exit_code == 1
     assert message.startswith("the fake engine of ")
-    assert "ended while starting (exit code 1). Its log ends:\n" in message
+    assert "ended while starting (exit code 1). Last lines of its log:\n" in message
     assert "KeyError: 'answer'" in message
     assert f"the whole log: {quick_path / 'run' / 'logs'}" in message
     assert len(message.splitlines()) <= 24
@@ -303,7 +303,7 @@ def test_an_endpoint_that_is_not_there_ends_the_study(quick_path: Path) -> None:
         with pytest.raises(EngineError, match=f"{address} cannot be reached") as raised:
             orkester.tune(path, quick_path / "run")
     assert raised.value.exit_code == 1
-    assert "Is the server running, and the address right?" in str(raised.value)
+    assert "Is the server running, and is the address right?" in str(raised.value)
     assert orkester.open_run(quick_path / "run").blocks == ()
 
 

@@ -13,7 +13,7 @@ from orkester.serving.catalogue import Model
 from orkester.serving.energy import UnavailableMeter
 from orkester.serving.engines import EngineOptions
 from orkester.serving.environments import VllmEnvironment
-from orkester.serving.lease import EngineEvent, Served
+from orkester.serving.lease import EngineEvent, ServedModel
 from orkester.serving.ledger import Capacity
 from orkester.serving.machine import gpus
 from orkester.serving.pool import Pool
@@ -36,10 +36,10 @@ def folder() -> Iterator[Path]:
 def pool_of(vllm: VllmEnvironment, folder: Path, models: int, befell: list[EngineEvent]) -> Pool:
     """A pool for both models on a GPU that holds so many of them."""
     served = {
-        name: Served(
+        name: ServedModel(
             model=Model(name=name, source=str(MODELS / name)),
             weights=MODELS / name,
-            make=lambda: make_engine(vllm, folder),
+            make_engine=lambda: make_engine(vllm, folder),
         )
         for name in NAMES
     }
@@ -69,7 +69,7 @@ async def test_two_models_are_resident_together(vllm: VllmEnvironment, folder: P
     befell: list[EngineEvent] = []
     async with pool_of(vllm, folder, 2, befell) as pool:
         said = [await answer(pool, name) for name in (*NAMES, *NAMES)]
-        assert pool.missing(NAMES) == ()
+        assert pool.not_running(NAMES) == ()
     assert said[:2] == said[2:]
     assert [event.kind for event in befell] == ["started", "started", "stopped", "stopped"]
 

@@ -575,8 +575,8 @@ class TestGate:
         with pytest.raises(ZeroDivisionError):
             async with Gate(concurrency=1) as _:
                 raise ZeroDivisionError
-        assert gate._places is not None
-        assert not gate._places.locked()
+        assert gate._slots is not None
+        assert not gate._slots.locked()
 
     async def test_waiting_for_a_place_counts_against_the_deadline(self) -> None:
         gate = Gate(concurrency=1)

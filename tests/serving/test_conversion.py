@@ -13,7 +13,7 @@ import pytest
 from support import ROOT
 
 from orkester.errors import ModelError
-from orkester.serving.engines._template import beginning
+from orkester.serving.engines._template import with_bos_token
 from orkester.serving.environments import convert
 from orkester.serving.environments._pins import CONVERTER
 from orkester.serving.environments._reference import reference
@@ -202,5 +202,5 @@ def test_a_template_begins_as_the_models_prompts_do(
     for name, content in (("tokenizer.json", tokenizer), ("tokenizer_config.json", config)):
         if content is not None:
             (tmp_path / name).write_text(json.dumps(content))
-    assert beginning("Q:", tmp_path) == ("{{ bos_token }}Q:" if begins else "Q:")
-    assert beginning("{{ bos_token }}Q:", tmp_path) == "{{ bos_token }}Q:"
+    assert with_bos_token("Q:", tmp_path) == ("{{ bos_token }}Q:" if begins else "Q:")
+    assert with_bos_token("{{ bos_token }}Q:", tmp_path) == "{{ bos_token }}Q:"

@@ -102,7 +102,7 @@ def test_what_is_hidden_is_not_there(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     found, why = machine.gpus()
     assert found == gpus
-    assert why.startswith(f"CUDA_VISIBLE_DEVICES={visible!r} leaves none of the 2 GPUs") is not bool(gpus)
+    assert why.startswith(f"CUDA_VISIBLE_DEVICES={visible!r} selects none of the 2 GPUs") is not bool(gpus)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_is_hidden_is_not_there(
     [
         ("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n", "nvidia-smi: NVIDIA-SMI has failed"),
         ("#!/bin/sh\necho 'No devices were found'\n", "nvidia-smi: No devices were found"),
-        ("#!/bin/sh\nexit 0\n", "nvidia-smi: found none"),
+        ("#!/bin/sh\nexit 0\n", "nvidia-smi: found no GPU"),
         ("this is no program", "nvidia-smi cannot be run: Exec format error"),
         ("#!/bin/sh\nexec sleep 60\n", "nvidia-smi did not answer within 0.2 s"),
         (None, "nvidia-smi is not installed"),
@@ -140,7 +140,7 @@ def write_amd(root: Path, node: int, *, gfx: int, total: int, used: int, name: s
 def test_amds_are_read_from_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
-    assert amd(tmp_path) == ([], "no AMD GPU: there is no /dev/kfd")
+    assert amd(tmp_path) == ([], "no AMD GPU: /dev/kfd does not exist")
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/kfd").touch()
     write_amd(tmp_path, 0, gfx=0, total=0, used=0)

@@ -14,7 +14,7 @@ from orkester.serving.catalogue import Model
 from orkester.serving.chat import ChatModel
 from orkester.serving.energy import EstimateMeter
 from orkester.serving.engines import Endpoint, EngineOptions, ExternalEngine, FakeEngine, FakeScript, Fault
-from orkester.serving.lease import EngineEvent, Served
+from orkester.serving.lease import EngineEvent, ServedModel
 from orkester.serving.ledger import Capacity
 from orkester.serving.pool import MAX_DEATHS, Pool
 from orkester.testing.engine_contract import children, running, until
@@ -64,7 +64,9 @@ def pool_of(
 ) -> Pool:
     return Pool(
         {
-            name: Served(model=Model(name=name, source="none"), weights=None, make=lambda engine=engine: engine)
+            name: ServedModel(
+                model=Model(name=name, source="none"), weights=None, make_engine=lambda engine=engine: engine
+            )
             for name, engine in engines.items()
         },  # type: ignore[arg-type]
         options=EngineOptions(),
@@ -86,9 +88,9 @@ async def test_engines_start_one_after_the_other_when_leased_and_once(tmp_path: 
     engines = {name: Watched() for name in ("small", "large", "unused")}
     events: list[EngineEvent] = []
     async with pool_of(engines, tmp_path, on_event=events.append) as pool:
-        assert pool.missing(["small", "large"]) == ("small", "large")
+        assert pool.not_running(["small", "large"]) == ("small", "large")
         leases = await asyncio.gather(*(pool.lease(["small", "large"]) for _ in range(3)))
-        assert pool.missing(["small", "large"]) == ()
+        assert pool.not_running(["small", "large"]) == ()
         assert [await ask(model) for model in leases[0].models.values()]
         assert all(lease.models == leases[0].models for lease in leases)
         assert list(leases[0].models) == ["small", "large"]
@@ -106,13 +108,13 @@ async def test_a_dead_engine_is_noticed_started_again_and_counted(tmp_path: Path
     events: list[EngineEvent] = []
     async with pool_of({"small": engine}, tmp_path, meter=meter, on_event=events.append) as pool:
         lease = await pool.lease(["small"])
-        assert await pool.lost(lease) == ()
+        assert await pool.lost_engines(lease) == ()
         first = meter.read()
         await engine.die()
-        assert pool.missing(["small"]) == ("small",)
-        assert await pool.lost(lease) == ("small",)
+        assert pool.not_running(["small"]) == ("small",)
+        assert await pool.lost_engines(lease) == ("small",)
         lease = await pool.lease(["small"])
-        assert await pool.lost(lease) == ()
+        assert await pool.lost_engines(lease) == ()
         assert await ask(lease.models["small"])
         assert [event.kind for event in events] == ["started", "died", "started"]
         second = meter.read()
@@ -140,7 +142,7 @@ async def test_an_engine_that_hangs_is_ended_and_started_again(tmp_path: Path) -
         with pytest.raises(CallFailed, match="timeout"):
             await ask(lease.models["small"])
         assert engine.alive()
-        assert await pool.lost(lease) == ("small",)
+        assert await pool.lost_engines(lease) == ("small",)
         assert not any(running(pid) for pid in pids)
         assert events[-1].reason == "it did not answer"
         await pool.lease(["small"])
@@ -153,7 +155,7 @@ async def test_an_engine_that_dies_too_often_is_given_up(tmp_path: Path) -> None
         for _ in range(MAX_DEATHS):
             await pool.lease(["small"])
             await engine.die()
-        with pytest.raises(EngineLost, match=f"small died {MAX_DEATHS} times and is given up") as raised:
+        with pytest.raises(EngineLost, match=f"small died {MAX_DEATHS} times and is not started again") as raised:
             await pool.lease(["small"])
         assert str(tmp_path / "logs" / "small.log") in str(raised.value)
         assert engine.started == MAX_DEATHS
@@ -165,7 +167,7 @@ async def test_an_engine_that_does_not_come_back_is_given_up(tmp_path: Path) -> 
     async with pool_of({"small": engine}, tmp_path) as pool:
         await pool.lease(["small"])
         await engine.die()
-        with pytest.raises(EngineLost, match="after its death, it is said to fail"):
+        with pytest.raises(EngineLost, match="the engine of small died and did not start again: it is said to fail"):
             await pool.lease(["small"])
 
 
@@ -177,7 +179,7 @@ async def test_one_that_made_room_and_does_not_come_back_costs_its_teams_and_not
     async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME) as pool:
         await pool.lease(["small"])
         await pool.lease(["large"])
-        with pytest.raises(EngineLost, match="it started before, but now it is said to fail"):
+        with pytest.raises(EngineLost, match="the engine of small did not start again: it is said to fail"):
             await pool.lease(["small"])
         assert await ask((await pool.lease(["large"])).models["large"])
 
@@ -196,7 +198,7 @@ async def test_a_fault_that_ends_the_process_is_a_death(tmp_path: Path) -> None:
         with pytest.raises(CallFailed, match="connection"):
             await ask(lease.models["small"])
         await until(lambda: not engine.alive())
-        assert await pool.lost(lease) == ("small",)
+        assert await pool.lost_engines(lease) == ("small",)
 
 
 @pytest.mark.parametrize("ending", [None, ValueError, KeyboardInterrupt, asyncio.CancelledError])
@@ -276,12 +278,12 @@ async def test_an_endpoint_elsewhere_that_stops_answering_is_noticed(tmp_path: P
         engines = {"small": ExternalEngine(endpoint.base_url, model="small"), "large": own}
         async with pool_of(engines, tmp_path) as pool:
             lease = await pool.lease(["small", "large"])
-            assert await pool.lost(lease) == ()
+            assert await pool.lost_engines(lease) == ()
             assert own.started == 1  # our own are not started again to see whether they answer
             await behind.stop()
-            assert await pool.lost(await pool.lease(["large"])) == ()
+            assert await pool.lost_engines(await pool.lease(["large"])) == ()
             with pytest.raises(EngineError, match="cannot be reached"):
-                await pool.lost(lease)
+                await pool.lost_engines(lease)
     finally:
         await behind.stop()
 
@@ -317,7 +319,7 @@ async def test_an_engine_sleeps_when_another_needs_its_place_and_is_woken(tmp_pa
         await pool.lease(["large"])
         with pytest.raises(CallFailed, match="503"):
             await ask(first)
-        assert pool.missing(["small"]) == ("small",)
+        assert pool.not_running(["small"]) == ("small",)
         assert await ask((await pool.lease(["small"])).models["small"]) == answer
         assert history(events) == [
             ("started", "small"),
@@ -373,15 +375,13 @@ async def test_those_leased_longest_ago_make_room(tmp_path: Path) -> None:
         for name in ("a", "b", "a", "c"):
             await pool.lease([name])
         assert ("slept", "b") in history(events)
-        assert pool.missing(["a", "b", "c"]) == ("b",)
+        assert pool.not_running(["a", "b", "c"]) == ("b",)
 
 
 async def test_models_of_one_team_that_do_not_fit_together_are_no_team(tmp_path: Path) -> None:
     engines = {name: Watched(memory_bytes=8 * GIB, sleeps=True) for name in ("small", "large")}
     async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME) as pool:
-        said = (
-            r"small and large do not fit .*: 16\.0 GiB of GPU memory needed \(as scripted 16\.0 GiB\), 10\.0 GiB there"
-        )
+        said = r"small and large do not fit .* 16\.0 GiB of GPU memory needed \(as scripted 16\.0 GiB\), 10\.0 GiB available"
         with pytest.raises(EngineLost, match=said):
             await pool.lease(["small", "large"])
         assert await ask((await pool.lease(["small"])).models["small"])
@@ -390,8 +390,10 @@ async def test_models_of_one_team_that_do_not_fit_together_are_no_team(tmp_path:
 async def test_a_model_that_can_never_fit_is_said_before_anything_starts(tmp_path: Path) -> None:
     engines = {"small": Watched(memory_bytes=GIB), "huge": Watched(memory_bytes=20 * GIB)}
     async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME) as pool:
-        with pytest.raises(EngineError, match=r"huge does not fit: 20\.0 GiB of GPU memory needed .* smaller model"):
-            pool.check()
+        with pytest.raises(
+            EngineError, match=r"huge does not fit into memory: 20\.0 GiB of GPU memory needed .* smaller model"
+        ):
+            pool.check_memory()
     assert [engine.started for engine in engines.values()] == [0, 0]
 
 
@@ -406,7 +408,7 @@ async def test_each_configuration_of_options_has_an_engine_that_starts_once(tmp_
         return made[-1]
 
     events: list[EngineEvent] = []
-    served = {"small": Served(model=Model(name="small", source="none"), weights=None, make=make)}
+    served = {"small": ServedModel(model=Model(name="small", source="none"), weights=None, make_engine=make)}
     pool = Pool(
         served,
         options=EngineOptions(slots=7),

@@ -17,7 +17,7 @@ from orkester.serving.catalogue import Model
 from orkester.serving.engines import Accelerator, EngineOptions, VllmEngine
 from orkester.serving.engines._model_config import read_model_config
 from orkester.serving.engines._stale import Record, RunningEngines, process, processes_of_group
-from orkester.serving.engines.vllm import reason_in
+from orkester.serving.engines.vllm import failure_reason
 from orkester.serving.environments import VllmEnvironment
 from orkester.testing.engine_contract import running, until
 
@@ -318,4 +318,4 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path, text: str | None, 
     ],
 )
 def test_vllms_own_reason_is_found_in_its_log(log: str, reason: str) -> None:
-    assert reason_in(log) == reason
+    assert failure_reason(log) == reason

@@ -20,7 +20,7 @@ from orkester.serving.catalogue import Model
 from orkester.serving.client import ChatClient
 from orkester.serving.engines import EngineOptions, FakeEngine, FakeScript, Fault
 from orkester.telemetry import TraceStore, agent_span, attributes, chat_span, score_event, traceparent, workflow_span
-from orkester.telemetry._processor import UntilFlushed
+from orkester.telemetry._processor import BufferedSpanProcessor
 
 Span = dict[str, Any]
 
@@ -299,7 +299,7 @@ class TestStore:
 def test_spans_do_not_gather_without_end() -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(UntilFlushed(exporter, most=3))
+    provider.add_span_processor(BufferedSpanProcessor(exporter, max_spans=3))
     for number in range(8):
         provider.get_tracer("x").start_span(str(number)).end()
         assert len(exporter.get_finished_spans()) == (number + 1) // 3 * 3

@@ -13,7 +13,7 @@ from vllms import MODELS, START_S, make_engine
 
 from orkester.serving.catalogue import Model
 from orkester.serving.engines import Endpoint, EngineOptions
-from orkester.serving.engines.vllm import reason_in
+from orkester.serving.engines.vllm import failure_reason
 from orkester.serving.environments import VllmEnvironment
 from orkester.testing.engine_contract import Engine, LifecycleContract, Start, ask, children, running, until
 
@@ -80,7 +80,7 @@ class TestVllmEngine(LifecycleContract):
 
     async def test_what_cannot_start_says_so(self, broken: tuple[Engine, Model, Path | None], tmp_path: Path) -> None:
         await super().test_what_cannot_start_says_so(broken, tmp_path)
-        assert "no_such" in reason_in((tmp_path / "logs" / "engine.log").read_text())
+        assert "no_such" in failure_reason((tmp_path / "logs" / "engine.log").read_text())
 
     def test_its_three_processes_are_all_known(self, endpoint: Endpoint) -> None:
         names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in endpoint.pids}

@@ -20,7 +20,7 @@ from orkester.serving.catalogue import Model
 from orkester.serving.energy import UnavailableMeter
 from orkester.serving.engines import EngineOptions
 from orkester.serving.environments import VllmEnvironment
-from orkester.serving.lease import EngineEvent, Served
+from orkester.serving.lease import EngineEvent, ServedModel
 from orkester.serving.pool import Pool
 
 MODEL = "arithmetic-80k"
@@ -101,10 +101,10 @@ async def test_a_seed_that_kills_the_cpu_build_is_survived(vllm: VllmEnvironment
         pytest.skip("only the CPU build dies of a seed")
     befell: list[EngineEvent] = []
     engine = make_engine(vllm, tmp_path, max_num_batched_tokens=64, enable_chunked_prefill=True)
-    served = Served(
+    served = ServedModel(
         model=Model(name=MODEL, source=str(WEIGHTS)),
         weights=WEIGHTS,
-        make=lambda: engine,
+        make_engine=lambda: engine,
     )
     pool = Pool(
         {MODEL: served},
@@ -123,10 +123,10 @@ async def test_a_seed_that_kills_the_cpu_build_is_survived(vllm: VllmEnvironment
         # As a study asks, it does no harm: the engine says that it takes no seed, and none is sent.
         with contextlib.suppress(CallFailed):  # whatever so small a model says to that, or nothing
             await model.chat(long, seed=7, **asked)
-        assert await pool.lost(lease) == ()
+        assert await pool.lost_engines(lease) == ()
         assert engine._endpoint is not None
         await poison(engine._endpoint.base_url, long)
-        assert await pool.lost(lease) == (MODEL,)
+        assert await pool.lost_engines(lease) == (MODEL,)
         again = await pool.lease([MODEL])
         assert (await again.models[MODEL].chat(short, **asked)).text
     assert [event.kind for event in befell] == ["started", "died", "started", "stopped"]

@@ -140,9 +140,9 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
         {"roles": {"solo": {"output": "json"}}},
         "roles.solo.output",
         "output:",
-        ["takes text or a JSON schema such as {type: object, properties: …}, but got 'json'"],
+        ["takes 'text' or a JSON schema such as {type: object, properties: …}, but got 'json'"],
     ),
-    ({"roles": {"solo": {"output": {}}}}, "roles.solo.output", "output:", ["takes text or a JSON schema"]),
+    ({"roles": {"solo": {"output": {}}}}, "roles.solo.output", "output:", ["takes 'text' or a JSON schema"]),
     (
         {"roles": {"solo": {"instruction": "Look at {drfts}."}}},
         "roles.solo.instruction",
@@ -153,9 +153,9 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
         {"roles": {"solo": {"instruction": "Look at {drafts}."}}},
         "roles.solo.instruction",
         "instruction:",
-        ["the role sees the question alone: set sees to last_draft or all"],
+        ["the role sees only the question: set sees to last_draft or all"],
     ),
-    ({"roles": {"solo": {"drafts": "No."}}}, "roles.solo.drafts", "drafts:", ["needs {drafts} where the drafts"]),
+    ({"roles": {"solo": {"drafts": "No."}}}, "roles.solo.drafts", "drafts:", ["needs {drafts} at the place"]),
     # topologies and knobs
     (
         {"search": {"vot": {"agents": 2}}},
