@@ -142,7 +142,7 @@ async def _run(
     async with pool:
         lease = await pool.lease([model])
         client, facts = lease.models[model], lease.facts[model]
-        idle_w = await IdlePower(meter).measured(pool.resident_engines())
+        idle_w = await IdlePower(meter).measure(pool.resident_engines())
         own = meter.read()
         domains = [name for name in (own.energy_j if own else {}) if name != "orkester"]
         say("calibrating")

@@ -204,7 +204,7 @@ async def counter(given: Given, save: Save) -> None:
         meters = [stack.enter_context(Sampler(meter(given, by_power=by_power))) for by_power in (False, True)]
         result["assumptions"] = [dict(each.assumptions) for each in meters]
         idle = IdlePower(meters[0])
-        result["idle_w"]["0"] = await idle.measured(frozenset())
+        result["idle_w"]["0"] = await idle.measure(frozenset())
         save(result)
 
         async def both(work: Coroutine[Any, Any, Any]) -> dict[str, Any]:
@@ -214,7 +214,7 @@ async def counter(given: Given, save: Save) -> None:
             return {"windows": found, "power_over_counter": ratio(found[1]["energy_j"], found[0]["energy_j"])}
 
         async with serving(given, sizes.models[0], folder, meters) as client:
-            idle_w = result["idle_w"]["1"] = await idle.measured(frozenset(sizes.models[:1]))
+            idle_w = result["idle_w"]["1"] = await idle.measure(frozenset(sizes.models[:1]))
             save(result)
             result["idle"] = await both(asyncio.sleep(sizes.compare_s / 2))
             save(result)
@@ -233,7 +233,7 @@ async def counter(given: Given, save: Save) -> None:
             }
             save(result)
             async with serving(given, sizes.models[1], folder, meters):
-                result["idle_w"]["2"] = await idle.measured(frozenset(sizes.models[:2]))
+                result["idle_w"]["2"] = await idle.measure(frozenset(sizes.models[:2]))
                 save(result)
 
 
@@ -304,7 +304,7 @@ async def vote(given: Given, save: Save) -> None:
     questions = [str(prompt.content) for prompt in built_in_prompts()]
     with tempfile.TemporaryDirectory(prefix="orkester-") as text, Sampler(meter(given)) as sampler:
         async with serving(given, name, Path(text), [sampler]) as client:
-            idle_w = await IdlePower(sampler).measured(frozenset([name]))
+            idle_w = await IdlePower(sampler).measure(frozenset([name]))
             result["idle_w"] = idle_w
             runner = BlockRunner(task=task, meter=sampler, concurrency=1, deadline_s=60, seed=0)
 

@@ -187,7 +187,7 @@ async def _measure_job(
     lease = await pool.lease([job.name])
     model = lease.models[job.name]
     start = next((event for event in events if event.kind == "started"), None)
-    idle_w = await IdlePower(meter, sleep=sleep).measured(pool.resident_engines())
+    idle_w = await IdlePower(meter, sleep=sleep).measure(pool.resident_engines())
     pairing = replace(
         _pairing(state, job),
         energy_method=meter.method,

@@ -104,14 +104,14 @@ class BlockDriver:
                 return None, lost
             raise
         resident = self.pool.resident_engines()
-        if not self._idle.knows(resident):
+        if not self._idle.is_measured(resident):
             self.observer(Preparing(line=f"measuring idle power with {len(resident)} engines resident"))
         block = await self.runner.run(
             plan,
             lease.models,
             engines=lease.facts,
             metrics=lease.metrics,
-            idle_w=await self._idle.measured(resident),
+            idle_w=await self._idle.measure(resident),
             progress=progress,
             store=store,
         )

@@ -60,7 +60,7 @@ async def _measured(setup: MeasurementSetup, team: Team, pool: Pool, *, confirm:
     runner = setup.runner()
     async with pool:
         lease = await pool.lease(team.models, team.engine)
-        idle_w = await IdlePower(setup.meter).measured(pool.resident())
+        idle_w = await IdlePower(setup.meter).measure(pool.resident_engines())
         blocks = [
             await runner.run(
                 BlockPlan(

@@ -103,7 +103,7 @@ def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path)
     for i, name in enumerate(file.models):
         try:
             model = model_of(file, name, catalogue, folder)
-            models[name] = model.completing() if name in file.task.completion else model
+            models[name] = model.for_completion() if name in file.task.completion else model
         except InputError as error:
             faults.append(source.error(["models", i], str(error)))
     return models, faults

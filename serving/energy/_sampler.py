@@ -1,4 +1,4 @@
-"""One thread that reads a meter all the time, so that any window is a slice of what it saw."""
+"""A thread that reads a meter continuously, so that the readings of any window are a slice of its readings."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from types import TracebackType
 
 from ._base import Limits, Meter, Reading
 
-#: Ten a second: as often as NVIDIA's energy counter moves, and often enough for every RAPL counter to be seen before it
-#: wraps.
+#: The time between two readings. NVIDIA's energy counter moves ten times per second, and every RAPL counter is read
+#: often enough to notice each wrap.
 PERIOD_S = 0.1
-#: Half an hour of them: 17 MB for an estimate of ten processes, 63 MB for eight GPUs (benchmarks/meter.py). A longer
-#: window keeps the sum, which its ends give, and shares its joules evenly over what was forgotten.
+#: The number of readings that are kept: half an hour. They need 17 MB for an estimate of ten processes, and 63 MB for
+#: eight GPUs (benchmarks/meter.py). The total of a longer window is still exact, because it depends on the window's
+#: ends only; within the part whose readings were dropped, the joules count as used evenly.
 KEEP = 18_000
 
 
 class Sampler:
-    """A meter that remembers: reads another one in a thread of its own. Enter it; before that, it reads when asked.
+    """A meter that reads another meter in its own thread and keeps the readings.
 
-    Windows may overlap and belong to any task: they are slices, and nothing is started or stopped for one.
+    The thread runs inside a ``with`` block. Outside it, the sampler only reads the meter when ``read`` is called.
+
+    Windows may overlap and may belong to any task. A window is a slice of the readings, so nothing is started or
+    stopped for it.
 
     Args:
-        meter: read from one thread at a time; closed with the sampler.
-        period_s: between readings.
-        keep: readings remembered; older ones are forgotten, so that it never grows.
+        meter: The meter to read, from one thread at a time. It is closed with the sampler.
+        period_s: The time between two readings.
+        keep: The number of readings that are kept. Older readings are dropped, so that memory does not grow.
     """
 
     def __init__(self, meter: Meter, *, period_s: float = PERIOD_S, keep: int = KEEP) -> None:
@@ -35,7 +39,7 @@ class Sampler:
         self._period_s = period_s
         self._readings: deque[Reading] = deque(maxlen=keep)
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -51,17 +55,17 @@ class Sampler:
 
     @property
     def method(self) -> str:
-        """The meter's."""
+        """The label of the meter that is read."""
         return self._meter.method
 
     @property
     def assumptions(self) -> Mapping[str, object]:
-        """The meter's."""
+        """The assumptions of the meter that is read."""
         return self._meter.assumptions
 
     @property
     def limits(self) -> Limits:
-        """The meter's."""
+        """The limits of the meter that is read."""
         return self._meter.limits
 
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
@@ -70,7 +74,7 @@ class Sampler:
             self._meter.watch(domain, pids)
 
     def read(self) -> Reading | None:
-        """Read now; the reading is remembered like the others."""
+        """Read the meter now, and keep the reading like those of the thread."""
         with self._lock:
             reading = self._meter.read()
             if reading is not None:
@@ -78,16 +82,21 @@ class Sampler:
             return reading
 
     def between(self, start: Reading, end: Reading) -> tuple[Reading, ...]:
-        """Both readings, and those between them that are still remembered, in the order of time."""
+        """Return two readings and all kept readings between them, in the order of time.
+
+        Args:
+            start: The first reading.
+            end: The last reading.
+        """
         with self._lock:
-            seen = tuple(self._readings)
-        first = bisect_right(seen, start.time_s, key=_time_s)
-        last = bisect_left(seen, end.time_s, key=_time_s)
-        return (start, *seen[first:last], end)
+            kept = tuple(self._readings)
+        first = bisect_right(kept, start.time_s, key=_time_s)
+        last = bisect_left(kept, end.time_s, key=_time_s)
+        return (start, *kept[first:last], end)
 
     def close(self) -> None:
-        """End the thread and close the meter; again is harmless."""
-        self._over.set()
+        """End the thread and close the meter. A second call does nothing."""
+        self._closing.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -97,9 +106,9 @@ class Sampler:
 
     def _run(self) -> None:
         due_s = time.monotonic()
-        while not self._over.wait(max(0.0, due_s - time.monotonic())):
+        while not self._closing.wait(max(0.0, due_s - time.monotonic())):
             self.read()
-            # A machine that was busy is not asked twice as often afterwards.
+            # Readings that were missed while the machine was busy are not made up for.
             due_s = max(due_s + self._period_s, time.monotonic())
 
 

@@ -1,4 +1,4 @@
-"""Seconds and joules since a moment."""
+"""A stopwatch for seconds and joules."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ._window import window
 
 
 class Stopwatch:
-    """Runs from when it is made.
+    """Measures the seconds and the joules since it was created.
 
     Args:
-        meter: read then, and at every look at ``energy_j``.
-        clock: monotonic seconds.
+        meter: The meter. It is read at the creation and at every use of ``energy_j``.
+        clock: The clock, in monotonic seconds.
     """
 
     def __init__(self, meter: Meter, clock: Callable[[], float]) -> None:
@@ -24,12 +24,12 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """So far."""
+        """The seconds since the creation."""
         return self._clock() - self._start_s
 
     @property
     def energy_j(self) -> float | None:
-        """So far, of all domains together; None when it cannot be had."""
+        """The joules of all domains since the creation; None if they are unavailable."""
         now = self._meter.read()
         if self._start is None or now is None:
             return None

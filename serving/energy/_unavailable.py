@@ -1,4 +1,4 @@
-"""No meter: joules are unavailable, which is not 0."""
+"""The meter for a machine without a usable meter: its energy is unavailable, which is not 0."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from ._base import Limits, Reading
 
 @dataclass(frozen=True)
 class UnavailableMeter:
-    """Says why there are no joules.
+    """Records the reason why there are no joules.
 
     Attributes:
-        reason: for the record.
+        reason: The reason, in words.
     """
 
     reason: str
 
     @property
     def method(self) -> str:
-        """The label."""
+        """The label ``unavailable``."""
         return "unavailable"
 
     @property
     def assumptions(self) -> Mapping[str, object]:
-        """The reason."""
+        """The reason why there are no joules."""
         return {"reason": self.reason}
 
     @property
     def limits(self) -> Limits:
-        """None."""
+        """Limits of 0: there are no joules to check."""
         return Limits()
 
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
-        """Nothing to watch."""
+        """Do nothing."""
 
     def read(self) -> Reading | None:
-        """Always None."""
+        """Return None: energy is unavailable."""
         return None
 
     def close(self) -> None:
-        """Nothing was opened."""
+        """Do nothing."""

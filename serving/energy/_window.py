@@ -1,4 +1,4 @@
-"""What the readings of one window say: joules, how far off they may be, and what makes them doubtful."""
+"""Sums up the readings of one window: joules, their possible error, and warnings about them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from ._base import Limits, Reading
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A window's energy.
+    """The energy of one window.
 
     Attributes:
-        readings: in the order of time, both ends included; none when the meter could not be read.
-        energy_j: joules by domain; None when they cannot be had, or a counter failed within the window: a wrong joule
-            is worse than none.
-        error_j: how far off their sum may be, either way: the counter may lag by its refresh time at both ends.
-        marks: what makes the joules doubtful, or why there are none, for people.
-        gauges: ``mean``, ``low`` and ``high`` of what else was seen.
+        readings: The readings in the order of time, from the window's start to its end; empty if the meter could not be
+            read.
+        energy_j: The joules by domain. None if the meter could not be read, or if a counter failed within the window,
+            because a wrong number is worse than no number.
+        error_j: The possible error of the sum, in both directions. At each end of the window the counter may lag by its
+            refresh time.
+        marks: Warnings about the joules, or the reason why there are none, in words.
+        gauges: ``mean``, ``low`` and ``high`` of each gauge.
     """
 
     readings: Sequence[Reading]
@@ -29,29 +31,30 @@ class Window:
 
     @property
     def total_j(self) -> float | None:
-        """Of all domains together."""
+        """The joules of all domains together; None if they are unavailable."""
         return None if self.energy_j is None else sum(self.energy_j.values())
 
 
 def window(readings: Sequence[Reading], limits: Limits, idle_w: Mapping[str, float] | None = None) -> Window:
-    """Sum up a window.
+    """Sum up the readings of a window.
 
     Args:
-        readings: from its begin to its end; fewer than two when the meter could not be read.
-        limits: the meter's.
-        idle_w: idle watts by domain, with the same engines resident; None when not known.
+        readings: The readings from the window's start to its end; fewer than two if the meter could not be read.
+        limits: The meter's limits.
+        idle_w: The idle power in watts by domain, with the same engines resident; None if it is unknown.
     """
     if len(readings) < 2:
         return Window(readings=(), energy_j=None, error_j=0.0, marks=(), gauges={})
     first, last = readings[0], readings[-1]
-    # What the first one reports lies before the window.
+    # The faults of the first reading happened before the window.
     faults = dict.fromkeys(fault for reading in readings[1:] for fault in reading.faults)
     foreign = dict.fromkeys(f"others were at work on {one}" for reading in readings for one in reading.foreign)
-    gone = [domain for domain in first.energy_j if domain not in last.energy_j]
+    missing = [domain for domain in first.energy_j if domain not in last.energy_j]
     energy_j = {domain: joules - first.energy_j.get(domain, 0.0) for domain, joules in last.energy_j.items()}
-    if faults or gone or any(joules < 0 for joules in energy_j.values()):
-        why = (*faults, *(f"the counter of {domain} is missing" for domain in gone)) or ("a counter went backwards",)
-        return Window(readings=readings, energy_j=None, error_j=0.0, marks=why, gauges=_gauges(readings))
+    if faults or missing or any(joules < 0 for joules in energy_j.values()):
+        reasons = (*faults, *(f"the counter of {domain} is missing" for domain in missing))
+        marks_of_failure = reasons or ("a counter went backwards",)
+        return Window(readings=readings, energy_j=None, error_j=0.0, marks=marks_of_failure, gauges=_gauges(readings))
     seconds = last.time_s - first.time_s
     total_j = sum(energy_j.values())
     watts = total_j / seconds if seconds > 0 else 0.0
@@ -71,15 +74,15 @@ def window(readings: Sequence[Reading], limits: Limits, idle_w: Mapping[str, flo
 
 
 def _highest_w(readings: Sequence[Reading], mean_w: float) -> float:
-    """The most that the devices drew together at any moment, as their gauges say; their mean where there are none."""
-    seen = [sum(value for name, value in each.gauges.items() if name.endswith(".power_w")) for each in readings]
-    return max(mean_w, *seen)
+    """The highest power of all devices together, by their gauges; the mean power if there are no gauges."""
+    sums_w = [sum(value for name, value in each.gauges.items() if name.endswith(".power_w")) for each in readings]
+    return max(mean_w, *sums_w)
 
 
 def _gauges(readings: Sequence[Reading]) -> dict[str, dict[str, float]]:
     names = dict.fromkeys(name for reading in readings for name in reading.gauges)
-    found = {}
+    summaries = {}
     for name in names:
         values = [reading.gauges[name] for reading in readings if name in reading.gauges]
-        found[name] = {"mean": sum(values) / len(values), "low": min(values), "high": max(values)}
-    return found
+        summaries[name] = {"mean": sum(values) / len(values), "low": min(values), "high": max(values)}
+    return summaries

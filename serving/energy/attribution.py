@@ -1,4 +1,4 @@
-"""Whose joules they were: a meter's counters shared among the requests that an engine worked on meanwhile."""
+"""Attribution: it shares the joules of a window among the requests that the engines worked on in that window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ._base import Reading
-from ._jobs import Job, Request, completed
+from ._jobs import Job, Request, fill_unknown
 from ._pace import Pace, pace
 
 __all__ = ["Attribution", "Coefficients", "Request", "attribute", "steps"]
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
     _Array: TypeAlias = NDArray[np.float64]
 
-#: This share of an interval's joules goes by active time, so that nobody who was active gets nothing.
+#: This share of an interval's joules is divided by active time, so that every active request gets some joules.
 _BY_TIME = 1e-6
-#: Fewer steps than this tell nothing of a pace.
-_SHORTEST = 1e-9
+#: With fewer steps than this, a pace cannot be computed.
+_MIN_STEPS = 1e-9
 _DEVICES = ("gpu", "cpu", "dram", "soc")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coefficients:
-    """What work costs on one device, with one model and engine configuration, in joules over idle.
+    """The costs of work on one device, with one model and one engine configuration, in joules above idle power.
 
     Attributes:
-        step_j: a step of the engine, whoever takes part: above all reading the weights.
-        prompt_token_j: a prompt token that is not cached.
-        output_token_j: an output token.
-        context_token_j: an output token, for each token of its context.
+        step_j: The cost of one engine step, for any number of requests in it. Most of it is reading the weights.
+        prompt_token_j: The cost of one prompt token that is not cached.
+        output_token_j: The cost of one output token.
+        context_token_j: The cost of one output token for each token in its context.
     """
 
     step_j: float
@@ -51,13 +51,14 @@ class Coefficients:
 
 @dataclass(frozen=True, kw_only=True)
 class Attribution:
-    """A window's joules, each counted once.
+    """The joules of a window. Each joule is counted once.
 
     Attributes:
-        method: ``affine`` with calibrated coefficients, ``tokens`` by tokens without.
-        requests_j: by request id, over idle.
-        idle_j: what would have been used with nobody asking.
-        unattributed_j: over idle with no request active, and of processes that are no engines.
+        method: ``affine`` if calibrated coefficients were used, ``tokens`` if joules were shared by token counts.
+        requests_j: The joules above idle power, by request id.
+        idle_j: The joules of idle power.
+        unattributed_j: The joules above idle power while no request was active, and those of processes that are not
+            engines.
     """
 
     method: Literal["affine", "tokens"]
@@ -67,7 +68,7 @@ class Attribution:
 
     @property
     def total_j(self) -> float:
-        """All of it: what the meter counted."""
+        """All joules that the meter counted."""
         return math.fsum(self.requests_j.values()) + self.idle_j + self.unattributed_j
 
 
@@ -79,29 +80,29 @@ def attribute(
     coefficients: Mapping[str, Coefficients],
     refresh_s: float = 0.0,
 ) -> Attribution:
-    """Share a window's joules among requests.
+    """Share the joules of a window among requests.
 
-    Of what a counter grew between two readings, idle power times time is idle, and the rest is shared in proportion to
-    step_j × (engine steps / active requests) + prompt_token_j × prompt tokens + (output_token_j + context_token_j ×
-    context) × output tokens of that interval. How steps, and with them tokens, lie in time is found from all requests
-    of the engine together, see ``pace``. Where an engine with requests lacks coefficients, everything is shared by
-    tokens.
+    For each interval between two readings, idle power × time of the interval's joules are idle. The rest is shared in
+    proportion to step_j × (engine steps / active requests) + prompt_token_j × prompt tokens + (output_token_j +
+    context_token_j × context) × output tokens of that interval. The times of the steps, and so of the tokens, are
+    estimated from all requests of the engine together, see ``pace``. If an engine with requests has no coefficients,
+    all joules are shared by token counts.
 
-    What is not known of a request is taken from those of the same engine (or of all, if it has none) that tell: the
-    prefill's end from their median prefill rate, output tokens from their median decode rate, prompt tokens from their
-    median. Where nothing is counted, joules go by active time.
+    Unknown values of a request are estimated from the requests of the same engine with known values, or from those of
+    all engines if the engine has none: the end of the prefill from the median prefill rate, output tokens from the
+    median decode rate, prompt tokens from the median. If no tokens are known at all, joules are shared by active time.
 
     Args:
-        readings: of one window without faults, in order. A domain that two neighbours do not share counts for nothing
-            between them.
-        requests: in any order; what of them lies outside the window gets nothing here.
-        idle_w: idle watts by domain, with the engines resident; 0 for one not named.
-        coefficients: by engine.
-        refresh_s: how often the counters move, see ``Limits``. Where they do not move at once, what they show between
-            two moves is taken as used evenly since the last one.
+        readings: The readings of one window without faults, in the order of time. If a domain is missing in one of two
+            neighbouring readings, its joules between the two count as 0.
+        requests: The requests, in any order. The parts of a request outside the window get no joules.
+        idle_w: The idle power in watts by domain, with the engines in memory; 0 for a missing domain.
+        coefficients: The calibrated costs, by engine.
+        refresh_s: The time between two updates of the counters, see ``Limits``. If it is above 0, the joules of one
+            update count as used evenly since the previous update.
 
     Raises:
-        ValueError: time or a counter goes back, or a number is no number.
+        ValueError: The time or a counter decreases, or a value is not finite.
     """
     import numpy as np
 
@@ -111,19 +112,19 @@ def attribute(
     shared = {request.id: 0.0 for request in requests}
     if len(readings) < 2:
         return Attribution(method="tokens", requests_j=shared, idle_j=0.0, unattributed_j=0.0)
-    # All are looked at, for medians; only those that the window holds are shared to.
-    jobs = [job for job in completed(requests) if job.end_s > edges[0] and job.start_s < edges[-1]]
+    # All requests count for the medians, but only those inside the window get joules.
+    jobs = [job for job in fill_unknown(requests) if job.end_s > edges[0] and job.start_s < edges[-1]]
     affine = bool(jobs) and all(job.engine in coefficients for job in jobs)
     counted = any(request.output_tokens is not None or request.prompt_tokens is not None for request in requests)
     weights = _weights(edges, jobs, coefficients if affine else None, counted=counted)
     idle_j = unattributed_j = 0.0
     for domain in sorted({name for reading in readings for name in reading.energy_j}):
-        grown = _growth(readings, domain)
+        used_j = _differences(readings, domain)
         if refresh_s > 0:
-            grown = _evenly(grown, np.diff(edges))
-        idle = np.minimum(grown, max(0.0, idle_w.get(domain, 0.0)) * np.diff(edges))
+            used_j = _spread_evenly(used_j, np.diff(edges))
+        idle = np.minimum(used_j, max(0.0, idle_w.get(domain, 0.0)) * np.diff(edges))
         idle_j += float(idle.sum())
-        rest = grown - idle
+        rest = used_j - idle
         kind, _, name = domain.partition(":")
         if kind == "engine":
             rows = [row for row in weights if row.job.engine == name]
@@ -136,13 +137,17 @@ def attribute(
 
 
 def steps(requests: Sequence[Request]) -> float:
-    """Engine steps that ``attribute`` takes requests of one engine for; calibration counts them the same way."""
-    return float(pace(completed(requests)).steps[-1]) if requests else 0.0
+    """Return the number of engine steps that ``attribute`` assumes for the requests of one engine.
+
+    Args:
+        requests: The requests of one engine.
+    """
+    return float(pace(fill_unknown(requests)).steps[-1]) if requests else 0.0
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A request's weight and active seconds in the intervals from ``first`` on."""
+    """A request's weights and active seconds in consecutive intervals, of which ``first`` is the first."""
 
     job: Job
     first: int
@@ -150,49 +155,53 @@ class _Row:
     active_s: _Array
 
     @property
-    def place(self) -> slice:
+    def intervals(self) -> slice:
         return slice(self.first, self.first + len(self.weight))
 
 
-def _growth(readings: Sequence[Reading], domain: str) -> _Array:
+def _differences(readings: Sequence[Reading], domain: str) -> _Array:
+    """The joules of a domain in each interval between two readings."""
     import numpy as np
 
     values = np.array([reading.energy_j.get(domain, math.nan) for reading in readings], dtype=float)
-    grown = np.diff(values)
-    if np.any(grown < 0) or np.any(np.isinf(values)):
+    used_j = np.diff(values)
+    if np.any(used_j < 0) or np.any(np.isinf(values)):
         raise ValueError(f"{domain}: its counter goes back; pass only windows without faults")
-    return np.nan_to_num(grown)
+    return np.nan_to_num(used_j)
 
 
-def _evenly(grown: _Array, seconds: _Array) -> _Array:
-    """Each move of a counter spread over the intervals since the last one; those after the last move have its power."""
+def _spread_evenly(used_j: _Array, seconds: _Array) -> _Array:
+    """Spread each update of a counter evenly over the intervals since the previous update.
+
+    The intervals after the last update get the power of the last update.
+    """
     import numpy as np
 
-    moves = np.flatnonzero(grown > 0)
-    if not len(moves):
-        return grown
-    groups = np.minimum(np.searchsorted(moves, np.arange(len(grown)), side="left"), len(moves) - 1)
-    totals, spans = np.bincount(groups, grown), np.bincount(groups, seconds)
+    updates = np.flatnonzero(used_j > 0)
+    if not len(updates):
+        return used_j
+    groups = np.minimum(np.searchsorted(updates, np.arange(len(used_j)), side="left"), len(updates) - 1)
+    totals, spans = np.bincount(groups, used_j), np.bincount(groups, seconds)
     watts = np.divide(totals, spans, out=np.zeros_like(totals), where=spans > 0)
-    return np.where(spans[groups] > 0, watts[groups] * seconds, grown)
+    return np.where(spans[groups] > 0, watts[groups] * seconds, used_j)
 
 
 def _share(rest: _Array, rows: Sequence[_Row], shared: dict[str, float]) -> float:
-    """Add to ``shared`` what each request gets; the joules that nobody was active for."""
+    """Add each request's joules to ``shared``, and return the joules of the intervals without an active request."""
     import numpy as np
 
     weight, active_s = np.zeros_like(rest), np.zeros_like(rest)
     for row in rows:
-        weight[row.place] += row.weight
-        active_s[row.place] += row.active_s
-    someone = active_s > 0
+        weight[row.intervals] += row.weight
+        active_s[row.intervals] += row.active_s
+    active = active_s > 0
     by_time = np.where(weight > 0, _BY_TIME, 1.0)
-    per_weight = np.divide(rest * (1 - by_time), weight, out=np.zeros_like(rest), where=someone & (weight > 0))
-    per_s = np.divide(rest * by_time, active_s, out=np.zeros_like(rest), where=someone)
+    per_weight = np.divide(rest * (1 - by_time), weight, out=np.zeros_like(rest), where=active & (weight > 0))
+    per_s = np.divide(rest * by_time, active_s, out=np.zeros_like(rest), where=active)
     for row in rows:
-        got = row.weight @ per_weight[row.place] + row.active_s @ per_s[row.place]
-        shared[row.job.id] += float(got)
-    return float(rest[~someone].sum())
+        joules = row.weight @ per_weight[row.intervals] + row.active_s @ per_s[row.intervals]
+        shared[row.job.id] += float(joules)
+    return float(rest[~active].sum())
 
 
 def _weights(
@@ -204,10 +213,10 @@ def _weights(
     for job in jobs:
         by_engine[job.engine].append(job)
     rows = []
-    for engine, mine in by_engine.items():
+    for engine, engine_jobs in by_engine.items():
         cost = coefficients[engine] if coefficients else None
-        engine_pace = pace(mine)
-        for job in mine:
+        engine_pace = pace(engine_jobs)
+        for job in engine_jobs:
             low = max(0, int(np.searchsorted(edges, job.start_s, side="right")) - 1)
             high = min(len(edges) - 1, int(np.searchsorted(edges, job.end_s, side="left")))
             at = edges[low : high + 1]
@@ -221,11 +230,11 @@ def _weights(
             elif cost is None:
                 weight = prompt + output
             else:
-                # Context grows by each token: the integral of context over output tokens so far.
+                # The context grows with each token, so this is the integral of the context over the output tokens.
                 done = decoded * job.output
                 context = np.diff((job.prompt + job.cached) * done + done * done / 2)
                 weight = (
-                    cost.step_j * np.diff(engine_pace.each_at(inside))
+                    cost.step_j * np.diff(engine_pace.steps_per_request_at(inside))
                     + cost.prompt_token_j * prompt
                     + cost.output_token_j * output
                     + cost.context_token_j * context
@@ -235,11 +244,11 @@ def _weights(
 
 
 def _progress(engine: Pace, at_s: _Array, start_s: float, end_s: float) -> _Array:
-    """The share of the engine's steps from start to end that was taken at each moment."""
+    """The share of the engine's steps between start and end that were done at each moment."""
     import numpy as np
 
-    begun, done = (float(each) for each in engine.steps_at(np.array([start_s, end_s])))
-    if done - begun < _SHORTEST:
+    first_step, last_step = (float(step) for step in engine.steps_at(np.array([start_s, end_s])))
+    if last_step - first_step < _MIN_STEPS:
         return np.clip((at_s - start_s) / (end_s - start_s), 0, 1)
-    share: _Array = (engine.steps_at(at_s) - begun) / (done - begun)
+    share: _Array = (engine.steps_at(at_s) - first_step) / (last_step - first_step)
     return np.clip(share, 0, 1)

@@ -1,4 +1,7 @@
-"""What a step, a token and its context cost on this device: fitted to runs of known work, kept by fingerprint."""
+"""Calibration: what a step, a token and its context cost in joules on this device.
+
+The costs are fitted to measured runs of known work, and stored under the fingerprint of engine, device and meter.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from ._sampler import Sampler
 from ._window import window
 from .attribution import Coefficients
 
-#: Facts that differ from start to start of the same engine.
+#: Facts that differ between two starts of the same engine, and so are not part of the fingerprint.
 VOLATILE = frozenset({"port", "pid", "pids", "base_url", "log", "started_at", "start_s"})
 _NAMES = ("step_j", "prompt_token_j", "output_token_j", "context_token_j")
 _SHORTEST_S = 1.0
@@ -34,14 +37,15 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One window of known work.
+    """One measured window of known work.
 
     Attributes:
-        steps: of the engine, counted as ``pace`` does: those that the prompts fill, and those of the decoding.
-        prompt_tokens: without cached ones.
-        output_tokens: generated.
-        context_output_tokens: each output token times the tokens of its context, summed.
-        energy_j: over idle.
+        steps: The engine's steps, counted as ``pace`` counts them: those that the prompts fill, and those of the
+            decoding.
+        prompt_tokens: The number of prompt tokens without cached ones.
+        output_tokens: The number of generated tokens.
+        context_output_tokens: The sum over all output tokens of the number of tokens in their context.
+        energy_j: The joules above idle power.
     """
 
     steps: float
@@ -53,16 +57,17 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Coefficients and what they are of.
+    """Fitted coefficients, and the engine and the device that they are valid for.
 
     Attributes:
-        coefficients: in joules.
-        fingerprint: of engine, device and meter.
-        method: the meter's label.
-        device, model: for people.
-        points: what it was fitted to.
-        residual: median of |fitted − measured| / measured over the points.
-        made_at: ISO 8601.
+        coefficients: The coefficients in joules.
+        fingerprint: The fingerprint of engine, device and meter.
+        method: The meter's label.
+        device: The device's name, for people.
+        model: The model's name, for people.
+        points: The measured windows that the coefficients were fitted to.
+        residual: The median of |fitted − measured| / measured over the points.
+        made_at: The time of the calibration, ISO 8601.
     """
 
     coefficients: Coefficients
@@ -76,19 +81,22 @@ class Calibration:
 
 
 def fit(points: Sequence[Point]) -> Coefficients:
-    """Least squares of relative errors with no coefficient below 0.
+    """Fit the coefficients by least squares of the relative errors, with no coefficient below 0.
 
-    With four unknowns every set of those that are not 0 is tried, which is exact.
+    There are four coefficients, so every set of non-zero coefficients can be tried. The result is the exact optimum.
+
+    Args:
+        points: The measured windows, at least four.
 
     Raises:
-        ValueError: fewer than four points, or one whose joules are not above 0.
+        ValueError: There are fewer than four points, or a point has no joules above 0.
     """
     import numpy as np
 
     if len(points) < len(_NAMES):
         raise ValueError(f"four coefficients need at least four points, but got {len(points)}")
     if not all(math.isfinite(point.energy_j) and point.energy_j > 0 for point in points):
-        raise ValueError("every point needs joules above 0 over idle; make the windows longer")
+        raise ValueError("every point needs joules above 0 after idle power is subtracted; make the windows longer")
     rows = np.array([_row(point) for point in points], dtype=float)
     rows /= np.array([[point.energy_j] for point in points])
     scale = np.where(np.abs(rows).max(axis=0) > 0, np.abs(rows).max(axis=0), 1.0)
@@ -98,17 +106,22 @@ def fit(points: Sequence[Point]) -> Coefficients:
     for size in range(1, len(_NAMES) + 1):
         for active in combinations(range(len(_NAMES)), size):
             columns = list(active)
-            found = np.linalg.lstsq(rows[:, columns], ones, rcond=None)[0]
-            error = float(np.sum((rows[:, columns] @ found - ones) ** 2))
-            # Among equals the smaller set stays.
-            if np.all(found >= 0) and error < best_error * (1 - 1e-9):
+            solution = np.linalg.lstsq(rows[:, columns], ones, rcond=None)[0]
+            error = float(np.sum((rows[:, columns] @ solution - ones) ** 2))
+            # If two sets fit equally well, the smaller one stays.
+            if np.all(solution >= 0) and error < best_error * (1 - 1e-9):
                 best, best_error = np.zeros(len(_NAMES)), error
-                best[columns] = found
+                best[columns] = solution
     return Coefficients(**dict(zip(_NAMES, (float(value) for value in best / scale), strict=True)))
 
 
 def residual(coefficients: Coefficients, points: Sequence[Point]) -> float:
-    """Median relative error of the fit at its points."""
+    """Return the median relative error of coefficients over measured windows.
+
+    Args:
+        coefficients: The fitted coefficients.
+        points: The measured windows.
+    """
     costs: list[float] = [getattr(coefficients, name) for name in _NAMES]
     return median(
         abs(math.fsum(cost * value for cost, value in zip(costs, _row(point), strict=True)) / point.energy_j - 1)
@@ -117,14 +130,28 @@ def residual(coefficients: Coefficients, points: Sequence[Point]) -> float:
 
 
 def fingerprint(engine_facts: Mapping[str, object], device: str, method: str) -> str:
-    """Names what a calibration holds for, in 16 hexadecimal digits; ports and the like do not matter."""
+    """Return the fingerprint of an engine on a device with a meter: 16 hexadecimal digits.
+
+    Args:
+        engine_facts: The engine's facts; see ``Endpoint.facts``. Ports and other volatile facts are ignored.
+        device: The device's name.
+        method: The meter's label.
+    """
     facts = {name: value for name, value in engine_facts.items() if name not in VOLATILE}
     text = json.dumps([facts, device, method], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def save(calibration: Calibration, folder: Path) -> Path:
-    """Write it, whole or not at all."""
+    """Write a calibration to a file. After a failure there is no partial file.
+
+    Args:
+        calibration: The calibration to write.
+        folder: The folder; it is created if it does not exist.
+
+    Returns:
+        The path of the file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{calibration.fingerprint}.json"
     handle, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
@@ -139,17 +166,21 @@ def save(calibration: Calibration, folder: Path) -> Path:
 
 
 def load(fingerprint: str, folder: Path) -> Calibration | None:
-    """The calibration of that fingerprint, or None when there is none.
+    """Read the calibration with a fingerprint; None if there is none.
+
+    Args:
+        fingerprint: The fingerprint of engine, device and meter.
+        folder: The folder with the calibrations.
 
     Raises:
-        InputError: its file is damaged.
+        InputError: The calibration's file is damaged.
     """
     path = folder / f"{fingerprint}.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found["coefficients"] = Coefficients(**found["coefficients"])
-        found["points"] = tuple(Point(**point) for point in found["points"])
-        calibration = Calibration(**found)
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields["coefficients"] = Coefficients(**fields["coefficients"])
+        fields["points"] = tuple(Point(**point) for point in fields["points"])
+        calibration = Calibration(**fields)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -158,20 +189,26 @@ def load(fingerprint: str, folder: Path) -> Calibration | None:
         ) from error
     if calibration.fingerprint != fingerprint:
         raise InputError(
-            f"{path}: this calibration is of {calibration.fingerprint}; delete the file and run "
-            "`orkester calibrate` again"
+            f"{path}: this calibration has the fingerprint {calibration.fingerprint}, which is not the name of the "
+            "file; delete the file and run `orkester calibrate` again"
         )
     return calibration
 
 
 def calibrated(engine_facts: Mapping[str, object], *, device: str, method: str, folder: Path) -> Coefficients | None:
-    """What steps and tokens of such an engine were found to cost; None when nobody calibrated one.
+    """Return the calibrated costs of an engine's steps and tokens; None if the engine was not calibrated.
+
+    Args:
+        engine_facts: The engine's facts; see ``Endpoint.facts``.
+        device: The device's name.
+        method: The meter's label.
+        folder: The folder with the calibrations.
 
     Raises:
-        InputError: its file is damaged.
+        InputError: The calibration's file is damaged.
     """
-    found = load(fingerprint(engine_facts, device, method), folder)
-    return found.coefficients if found is not None else None
+    calibration = load(fingerprint(engine_facts, device, method), folder)
+    return calibration.coefficients if calibration is not None else None
 
 
 async def calibrate(
@@ -187,36 +224,40 @@ async def calibrate(
     output_tokens: int = 128,
     seed: int = 0,
 ) -> Calibration:
-    """Run known work on an engine that nobody else asks, and fit.
+    """Measure known work on an engine that has no other requests, and fit the coefficients.
 
-    At each batch size three windows, each as long as the meter needs: prefill only (long prompts, one token), and many
-    tokens after a short and after a long prompt. Every prompt is of new random words, so no prefix cache helps.
+    At each batch size there are three windows, each as long as the meter needs: prefill only (long prompts and one
+    output token), many output tokens after a short prompt, and many output tokens after a long prompt. Every prompt has
+    new random words, so the prefix cache has no effect.
 
     Args:
-        client: asks the engine.
-        meter: reads the device.
-        engine_facts: version, flags and weights, for the fingerprint.
-        idle_w: by domain, with the engine resident.
-        device: for people and the fingerprint.
-        domains: whose joules are added up: the engine's process, or its devices.
-        batches: requests at once.
-        prompt_words: words of a long prompt.
-        output_tokens: most tokens of an answer when decoding.
-        seed: of the words.
+        client: The client that asks the engine.
+        meter: The sampler that reads the device.
+        engine_facts: The engine's version, flags and weights, for the fingerprint.
+        idle_w: The idle power in watts by domain, with the engine in memory.
+        device: The device's name, for people and for the fingerprint.
+        domains: The domains whose joules are added: the engine's process, or its devices.
+        batches: The numbers of requests at once.
+        prompt_words: The number of words of a long prompt.
+        output_tokens: The most tokens of an answer in the windows with many output tokens.
+        seed: The seed of the random words.
+
+    Returns:
+        The calibration, which is not written to a file yet.
 
     Raises:
-        EngineError: no joules or no token counts are to be had, or too few joules over idle.
-        CallFailed: a call failed.
+        EngineError: There are no joules or no token counts, or too few joules above idle power.
+        CallFailed: A call failed.
     """
     words = random.Random(seed)
     await _batch(client, words, max(batches), 8, 8)  # warm-up
     points = []
     for size in batches:
-        for prompt, most in ((prompt_words, 1), (8, output_tokens), (prompt_words, output_tokens)):
+        for prompt, max_tokens in ((prompt_words, 1), (8, output_tokens), (prompt_words, output_tokens)):
             start = _read(meter)
             steps, prompts, outputs, contexts = 0.0, 0.0, 0.0, 0.0
             while True:
-                replies = await _batch(client, words, size, prompt, most)
+                replies = await _batch(client, words, size, prompt, max_tokens)
                 for new, cached, out in replies:
                     prompts += new
                     outputs += out
@@ -229,8 +270,8 @@ async def calibrate(
             energy_j = _over_idle_j(meter, start, end, domains, idle_w)
             if energy_j <= meter.limits.over_idle_j:
                 raise EngineError(
-                    f"{client.name}: calibrating used {energy_j:.3g} J over idle with {size} requests at once, too "
-                    f"little for {meter.method}; use longer prompts and answers"
+                    f"{client.name}: the calibration used only {energy_j:.3g} J above idle power with {size} requests "
+                    f"at once, which is too little for the {meter.method} meter; use longer prompts and answers"
                 )
             points.append(
                 Point(
@@ -255,16 +296,16 @@ async def calibrate(
 
 
 async def _batch(
-    client: ChatModel, words: random.Random, size: int, prompt: int, most: int
+    client: ChatModel, words: random.Random, size: int, prompt: int, max_tokens: int
 ) -> list[tuple[int, int, int]]:
-    """Ask so many at once; uncached prompt, cached prompt and output tokens of each."""
+    """Send ``size`` requests at once. Each result has the uncached prompt, cached prompt and output tokens."""
 
     async def ask(number: int, text: str) -> Reply:
         return await client.chat(
             [{"role": "user", "content": text}],
             agent="calibration",
             temperature=1.0,
-            max_tokens=most,
+            max_tokens=max_tokens,
             sample=number,
         )
 
@@ -274,24 +315,24 @@ async def _batch(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(ask(number, text)) for number, text in enumerate(texts)]
-    except ExceptionGroup as several:  # not ``except*``: older Pythons put what is raised there into a group again
-        if (failed := several.subgroup(CallFailed)) is None:
+    except ExceptionGroup as group_error:  # not ``except*``: older Pythons would put the new error in a group again
+        if (failures := group_error.subgroup(CallFailed)) is None:
             raise
-        raise failed.exceptions[0] from None  # one message is enough
-    found = []
+        raise failures.exceptions[0] from None  # one message is enough
+    counts = []
     for task in tasks:
         reply = task.result()
         if reply.input_tokens is None or reply.output_tokens is None:
-            raise EngineError(f"{client.name}: the engine does not count tokens, so it cannot be calibrated")
+            raise EngineError(f"{client.name}: the engine does not report token counts, so it cannot be calibrated")
         cached = min(reply.cached_tokens or 0, reply.input_tokens)
-        found.append((reply.input_tokens - cached, cached, reply.output_tokens))
-    return found
+        counts.append((reply.input_tokens - cached, cached, reply.output_tokens))
+    return counts
 
 
 def _read(meter: Sampler) -> Reading:
     reading = meter.read()
     if reading is None:
-        raise EngineError(f"the {meter.method} meter gives no joules, so nothing can be calibrated")
+        raise EngineError(f"the {meter.method} meter reports no joules, so the engine cannot be calibrated")
     return reading
 
 
@@ -300,10 +341,10 @@ def _over_idle_j(
 ) -> float:
     measured = window(meter.between(start, end), meter.limits, idle_w)
     if measured.energy_j is None:
-        raise EngineError(f"a counter failed while calibrating ({'; '.join(measured.marks)}); calibrate again")
+        raise EngineError(f"a counter failed during the calibration ({'; '.join(measured.marks)}); calibrate again")
     if missing := [name for name in domains if name not in measured.energy_j]:
         raise EngineError(
-            f"the meter has no domain {missing[0]}; it has {', '.join(sorted(measured.energy_j)) or 'none'}"
+            f"the meter has no domain {missing[0]}; its domains are: {', '.join(sorted(measured.energy_j)) or 'none'}"
         )
     seconds = end.time_s - start.time_s
     return sum(measured.energy_j[name] - idle_w.get(name, 0.0) * seconds for name in domains)

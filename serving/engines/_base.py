@@ -19,7 +19,7 @@ START_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """How an engine is started. An engine ignores the options that it cannot use; ``Endpoint.facts`` says which it used.
+    """How an engine is started. An engine ignores options that it cannot use; ``Endpoint.facts`` lists those it used.
 
     Attributes:
         slots: The number of requests that the engine answers at the same time.

@@ -1,6 +1,6 @@
 """The child process of the fake engine: an OpenAI-compatible server that answers by script.
 
-``_fake.py`` runs this file as a script; it is never imported. It has the same interface as the llama.cpp child process:
+``fake.py`` runs this file as a script; it is never imported. It has the same interface as the llama.cpp child process:
 it takes its options as JSON in ``argv[1]``, writes its address as one JSON line to standard output, and ends when its
 standard input is closed.
 """

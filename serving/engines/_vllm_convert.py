@@ -34,8 +34,8 @@ def main(options: dict[str, Any]) -> None:
         send(missing=error.name)
         sys.exit(3)
     transformers.utils.logging.disable_progress_bar()
-    # The file is linked into an empty folder, because transformers would prefer a config.json or a tokenizer.json beside
-    # the file to the values inside the file.
+    # The file is linked into an empty folder, because transformers would prefer a config.json or a tokenizer.json
+    # beside the file to the values inside the file.
     with tempfile.TemporaryDirectory(dir=target) as source_folder:
         source = Path(source_folder) / "weights.gguf"
         source.symlink_to(options["weights"])

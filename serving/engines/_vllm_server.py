@@ -1,9 +1,9 @@
 """The supervisor of a vLLM server: it starts the server, ends it, and writes the spans that the server sends.
 
-``_vllm.py`` runs this file as a script with the Python of vLLM's environment; it is never imported. It takes its options
-as JSON in ``argv[1]`` and writes the address as one JSON line to standard output when the server is ready. It ends when
-the server ends, or when its standard input is closed, so vLLM always ends with the study, even if the study was killed
-with SIGKILL. The process group of this process contains vLLM's processes (three or more) and no others.
+``vllm.py`` runs this file as a script with the Python of vLLM's environment; it is never imported. It takes its
+options as JSON in ``argv[1]`` and writes the address as one JSON line to standard output when the server is ready. It
+ends when the server ends, or when its standard input is closed, so vLLM always ends with the study, even if the study
+was killed with SIGKILL. The process group of this process contains vLLM's processes (three or more) and no others.
 """
 
 import http.client

@@ -80,7 +80,7 @@ class FakeEngine(PlainEngine):
         return self._child is not None and self._child.alive()
 
     async def healthy(self) -> bool:
-        """Whether the engine answers. The request goes to ``/stats``, which has no scripted faults except ``freeze``."""
+        """Whether the engine answers. Of the scripted faults, only ``freeze`` has an effect on this request."""
         try:
             await _probe.send_request("GET", f"{self._address}/stats", timeout_s=_HEALTH_TIMEOUT_S)
         except EngineError:

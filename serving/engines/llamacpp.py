@@ -1,4 +1,4 @@
-"""The llama.cpp engine, the default: llama.cpp's own OpenAI-compatible server, started through the xllamacpp package."""
+"""The llama.cpp engine, which is the default: llama.cpp's own OpenAI-compatible server from the xllamacpp package."""
 
 from __future__ import annotations
 

@@ -93,7 +93,8 @@ class VllmEngine:
         total = sum(parts.values())
         if self._accelerator is None:
             return Footprint(host_bytes=total, parts=parts)
-        # While vLLM sleeps, the weights are in the host's memory and CUDA's context stays (vLLM, "Sleep Mode", level 1).
+        # While vLLM sleeps, the weights are in the host's memory and CUDA's context stays (vLLM, "Sleep Mode", level
+        # 1).
         return Footprint(
             device_bytes=total,
             host_bytes=_HOST_OVERHEAD_BYTES,

@@ -3,7 +3,7 @@
 from ._convert import convert
 from ._environment import Build, VllmEnvironment
 from ._install import Index, install_vllm
-from ._installed import Installed, environments, find_vllm, in_use, remove
+from ._installed import Installed, environments, find_vllm, processes_using, remove
 from ._pins import suitable_build
 
 __all__ = [
@@ -14,8 +14,8 @@ __all__ = [
     "convert",
     "environments",
     "find_vllm",
-    "in_use",
     "install_vllm",
+    "processes_using",
     "remove",
     "suitable_build",
 ]

@@ -1,4 +1,4 @@
-"""A Python that has vLLM."""
+"""A Python environment that contains vLLM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orkester.errors import InputError
 
 Build: TypeAlias = Literal["cuda", "rocm", "cpu"]
 
-#: Its imports read gigabytes on a disk that may be slow and cold.
+#: The time limit for importing vLLM. The import reads gigabytes from a disk that may be slow.
 _TIMEOUT_S = 300.0
 _MARK = "orkester:"
 _PROBE = f"""
@@ -35,12 +35,12 @@ print("\\n{_MARK}" + json.dumps(found))
 
 @dataclass(frozen=True, kw_only=True)
 class VllmEnvironment:
-    """A Python that can import vLLM.
+    """A Python environment that can import vLLM.
 
     Attributes:
-        python: the interpreter.
-        version: vLLM's.
-        build: what vLLM and its PyTorch were built for.
+        python: The path of the interpreter.
+        version: The version of vLLM.
+        build: The kind of device that vLLM and its PyTorch were built for.
     """
 
     python: Path
@@ -52,49 +52,57 @@ class VllmEnvironment:
 
     @classmethod
     def at(cls, python: str | Path) -> VllmEnvironment:
-        """The one behind an interpreter, found out by running it; takes some seconds, since it imports vLLM.
+        """Return the environment of an interpreter.
+
+        The interpreter is run and imports vLLM, which takes some seconds.
 
         Args:
-            python: path of the interpreter, ``.../bin/python``.
+            python: The path of the interpreter, ``.../bin/python``.
 
         Raises:
-            InputError: it is none, or has no vLLM that works.
+            InputError: The path is not an interpreter, or the interpreter cannot import vLLM.
         """
-        path = Path(python).expanduser().absolute()  # not resolved: a link is how a virtual environment is known
+        # The path is not resolved, because the link itself identifies a virtual environment.
+        path = Path(python).expanduser().absolute()
         if path.is_dir():
-            inside = path / "bin" / "python"
-            hint = f"did you mean {inside}?" if inside.exists() else "give the Python in it, as in .../bin/python"
+            interpreter = path / "bin" / "python"
+            hint = (
+                f"did you mean {interpreter}?"
+                if interpreter.exists()
+                else "give the path of the Python in it, as in .../bin/python"
+            )
             raise InputError(f"{path} is a folder, not a Python; {hint}")
         if not path.exists():
             raise InputError(f"there is no Python at {path}")
         if not os.access(path, os.X_OK):
-            raise InputError(f"{path} is not executable, so it is no Python")
+            raise InputError(f"{path} is not executable, so it is not a Python")
         try:
-            asked = subprocess.run(
+            probe = subprocess.run(
                 [path, "-c", _PROBE],
                 capture_output=True,
                 text=True,
                 check=False,
                 timeout=_TIMEOUT_S,
                 stdin=subprocess.DEVNULL,
-                cwd="/",  # a folder called vllm in the working directory is not what is meant
+                cwd="/",  # a folder named vllm in the working directory must not be imported
                 env=quiet_variables(),
             )
         except OSError as error:
             raise InputError(f"{path} cannot be run: {error.strerror}") from error
         except subprocess.TimeoutExpired as error:
             raise InputError(f"{path} did not import vllm within {_TIMEOUT_S:g} s") from error
-        said = [line for line in asked.stdout.splitlines() if line.startswith(_MARK)]
-        if asked.returncode or not said:
-            last = (asked.stderr.strip() or asked.stdout.strip() or f"exit code {asked.returncode}").splitlines()[-1]
+        answers = [line for line in probe.stdout.splitlines() if line.startswith(_MARK)]
+        if probe.returncode or not answers:
+            output = probe.stderr.strip() or probe.stdout.strip() or f"exit code {probe.returncode}"
             raise InputError(
-                f"{path} cannot import vllm: {last}. Install it there, or let Orkester: orkester engines install vllm"
+                f"{path} cannot import vllm: {output.splitlines()[-1]}. Install vllm there, or let Orkester install "
+                "it: orkester engines install vllm"
             )
-        found = json.loads(said[-1].removeprefix(_MARK))
-        assert found["build"] in get_args(Build)
-        return cls(python=path, version=found["version"], build=found["build"])
+        facts = json.loads(answers[-1].removeprefix(_MARK))
+        assert facts["build"] in get_args(Build)
+        return cls(python=path, version=facts["version"], build=facts["build"])
 
 
 def quiet_variables() -> Mapping[str, str]:
-    """This process's environment, for a Python that imports vLLM: it is to talk to nobody."""
+    """Return the environment variables for a Python that imports vLLM: it must send no usage data and log little."""
     return {**os.environ, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "ERROR"}

@@ -1,4 +1,4 @@
-"""The environments that ``orkester engines install`` made."""
+"""The environments that ``orkester engines install`` created."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ..cache import cache_folder, locked
 from ._environment import Build, VllmEnvironment
 from ._pins import PINS, suitable_build
 
-#: Written last: a folder without it is an installation that was cut off.
+#: The file that is written last. A folder without it is an incomplete installation.
 _STAMP = "orkester.json"
 _SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """A folder under ``engines`` in the cache.
+    """An installed environment: a folder under ``engines`` in the cache.
 
     Attributes:
-        name: the folder's.
-        folder: where.
-        environment: what it is; None when its installation was cut off.
-        size_bytes: on disk, when it was installed.
+        name: The name of the folder.
+        folder: The path of the folder.
+        environment: The Python environment; None if the installation is incomplete.
+        size_bytes: The size on disk after the installation; None if the installation is incomplete.
     """
 
     name: str
@@ -39,21 +39,24 @@ class Installed:
     size_bytes: int | None
 
     def fault(self) -> str:
-        """Why it does not work; empty when it does. Takes some seconds: it imports vLLM."""
+        """Return the reason why the environment does not work; empty if it works.
+
+        The environment's Python imports vLLM, which takes some seconds.
+        """
         if self.environment is None:
-            return "its installation was cut off; install it again"
+            return "its installation is incomplete; install it again"
         try:
-            found = VllmEnvironment.at(self.environment.python)
+            current = VllmEnvironment.at(self.environment.python)
         except InputError as error:
             return str(error)
-        return "" if found == self.environment else f"it was {self.environment} and is {found}; install it again"
+        return "" if current == self.environment else f"it was {self.environment} and is {current}; install it again"
 
 
 def environments(cache: Path | None = None) -> Sequence[Installed]:
-    """All that were installed, or whose installation was cut off, by name.
+    """Return all installed environments, the incomplete ones too, ordered by name.
 
     Args:
-        cache: its folder; the usual one if None.
+        cache: The cache folder; None for the usual one.
     """
     root = engines_folder(cache)
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
@@ -61,75 +64,87 @@ def environments(cache: Path | None = None) -> Sequence[Installed]:
 
 
 def find_vllm(build: Build | None = None, *, cache: Path | None = None) -> VllmEnvironment | None:
-    """The installed vLLM for this machine, Orkester's pinned version if it is there; None when there is none.
+    """Return the installed vLLM for this machine, preferably Orkester's pinned version; None if there is none.
 
     Args:
-        build: the one to look for; what suits this machine if None.
-        cache: its folder; the usual one if None.
+        build: The build to look for; None for the build that suits this machine.
+        cache: The cache folder; None for the usual one.
     """
     build = build or suitable_build()[0]
-    found = [
+    candidates = [
         installed.environment
         for installed in environments(cache)
         if installed.environment is not None
         and installed.environment.build == build
         and installed.environment.python.exists()
     ]
-    found.sort(key=lambda each: (each.version == PINS[build].version, each.python))
-    return found[-1] if found else None
+    candidates.sort(key=lambda each: (each.version == PINS[build].version, each.python))
+    return candidates[-1] if candidates else None
 
 
 def remove(name: str, *, cache: Path | None = None) -> int:
-    """Remove an installed environment; returns the bytes that were freed.
+    """Remove an installed environment.
+
+    Args:
+        name: The environment's name.
+        cache: The cache folder; None for the usual one.
+
+    Returns:
+        The number of bytes that were freed on disk.
 
     Raises:
-        InputError: there is none of that name.
-        EngineError: a process runs from it.
+        InputError: There is no environment with this name.
+        EngineError: A process uses the environment.
     """
-    known = {installed.name: installed for installed in environments(cache)}
-    if name not in known:
-        has = f"installed: {', '.join(known)}" if known else "none is installed"
-        raise InputError(f"there is no engine {name!r} to remove; {has}")
-    folder = known[name].folder
+    installed_by_name = {installed.name: installed for installed in environments(cache)}
+    if name not in installed_by_name:
+        names = f"installed: {', '.join(installed_by_name)}" if installed_by_name else "no engine is installed"
+        raise InputError(f"there is no engine {name!r} to remove; {names}")
+    folder = installed_by_name[name].folder
     waiting = "another process is installing this engine; waiting for it"
     with locked(lock_of(folder), lambda _: None, waiting=waiting, error=EngineError):
-        if pids := in_use(folder):
+        if pids := processes_using(folder):
             raise EngineError(
                 f"{name} is in use by process{'es' if len(pids) > 1 else ''} {', '.join(map(str, pids))}; "
-                "end the study that runs on it first"
+                "end the study that uses it first"
             )
         freed = size_of(folder)
         discard(folder)
     return freed
 
 
-def in_use(folder: Path) -> Sequence[int]:
-    """Ids of the processes that run from an environment, other than this one."""
-    # The interpreter may be a link to one that others share, so what is loaded and how it was called count.
+def processes_using(folder: Path) -> Sequence[int]:
+    """Return the ids of the processes that use an environment, without this process.
+
+    Args:
+        folder: The folder of the environment.
+    """
+    # The environment's interpreter may be a link to a shared one. So the path in the command line and the loaded files
+    # are checked instead.
     inside = f"{folder.resolve()}{os.sep}"
-    found = []
+    pids = []
     for process in Path("/proc").glob("[0-9]*"):
         if int(process.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            called = (process / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
-            if called.startswith((inside, f"{folder}{os.sep}")) or inside in (process / "maps").read_text():
-                found.append(int(process.name))
-    return sorted(found)
+            program = (process / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
+            if program.startswith((inside, f"{folder}{os.sep}")) or inside in (process / "maps").read_text():
+                pids.append(int(process.name))
+    return sorted(pids)
 
 
 def engines_folder(cache: Path | None) -> Path:
-    """Where environments are."""
+    """Return the folder with all environments."""
     return (cache or cache_folder()) / "engines"
 
 
 def lock_of(folder: Path) -> Path:
-    """The file by which two processes that install or remove the same wait for each other."""
+    """Return the lock file of an environment, which only one installing or removing process can hold at a time."""
     return folder.with_name(f"{folder.name}.lock")
 
 
 def read(folder: Path) -> Installed:
-    """What a folder's stamp says."""
+    """Read an environment's stamp file. Without a valid stamp the installation is incomplete."""
     try:
         stamp: dict[str, Any] = json.loads((folder / _STAMP).read_text(encoding="utf-8"))
         environment = VllmEnvironment(python=python_of(folder), version=stamp["version"], build=stamp["build"])
@@ -140,31 +155,31 @@ def read(folder: Path) -> Installed:
 
 
 def mark_complete(folder: Path, environment: VllmEnvironment) -> Installed:
-    """Write the stamp, in one step and to the disk."""
+    """Write an environment's stamp file, in one step and synchronised to the disk."""
     size = size_of(folder)
     stamp = {"schema": _SCHEMA, "version": environment.version, "build": environment.build, "size_bytes": size}
-    draft = folder / f"{_STAMP}.tmp"
-    with draft.open("w", encoding="utf-8") as file:
+    temporary = folder / f"{_STAMP}.tmp"
+    with temporary.open("w", encoding="utf-8") as file:
         json.dump(stamp, file)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(folder / _STAMP)
+    temporary.replace(folder / _STAMP)
     return Installed(name=folder.name, folder=folder, environment=environment, size_bytes=size)
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder; the stamp goes first, so that half a folder is known as such."""
+    """Remove an environment. The stamp is removed first, so that a partly removed folder counts as incomplete."""
     (folder / _STAMP).unlink(missing_ok=True)
     shutil.rmtree(folder)
 
 
 def python_of(folder: Path) -> Path:
-    """The interpreter of a virtual environment."""
+    """Return the interpreter of a virtual environment."""
     return folder / "bin" / "python"
 
 
 def size_of(folder: Path) -> int:
-    """Bytes that a folder takes on disk."""
+    """Return the number of bytes that a folder occupies on disk."""
     total = 0
     for path, _, files in os.walk(folder):
         for name in files:

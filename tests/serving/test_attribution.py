@@ -177,7 +177,7 @@ def test_a_counter_or_time_that_goes_back_is_refused() -> None:
 def test_a_request_that_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="must end after it starts"):
         Request(id="r", engine="a", start_s=2, end_s=1)
-    with pytest.raises(ValueError, match="fewer than 0"):
+    with pytest.raises(ValueError, match="token counts must be 0 or more"):
         Request(id="r", engine="a", start_s=1, end_s=2, output_tokens=-1)
 
 

@@ -149,7 +149,7 @@ async def test_calibrating_finds_what_the_machine_costs() -> None:
 
 async def test_an_engine_that_does_not_count_cannot_be_calibrated() -> None:
     machine = Machine(counts=False)
-    with pytest.raises(EngineError, match="does not count tokens"):
+    with pytest.raises(EngineError, match="does not report token counts"):
         await calibrate(machine, Sampler(machine), engine_facts={}, idle_w={}, device="H200", domains=["gpu:0"])
 
 

@@ -334,8 +334,8 @@ class TestPull:
         (unpacked / "much").write_bytes(HALVES[0])
         pull(single())
         assert list(place.parent.iterdir()) == [place]
-        assert f"a download that was cut off is removed: {partial}" in said
-        assert f"a download that was cut off is removed: {unpacked}" in said
+        assert f"removing an incomplete download: {partial}" in said
+        assert f"removing an incomplete download: {unpacked}" in said
 
     @pytest.mark.usefixtures("quick_index")
     @pytest.mark.parametrize("promised", [{"sha256": "0" * 64}, {"size_bytes": 7}])
@@ -435,7 +435,7 @@ class TestPull:
             both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
             for process in both:
                 assert process.stdout is not None
-                assert process.stdout.readline() == "another process fetches this model; waiting for it\n"
+                assert process.stdout.readline() == "another process is fetching this model; waiting for it\n"
         said = [process.communicate(timeout=60)[0].splitlines() for process in both]
         assert [process.returncode for process in both] == [0, 0]
         assert [lines[-1] for lines in said] == [f"tiny is here: {place}"] * 2
@@ -499,7 +499,8 @@ class TestHub:
         [
             (
                 "hf:org/other",
-                r"hf:org/other could not be fetched: .*404.*[^.]\. Is there a network, and is HF_TOKEN needed\?",
+                r"hf:org/other could not be fetched: .*404.*[^.]\. Is there a network connection, and "
+                r"is HF_TOKEN needed\?",
             ),
             ("hf:org/name/*.bin", r"hf:org/name/\*\.bin: the repository has no file that matches '\*\.bin'"),
         ],
@@ -525,8 +526,8 @@ class TestHub:
             code, said = self.pull("hf:org/name", address, tmp_path, layout="safetensors")
         assert code == 1
         assert said[-1] == (
-            "ModelError hf:org/name: the repository has no safetensors, which vLLM reads; if it has GGUF, name the "
-            "file: hf:org/name/FILE.gguf"
+            "ModelError hf:org/name: the repository has no safetensors files, which vLLM needs; if it has GGUF files, "
+            "name one of them: hf:org/name/FILE.gguf"
         )
         assert not list(tmp_path.glob("models/*/*"))
 
@@ -538,5 +539,7 @@ class TestHub:
     def test_its_library_is_an_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "huggingface_hub", None)
         catalogue = Catalogue({}, cache=tmp_path)
-        with pytest.raises(ModelError, match=r"needs the huggingface_hub package: pip install 'orkester\[hub\]'"):
+        with pytest.raises(
+            ModelError, match=r"needs the huggingface_hub package; install it with: pip install 'orkester\[hub\]'"
+        ):
             catalogue.pull(catalogue.find("hf:org/name"), say=print)

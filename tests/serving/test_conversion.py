@@ -112,7 +112,8 @@ def test_it_is_done_once_and_found_by_its_content(
 
 
 _MISSING = (
-    r"arithmetic-80k is GGUF, and the Python that is to convert it has no gguf: \S+/python -m pip install "
+    r"arithmetic-80k is GGUF, and the Python for its conversion lacks the package gguf; "
+    r"install it with: \S+/python -m pip install "
     rf"'{CONVERTER[0]}' '{CONVERTER[1]}'"
 )
 _REMEDY = r" Use engine: llamacpp for it, or name the same model in safetensors: hf:org/name or a folder$"
@@ -124,12 +125,12 @@ _REMEDY = r" Use engine: llamacpp for it, or name the same model in safetensors:
         (
             [GOOD | {"agreed": 5}],
             0,
-            r"of 8 tokens that llama\.cpp answers, what was converted agrees with 5\." + _REMEDY,
+            r"of 8 tokens that llama\.cpp answers, the converted model predicts only 5\." + _REMEDY,
         ),
         (
             [GOOD | {"cut_otherwise": ["a text"]}],
             0,
-            r"cuts 'a text' into other tokens than llama\.cpp does\." + _REMEDY,
+            r"divides 'a text' into other tokens than llama\.cpp\." + _REMEDY,
         ),
         ([{"missing": "gguf"}], 3, _MISSING),
         ([], 1, r"could not be converted for vLLM \(exit code 1\):\n  as libraries do"),
@@ -164,7 +165,7 @@ def test_what_a_killed_conversion_left_is_removed_and_said(cache: Path, python: 
     (partial / "half").touch()
     said: list[str] = []
     folder = convert(GGUF, python(GOOD), cache, said.append)
-    assert said[0] == f"a conversion that was cut off is removed: {partial}"
+    assert said[0] == f"removing an incomplete conversion: {partial}"
     assert not (folder / "half").exists()
 
 

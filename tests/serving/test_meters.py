@@ -83,17 +83,17 @@ RAW = st.none() | st.integers(-5, 3 * RANGE) | st.floats(max_value=1e15) | st.sa
     raws=st.lists(st.tuples(RAW, st.floats(0, 1e4)), max_size=40),
     wraps_at=st.none() | st.integers(1, 2 * RANGE),
     stall_s=st.none() | st.floats(0.1, 10),
-    most_w=st.none() | st.floats(0.1, 1e6),
+    max_w=st.none() | st.floats(0.1, 1e6),
     gap_s=st.floats(0.1, 100),
 )
 def test_no_counter_ever_goes_back_and_no_doubtful_step_counts(
     raws: list[tuple[float | None, float]],
     wraps_at: float | None,
     stall_s: float | None,
-    most_w: float | None,
+    max_w: float | None,
     gap_s: float,
 ) -> None:
-    for counter in (Counter(wraps_at, stall_s, most_w=most_w), PowerIntegral(gap_s)):
+    for counter in (Counter(wraps_at, stall_s, max_w=max_w), PowerIntegral(gap_s)):
         time_s = before = 0.0
         for raw, seconds in raws:
             time_s += seconds
@@ -120,7 +120,7 @@ def test_a_step_that_no_device_makes_is_a_fault() -> None:
 
 
 def test_a_counter_that_was_reset_is_not_taken_for_one_that_wrapped() -> None:
-    counter = Counter(1_000_000, None, most_w=100.0)
+    counter = Counter(1_000_000, None, max_w=100.0)
     assert [counter.add(raw, time_s) for time_s, raw in [(0, 900_000), (1, 900_090), (2, 5)]] == ["", "", "jumped back"]
     assert counter.add(300, 4) == ""  # as fast as can be
     assert counter.add(999_000, 5) == "moved by more than a device can draw"
@@ -130,7 +130,7 @@ def test_a_counter_that_was_reset_is_not_taken_for_one_that_wrapped() -> None:
 
 
 def test_a_counter_that_may_have_wrapped_unseen_is_a_fault() -> None:
-    counter = Counter(1000, None, most_w=200.0)
+    counter = Counter(1000, None, max_w=200.0)
     counter.add(100, 0.0)
     assert counter.add(200, 5.0) == ""
     assert counter.add(300, 60.0) == "was not read for 55 s, in which it may have wrapped"
@@ -450,20 +450,23 @@ def test_a_gpu_that_is_split_is_said(clock: Clock) -> None:
 
 def test_why_there_is_no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert nvml_unavailable_reason() == "nvidia-ml-py is not installed: pip install nvidia-ml-py"
+    assert nvml_unavailable_reason() == "nvidia-ml-py is not installed; install it with: pip install nvidia-ml-py"
     nvml = FakeNvml()
     assert nvml_unavailable_reason(nvml) is None
     assert "there is no GPU 2; the driver has 2" in str(nvml_unavailable_reason(nvml, [2]))
     assert "no NVIDIA GPU" in str(nvml_unavailable_reason(nvml, []))
     assert "no NVIDIA GPU" in str(nvml_unavailable_reason(FakeNvml(gpus=0)))
     nvml.millijoules = [None, None]
-    assert "gpu:0 does not tell its energy (GPU is lost)" in str(nvml_unavailable_reason(nvml))
+    assert "gpu:0 does not report its energy (GPU is lost)" in str(nvml_unavailable_reason(nvml))
     mute = FakeNvml(without_counter=(0,))
     mute.milliwatts = [None, None]
     assert "neither energy nor power" in str(nvml_unavailable_reason(mute))
     assert nvml.uses == mute.uses == 0  # whatever goes wrong, the driver is let go
     nvml.broken = "Driver Not Loaded"
-    assert nvml_unavailable_reason(nvml) == "NVML cannot be used (Driver Not Loaded); check that nvidia-smi works here"
+    assert (
+        nvml_unavailable_reason(nvml)
+        == "NVML cannot be used (Driver Not Loaded); check that nvidia-smi works on this machine"
+    )
 
 
 def test_parents_are_what_the_system_says() -> None:
@@ -516,7 +519,7 @@ def test_zeus_never_says_0_for_no_device(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "no AMD GPU" in str(zeus_unavailable_reason(ZeusDevices(gpus=AMDGPUs())))
     assert "use nvml" in str(zeus_unavailable_reason(ZeusDevices(gpus=NVIDIAGPUs(FakeGpu()))))
     assert "no energy counter" in str(zeus_unavailable_reason(ZeusDevices(gpus=AMDGPUs(FakeGpu(counts=False)))))
-    assert "tells no joules" in str(zeus_unavailable_reason(ZeusDevices(soc=FakeSoc(cpu_total_mj=None))))
+    assert "reports no joules" in str(zeus_unavailable_reason(ZeusDevices(soc=FakeSoc(cpu_total_mj=None))))
     monkeypatch.setitem(sys.modules, "zeus.device", None)
     assert "pip install 'orkester[zeus]'" in str(zeus_unavailable_reason())
 
@@ -622,17 +625,17 @@ def test_a_fault_is_told_to_every_window_across_it_and_to_no_other(tmp_path: Pat
         ("", ":1: expected a header"),
         ("seconds,gpu:0\n0,0\n1,1\n", ":1: expected a header"),
         ("time_s,gpu:0,gpu:0\n0,0,0\n1,1,1\n", ":1: expected a header"),
-        ("time_s,gauge:gpu:0.power_w\n0,0\n1,1\n", ":1: there is no column of joules"),
+        ("time_s,gauge:gpu:0.power_w\n0,0\n1,1\n", ":1: the file has no column with joules"),
         ("time_s,gpu:0\n0,0\n", "at least two rows"),
         ("time_s,gpu:0\n0,0\n1,x\n", ":3: gpu:0: expected a number, got 'x'"),
         ("time_s,gpu:0\n0,0\n1,nan\n", ":3: gpu:0: expected a number"),
         ("time_s,gpu:0\n0,0\n,1\n", ":3: time_s: expected a number"),
         ("time_s,gpu:0\n0,0\n1\n", ":3: expected 2 cells"),
-        ("time_s,gpu:0\n0,5\n1,6\n2,4\n", ":4: gpu:0 is 4, below 6"),
-        ("time_s,gpu:0\n1,5\n0,6\n", ":3: time_s is 0, below 1"),
-        ("time_s,gpu:0\n0,-5\n1,6\n", ":2: gpu:0 is -5, below 0"),
+        ("time_s,gpu:0\n0,5\n1,6\n2,4\n", ":4: gpu:0 is 4, which is below 6"),
+        ("time_s,gpu:0\n1,5\n0,6\n", ":3: time_s is 0, which is below 1"),
+        ("time_s,gpu:0\n0,-5\n1,6\n", ":2: gpu:0 is -5, which is below 0"),
         ('time_s,gpu:0\n0,"5\n', "not CSV"),
-        (b"time_s,gpu:0\n0,\xff\n", ":2: not UTF-8"),
+        (b"time_s,gpu:0\n0,\xff\n", ":2: the text is not UTF-8"),
     ],
 )
 def test_a_recording_that_cannot_be_used_is_refused_with_its_line(tmp_path: Path, text: str | bytes, says: str) -> None:

@@ -28,7 +28,7 @@ def test_a_long_prompt_takes_as_many_steps_as_it_fills() -> None:
 def test_steps_are_everybodys_and_each_has_its_part() -> None:
     found = pace([job(0.0, 1.0, 3.0), job(0.0, 1.0, 3.0)])
     assert found.steps[-1] == pytest.approx(11, rel=1e-4)
-    assert found.each[-1] == pytest.approx(5.5, rel=1e-4)
+    assert found.steps_per_request[-1] == pytest.approx(5.5, rel=1e-4)
 
 
 def test_tokens_come_slowly_while_others_prompts_are_worked_on() -> None:
@@ -49,7 +49,7 @@ def test_sums_only_grow_and_are_numbers_whatever_requests_say(
 ) -> None:
     jobs = [job(s, s + fill, s + fill + decode, prompt=p, output=o) for s, fill, decode, p, o in drawn]
     found = pace(jobs)
-    for sums in (found.steps, found.each):
+    for sums in (found.steps, found.steps_per_request):
         assert np.all(np.isfinite(sums))
         assert np.all(np.diff(sums) >= 0)
-    assert np.all(found.each <= found.steps + 1e-9)
+    assert np.all(found.steps_per_request <= found.steps + 1e-9)

@@ -381,8 +381,8 @@ async def test_those_leased_longest_ago_make_room(tmp_path: Path) -> None:
 async def test_models_of_one_team_that_do_not_fit_together_are_no_team(tmp_path: Path) -> None:
     engines = {name: Watched(memory_bytes=8 * GIB, sleeps=True) for name in ("small", "large")}
     async with pool_of(engines, tmp_path, capacity=ONE_AT_A_TIME) as pool:
-        said = r"small and large do not fit .* 16\.0 GiB of GPU memory needed \(as scripted 16\.0 GiB\), 10\.0 GiB available"
-        with pytest.raises(EngineLost, match=said):
+        shortage = r"16\.0 GiB of GPU memory needed \(as scripted 16\.0 GiB\), 10\.0 GiB available"
+        with pytest.raises(EngineLost, match=f"small and large do not fit .*: {shortage}"):
             await pool.lease(["small", "large"])
         assert await ask((await pool.lease(["small"])).models["small"])
 

@@ -200,21 +200,21 @@ def idle(meter: Scripted) -> tuple[IdlePower, list[float]]:
 def test_idle_power_is_measured_once_for_each_set_of_engines() -> None:
     power, waits = idle(Scripted(Limits(idle_s=10.0)))
     one, two = frozenset({"small"}), frozenset({"small", "large"})
-    assert not power.knows(one)
-    assert asyncio.run(power.measured(one)) == {"gpu:0": pytest.approx(10.0)}
-    assert power.knows(one)
+    assert not power.is_measured(one)
+    assert asyncio.run(power.measure(one)) == {"gpu:0": pytest.approx(10.0)}
+    assert power.is_measured(one)
     before = len(waits)
-    asyncio.run(power.measured(one))
+    asyncio.run(power.measure(one))
     assert len(waits) == before
-    asyncio.run(power.measured(two))
+    asyncio.run(power.measure(two))
     assert len(waits) == 2 * before
     assert 10.0 in waits
 
 
 def test_joules_without_idle_power_have_none_to_measure() -> None:
     power, waits = idle(Scripted(Limits(idle_s=0.0)))
-    assert power.knows(frozenset())
-    assert asyncio.run(power.measured(frozenset())) is None
+    assert power.is_measured(frozenset())
+    assert asyncio.run(power.measure(frozenset())) is None
     assert waits == []
 
 
@@ -223,9 +223,9 @@ def test_idle_power_that_could_not_be_measured_is_tried_again(faults: Sequence[s
     meter = Scripted(Limits(idle_s=10.0))
     power, _ = idle(meter)
     meter.faults, meter.there = tuple(faults or ()), faults is not None
-    assert asyncio.run(power.measured(frozenset())) is None
+    assert asyncio.run(power.measure(frozenset())) is None
     meter.faults, meter.there = (), True
-    assert asyncio.run(power.measured(frozenset())) == {"gpu:0": pytest.approx(10.0)}
+    assert asyncio.run(power.measure(frozenset())) == {"gpu:0": pytest.approx(10.0)}
 
 
 def test_a_stopwatch_counts_seconds_and_joules() -> None:

@@ -1,7 +1,7 @@
-"""Raw counters made into joules that only ever grow, and what was wrong with them on the way.
+"""Converts raw counters to joules that never decrease, and detects faulty values.
 
-Every ``add`` returns a fault: what to say after "the counter of DOMAIN", or nothing. A step that cannot be trusted adds
-no joules and is a fault, so that whoever takes a difference across it knows that it is none.
+Every ``add`` returns a fault, or an empty text. The fault is a phrase that continues "the counter of DOMAIN". A step
+that cannot be trusted adds no joules and is reported as a fault, so that no difference across it is used as joules.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ BACK_FROM_MISSING = "was missing"
 JUMPED_BACK = "jumped back"
 JUMPED_AHEAD = "moved by more than a device can draw"
 STALLED = "stalled"
-#: A counter that moves in steps may show a step's worth more than the time since the last reading.
+#: A counter that moves in steps may show the energy of one step more than was used since the last reading.
 _SLACK_S = 1.0
 
 
 class Counter:
-    """One raw counter, made monotonic.
+    """One raw counter, converted to joules that never decrease.
 
     Args:
-        wraps_at: the highest value, after which it starts at 0 again, in its own unit; None where it never does. One
-            unit is lost at a wrap.
-        stall_s: a counter that does not move for so long is broken; None where it may rest.
-        most_w: more than the device draws. What moves faster was reset, and one that is not read for as long as a wrap
-            takes at this power may have wrapped unseen; None for no such bound.
-        unit_j: joules of one unit. The sum is kept in units: integers stay exact.
+        wraps_at: The highest value, in the counter's unit, after which the counter starts at 0 again; None if it never
+            does. One unit is lost at each wrap.
+        stall_s: A counter that does not move for this long is broken; None if a counter may stand still.
+        max_w: A power that the device never reaches. A counter that moves faster was reset. A counter that is not read
+            for the time of a whole wrap at this power may have wrapped unnoticed. None for no such check.
+        unit_j: The joules of one unit. The sum is kept in units, because integers stay exact.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class Counter:
         wraps_at: float | None = None,
         stall_s: float | None = None,
         *,
-        most_w: float | None = None,
+        max_w: float | None = None,
         unit_j: float = 1.0,
     ) -> None:
         self._wraps_at = wraps_at
         self._stall_s = stall_s
-        self._most_w = most_w
+        self._max_w = max_w
         self._unit_j = unit_j
-        self._total: float = 0  # an integer as long as steps are, however large
+        self._total: float = 0  # stays an exact integer if all steps are integers
         self._last: float | None = None
         self._read_s = 0.0
         self._moved_s = 0.0
@@ -49,18 +49,18 @@ class Counter:
 
     @property
     def total_j(self) -> float:
-        """Joules since the first value; never less than before."""
+        """The joules since the first value; the number never decreases."""
         return self._total * self._unit_j
 
     def add(self, raw: float | None, time_s: float) -> str:
-        """Take in one reading.
+        """Add one reading.
 
         Args:
-            raw: the counter, in its own unit; None when it could not be read.
-            time_s: when, on the monotonic clock.
+            raw: The counter's value, in its own unit; None if it could not be read.
+            time_s: The time of the reading, on the monotonic clock.
 
         Returns:
-            The fault, or nothing.
+            The fault; empty if there is none.
         """
         if raw is None or not math.isfinite(raw) or raw < 0:
             self._missing = True
@@ -78,8 +78,8 @@ class Counter:
         return fault
 
     def _step(self, raw: float, last: float, since_s: float) -> str:
-        """Add what it moved by, if that can be known."""
-        if self._most_w and self._wraps_at is not None and since_s > self._wraps_at * self._unit_j / self._most_w:
+        """Add the difference to the last value, if it can be trusted."""
+        if self._max_w and self._wraps_at is not None and since_s > self._wraps_at * self._unit_j / self._max_w:
             return f"was not read for {since_s:.0f} s, in which it may have wrapped"
         step = raw - last
         wrapped = step < 0
@@ -88,7 +88,7 @@ class Counter:
                 return JUMPED_BACK
             step += self._wraps_at
         too_far = self._wraps_at is not None and step > self._wraps_at / 2
-        too_fast = self._most_w is not None and step * self._unit_j > self._most_w * (since_s + _SLACK_S)
+        too_fast = self._max_w is not None and step * self._unit_j > self._max_w * (since_s + _SLACK_S)
         if step < 0 or too_far or too_fast:
             return JUMPED_BACK if wrapped else JUMPED_AHEAD
         self._total += step
@@ -96,10 +96,10 @@ class Counter:
 
 
 class PowerIntegral:
-    """Watts made into joules: between two readings power is taken to have changed evenly.
+    """Converts watts to joules. Between two readings the power is assumed to change linearly.
 
     Args:
-        gap_s: readings further apart than this say nothing of what was between them.
+        gap_s: If two readings are further apart than this, the energy between them is unknown.
     """
 
     def __init__(self, gap_s: float) -> None:
@@ -110,15 +110,18 @@ class PowerIntegral:
 
     @property
     def total_j(self) -> float:
-        """Joules since the first value; never less than before."""
+        """The joules since the first value; the number never decreases."""
         return self._total_j
 
     def add(self, power_w: float | None, time_s: float) -> str:
-        """Take in one reading; see ``Counter.add``.
+        """Add one reading.
 
         Args:
-            power_w: watts; None when they could not be read.
-            time_s: when, on the monotonic clock.
+            power_w: The power in watts; None if it could not be read.
+            time_s: The time of the reading, on the monotonic clock.
+
+        Returns:
+            The fault; empty if there is none.
         """
         if power_w is None or not math.isfinite(power_w) or power_w < 0:
             self._missing = True

@@ -1,4 +1,4 @@
-"""Energy as an estimate: CPU seconds times a declared power model, labelled as such wherever it goes."""
+"""The estimate meter: CPU seconds times a declared power model. Its joules are always labelled ``estimate``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from .._request import MeterRequest
 
 @dataclass(frozen=True, kw_only=True)
 class PowerModel:
-    """Watts of one busy core over idle.
+    """The power of one busy CPU core above its idle power.
 
-    The default stands for a server core under full load: package power of current 32- to 96-core server CPUs (their
-    makers' TDP, 200 to 400 W) divided by cores is 3 to 8 W; with few cores in use each clocks higher. The range is what
-    a reader should keep in mind, not an interval: without a meter nobody knows.
+    The default is for a server core under full load. Current server CPUs with 32 to 96 cores have a package power (TDP)
+    of 200 to 400 W, which is 3 to 8 W per core; if few cores are busy, each runs at a higher clock rate. The low and
+    the high value are a rough range, not a statistical interval: without a meter the true value is unknown.
 
     Attributes:
-        active_w_per_core: what a CPU second is counted as.
-        low_w_per_core, high_w_per_core: what it could as well be.
+        active_w_per_core: The watts that are counted for each CPU second.
+        low_w_per_core: The low end of the range.
+        high_w_per_core: The high end of the range.
     """
 
     active_w_per_core: float = 8.0
@@ -36,16 +37,17 @@ class PowerModel:
 
 
 class EstimateMeter:
-    """CPU seconds of the engines' processes and of our own, times watts.
+    """Counts the CPU seconds of the engines' processes and of Orkester's process, times watts.
 
-    Orkester's own process is the domain ``orkester``. A process that ends keeps what was counted of it up to the last
-    reading; a counter never goes back.
+    Orkester's own process is the domain ``orkester``. When a process ends, its CPU seconds up to the last reading stay
+    in the counter, so the counter never decreases.
 
     Args:
-        power: the power model.
-        cpu_s: CPU seconds that a process has used so far, all its threads together; None when it cannot be had.
-        own_pid: of this process.
-        clock: monotonic seconds.
+        power: The power model; None for the default.
+        cpu_s: A function that returns the CPU seconds of a process so far, for all its threads together, or None if
+            they are unknown; None for ``process_cpu_s``.
+        own_pid: The id of this process; None to ask the system.
+        clock: The clock, in monotonic seconds.
     """
 
     def __init__(
@@ -61,17 +63,17 @@ class EstimateMeter:
         self._clock = clock
         own = own_pid or os.getpid()
         self._pids: dict[str, tuple[int, ...]] = {"orkester": (own,)}
-        self._seen: dict[tuple[str, int], float] = {("orkester", own): 0.0}
-        self._done_s: dict[str, float] = {"orkester": 0.0}
+        self._last_s: dict[tuple[str, int], float] = {("orkester", own): 0.0}
+        self._total_s: dict[str, float] = {"orkester": 0.0}
 
     @property
     def method(self) -> str:
-        """The label."""
+        """The label ``estimate``."""
         return "estimate"
 
     @property
     def assumptions(self) -> Mapping[str, object]:
-        """The power model and what it leaves out."""
+        """The power model, and the energy that it leaves out."""
         return {
             "model": "CPU seconds of the engines and of Orkester × watts per busy core over idle",
             **asdict(self._power),
@@ -80,45 +82,49 @@ class EstimateMeter:
 
     @property
     def limits(self) -> Limits:
-        """None: CPU clocks count nanoseconds, and idle power is not in them."""
+        """Limits of 0: CPU clocks count nanoseconds, and the joules contain no idle power."""
         return Limits()
 
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
-        """Count these processes under ``domain``, with what they used before: it was used to start them."""
-        self._settle(domain)
+        """See ``Meter.watch``. CPU seconds from before this call count too, because they were used for the start."""
+        self._update(domain)
         self._pids[domain] = pids
         for pid in pids:
-            self._seen.setdefault((domain, pid), 0.0)
-        self._settle(domain)
+            self._last_s.setdefault((domain, pid), 0.0)
+        self._update(domain)
 
     def read(self) -> Reading | None:
-        """The counters; None where the system does not tell CPU times."""
+        """Read the counters; None if the system does not report CPU times."""
         if self._cpu_s(self._pids["orkester"][0]) is None:
             return None
         watts = self._power.active_w_per_core
         for domain in self._pids:
-            self._settle(domain)
-        return Reading(time_s=self._clock(), energy_j={name: s * watts for name, s in self._done_s.items()})
+            self._update(domain)
+        return Reading(time_s=self._clock(), energy_j={name: s * watts for name, s in self._total_s.items()})
 
     def close(self) -> None:
-        """Nothing was opened."""
+        """Do nothing: the meter has no open resources."""
 
-    def _settle(self, domain: str) -> None:
-        """Add what the domain's processes have used since they were last looked at."""
-        self._done_s.setdefault(domain, 0.0)
+    def _update(self, domain: str) -> None:
+        """Add the CPU seconds that the domain's processes have used since the last update."""
+        self._total_s.setdefault(domain, 0.0)
         for pid in self._pids.get(domain, ()):
             now_s = self._cpu_s(pid)
             if now_s is not None:
-                last_s = self._seen[domain, pid]
-                self._done_s[domain] += max(0.0, now_s - last_s)
-                self._seen[domain, pid] = max(now_s, last_s)
+                last_s = self._last_s[domain, pid]
+                self._total_s[domain] += max(0.0, now_s - last_s)
+                self._last_s[domain, pid] = max(now_s, last_s)
 
 
 def process_cpu_s(pid: int) -> float | None:
-    """User and system seconds of all threads of a process, in nanoseconds' resolution; None when it has gone.
+    """Return the user and system CPU seconds of all threads of a process; None if the process has ended.
 
-    Linux makes a process's CPU clock from its id (clock_getcpuclockid(3)); ``/proc`` only counts ticks of 10 ms, which
-    is as long as a small block.
+    The resolution is a nanosecond. Linux derives the id of a process's CPU clock from the process id
+    (clock_getcpuclockid(3)). ``/proc`` is not used, because it counts in ticks of 10 ms, which is as long as a small
+    block.
+
+    Args:
+        pid: The id of the process.
     """
     try:
         return time.clock_gettime((~pid << 3) | 2)

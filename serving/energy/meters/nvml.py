@@ -1,4 +1,4 @@
-"""NVIDIA GPUs, through the driver's management library (NVML).
+"""The meter for NVIDIA GPUs, which uses the driver's management library (NVML).
 
 https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceQueries.html
 """
@@ -23,8 +23,8 @@ from ._counter import Counter, PowerIntegral
 _UNIT_J = 1e-3
 _STALL_S = 2.0
 _GAP_S = 2.0
-#: Asking for processes is slower than asking for joules.
-_LOOK_S = 1.0
+#: The time between two looks for foreign processes. Listing processes is slower than reading joules.
+_PROCESS_CHECK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class _Gpu:
 
 
 def nvml_unavailable_reason(nvml: Any = None, indices: Sequence[int] | None = None) -> str | None:
-    """Why NVIDIA GPUs cannot be measured, with the remedy; None when they can.
+    """Return the reason why NVIDIA GPUs cannot be measured, with the remedy; None if they can be measured.
 
     Args:
-        nvml: what to ask instead of the module ``pynvml``.
-        indices: the driver's numbers of the GPUs; None for all.
+        nvml: An object that replaces the module ``pynvml``; None to use the module.
+        indices: The driver's numbers of the GPUs; None for all GPUs.
     """
     try:
         NvmlMeter(indices, nvml=nvml).close()
@@ -50,21 +50,22 @@ def nvml_unavailable_reason(nvml: Any = None, indices: Sequence[int] | None = No
 
 
 class NvmlMeter:
-    """Joules of whole NVIDIA GPUs, ``gpu:N``, whoever used them.
+    """Measures the joules of whole NVIDIA GPUs (``gpu:N``), for all processes that use them.
 
-    From the driver's energy counter (``nvml``); where one of the GPUs has none, all are read as power and summed up
-    over time (``nvml-power``), so that joules of one meter are of one kind.
+    The joules come from the driver's energy counter (``nvml``). If one of the GPUs has no energy counter, the power of
+    all GPUs is read and summed over time (``nvml-power``), so that all joules of one meter are of the same kind.
 
     Args:
-        indices: the driver's numbers, whatever ``CUDA_VISIBLE_DEVICES`` says; None for all.
-        nvml: what to ask instead of the module ``pynvml``, which nvidia-ml-py installs.
-        by_power: do not use the counter, to compare the two.
-        parent_of: the parent of a process; None when there is no such process here.
-        own_pid: of this process.
-        clock: monotonic seconds.
+        indices: The driver's numbers of the GPUs, which do not depend on ``CUDA_VISIBLE_DEVICES``; None for all GPUs.
+        nvml: An object that replaces the module ``pynvml`` (from nvidia-ml-py); None to use the module.
+        by_power: Whether to use the power although there is an energy counter, to compare the two.
+        parent_of: A function that returns the parent of a process, or None if the process does not exist here; None
+            for ``parent_pid``.
+        own_pid: The id of this process; None to ask the system.
+        clock: The clock, in monotonic seconds.
 
     Raises:
-        InputError: the module, the driver or a GPU is not there, or it tells neither energy nor power.
+        InputError: The module, the driver or a GPU is missing, or a GPU reports neither energy nor power.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class NvmlMeter:
         try:
             self._nvml.nvmlInit()
         except self._nvml.NVMLError as error:
-            raise InputError(f"NVML cannot be used ({error}); check that nvidia-smi works here") from error
+            raise InputError(f"NVML cannot be used ({error}); check that nvidia-smi works on this machine") from error
         try:
             self._gpus = _gpus(self._nvml, indices)
             self._driver = _text(self._ask(self._nvml.nvmlSystemGetDriverVersion))
@@ -99,19 +100,19 @@ class NvmlMeter:
         ]
         self._watched: dict[str, tuple[int, ...]] = {}
         self._foreign: tuple[str, ...] = ()
-        self._looked_s: float | None = None
-        self._known = False
-        self._doubt = ""
+        self._processes_checked_s: float | None = None
+        self._own_seen = False
+        self._processes_unknown = ""
         self._closed = False
 
     @property
     def method(self) -> str:
-        """The label: ``nvml`` or ``nvml-power``."""
+        """The label ``nvml`` or ``nvml-power``."""
         return "nvml-power" if self._by_power else "nvml"
 
     @property
     def assumptions(self) -> Mapping[str, object]:
-        """The GPUs, how they are read, and what that leaves out."""
+        """The GPUs, how they are read, and the energy that this leaves out."""
         if self._by_power:
             model = (
                 "power of whole GPUs summed up over time, idle power included; sensors may be slow, or look at a part "
@@ -126,27 +127,27 @@ class NvmlMeter:
             "others": "processes of others are looked for once a second",
             "not_included": "CPU, memory of the host, disks, network, power supply, cooling",
         }
-        if self._doubt:
-            facts["others"] = f"cannot tell: {self._doubt}"
+        if self._processes_unknown:
+            facts["others"] = f"cannot tell: {self._processes_unknown}"
         if split := [gpu.domain for gpu in self._gpus if gpu.split]:
             facts["mig"] = f"{', '.join(split)}: split (MIG); joules are of the whole GPU, all its slices together"
         return facts
 
     @property
     def limits(self) -> Limits:
-        """Rules of thumb: the counter moves ten times a second, and some sensors look a quarter of the time.
+        """Rules of thumb: the counter moves ten times per second, and some sensors sample only a quarter of the time.
 
         https://arxiv.org/abs/2312.02741
         """
         return Limits(window_s=10.0, over_idle_j=50.0, refresh_s=0.1, idle_s=10.0)
 
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
-        """These processes and what they start are ours, so not foreign; their joules are not told apart."""
+        """See ``Meter.watch``. These processes and their children are not foreign; they get no joules of their own."""
         self._watched[domain] = pids
-        self._looked_s = None
+        self._processes_checked_s = None
 
     def read(self) -> Reading | None:
-        """The counters now, None once closed. A GPU that does not answer is a fault."""
+        """Read the counters now; None after ``close``. A GPU that does not answer is reported as a fault."""
         if self._closed:
             return None
         now_s = self._clock()
@@ -163,27 +164,27 @@ class NvmlMeter:
             if fault:
                 faults.append(f"the counter of {gpu.domain} {fault}")
             energy_j[gpu.domain] = counter.total_j
-            seen = {
+            values = {
                 "power_w": power_w,
                 "temperature_c": self._ask(
                     self._nvml.nvmlDeviceGetTemperature, gpu.handle, self._nvml.NVML_TEMPERATURE_GPU
                 ),
                 "clock_mhz": self._ask(self._nvml.nvmlDeviceGetClockInfo, gpu.handle, self._nvml.NVML_CLOCK_SM),
             }
-            gauges |= {f"{gpu.domain}.{name}": float(value) for name, value in seen.items() if value is not None}
-        if self._looked_s is None or now_s - self._looked_s >= _LOOK_S:
-            self._looked_s = now_s
-            self._look()
+            gauges |= {f"{gpu.domain}.{name}": float(value) for name, value in values.items() if value is not None}
+        if self._processes_checked_s is None or now_s - self._processes_checked_s >= _PROCESS_CHECK_S:
+            self._processes_checked_s = now_s
+            self._find_foreign_processes()
         return Reading(time_s=now_s, energy_j=energy_j, gauges=gauges, foreign=self._foreign, faults=tuple(faults))
 
     def close(self) -> None:
-        """Let go of the driver; again is harmless."""
+        """Release the driver. A second call does nothing."""
         if not self._closed:
             self._closed = True
             self._ask(self._nvml.nvmlShutdown)
 
     def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What NVML answers; None where it has no answer."""
+        """NVML's answer; None if NVML raises an error."""
         try:
             return function(*arguments)
         except self._nvml.NVMLError:
@@ -195,7 +196,7 @@ class NvmlMeter:
         except self._nvml.NVMLError_NotSupported:
             return False
         except self._nvml.NVMLError as error:
-            raise InputError(f"{gpu.domain} does not tell its energy ({error}); check it with nvidia-smi") from error
+            raise InputError(f"{gpu.domain} does not report its energy ({error}); check it with nvidia-smi") from error
         return True
 
     def _require_power(self) -> None:
@@ -204,28 +205,28 @@ class NvmlMeter:
                 self._nvml.nvmlDeviceGetPowerUsage(gpu.handle)
             except self._nvml.NVMLError as error:
                 raise InputError(
-                    f"{gpu.domain} ({gpu.name}) tells neither energy nor power ({error}), as is usual for a share of a "
-                    f"GPU in a virtual machine; measure on the machine itself, or leave energy out"
+                    f"{gpu.domain} ({gpu.name}) reports neither energy nor power ({error}), which is usual for a share "
+                    f"of a GPU in a virtual machine; measure on the machine itself, or leave energy out of the study"
                 ) from error
 
-    def _look(self) -> None:
-        """See who is at work on the GPUs."""
-        listed = {gpu.domain: self._pids(gpu) for gpu in self._gpus}
-        found = {(domain, pid): None for domain, pids in listed.items() for pid in pids or ()}
+    def _find_foreign_processes(self) -> None:
+        """Find the processes on the GPUs that do not belong to this study."""
+        pids_by_domain = {gpu.domain: self._pids(gpu) for gpu in self._gpus}
+        listed = list(dict.fromkeys((domain, pid) for domain, pids in pids_by_domain.items() for pid in pids or ()))
         watched = {pid for pids in self._watched.values() for pid in pids}
         roots = watched | {self._own}
-        ours = {pid for _, pid in found if self._descends(pid, roots)}
-        # Once one of ours was seen, the driver's numbers are this system's.
-        self._known = self._known or bool(ours)
-        others = [(domain, pid) for domain, pid in found if pid not in ours]
-        self._doubt = "the driver does not list processes" if None in listed.values() else ""
-        if not self._known:
+        own_pids = {pid for _, pid in listed if self._descends(pid, roots)}
+        # If the driver has ever listed an own process, its process ids are those of this system.
+        self._own_seen = self._own_seen or bool(own_pids)
+        others = [(domain, pid) for domain, pid in listed if pid not in own_pids]
+        self._processes_unknown = "the driver does not list processes" if None in pids_by_domain.values() else ""
+        if not self._own_seen:
             if others and watched:
-                self._doubt = (
+                self._processes_unknown = (
                     "the driver lists processes and none of the engines' is among them, as in a container, where it "
                     "may number them otherwise"
                 )
-            # A number that is nobody's here is of another namespace, so it may be ours.
+            # A process id that does not exist here belongs to another namespace, so the process may be an own one.
             others = [] if watched else [(domain, pid) for domain, pid in others if self._parent_of(pid) is not None]
         self._foreign = tuple(f"{domain}: {pid} ({self._name(pid)})" for domain, pid in others)
 
@@ -235,27 +236,31 @@ class NvmlMeter:
         return None if compute is None else [process.pid for process in (*compute, *(graphics or ()))]
 
     def _descends(self, pid: int, roots: set[int]) -> bool:
-        """Whether a process is one of these or was started by one, over any number of others."""
-        passed: set[int] = set()
-        at: int | None = pid
-        while at and at not in passed:
-            if at in roots:
+        """Whether a process is one of the roots, or a descendant of one."""
+        visited: set[int] = set()
+        ancestor: int | None = pid
+        while ancestor and ancestor not in visited:
+            if ancestor in roots:
                 return True
-            passed.add(at)
-            at = self._parent_of(at)
+            visited.add(ancestor)
+            ancestor = self._parent_of(ancestor)
         return False
 
     def _name(self, pid: int) -> str:
-        """The program; without its arguments, which are nobody's business."""
+        """The name of a process's program, without the arguments, which may be private."""
         words = _text(self._ask(self._nvml.nvmlSystemGetProcessName, pid)).split()
         return PurePath(words[0]).name if words else "unknown"
 
 
 def parent_pid(pid: int) -> int | None:
-    """A process's parent as Linux tells it (proc_pid_stat(5)); None when there is no such process here."""
+    """Return the id of a process's parent from ``/proc`` (proc_pid_stat(5)); None if the process does not exist here.
+
+    Args:
+        pid: The id of the process.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(text.rpartition(")")[2].split()[1])  # the name before may hold anything, brackets too
+        return int(text.rpartition(")")[2].split()[1])  # the program's name may contain brackets too
     except (OSError, ValueError, IndexError):
         return None
 
@@ -264,17 +269,17 @@ def _module() -> Any:
     try:
         return importlib.import_module("pynvml")
     except ImportError as error:
-        raise InputError("nvidia-ml-py is not installed: pip install nvidia-ml-py") from error
+        raise InputError("nvidia-ml-py is not installed; install it with: pip install nvidia-ml-py") from error
 
 
 def _gpus(nvml: Any, indices: Sequence[int] | None) -> list[_Gpu]:
     try:
         count = nvml.nvmlDeviceGetCount()
     except nvml.NVMLError as error:
-        raise InputError(f"NVML does not list GPUs ({error}); check that nvidia-smi works here") from error
+        raise InputError(f"NVML does not list GPUs ({error}); check that nvidia-smi works on this machine") from error
     if count == 0 or (indices is not None and not indices):
-        raise InputError("there is no NVIDIA GPU to measure; check what nvidia-smi lists")
-    found = []
+        raise InputError("there is no NVIDIA GPU to measure; check the list that nvidia-smi prints")
+    gpus = []
     for index in range(count) if indices is None else dict.fromkeys(indices):
         if not 0 <= index < count:
             raise InputError(f"there is no GPU {index}; the driver has {count}, counted from 0")
@@ -287,12 +292,12 @@ def _gpus(nvml: Any, indices: Sequence[int] | None) -> list[_Gpu]:
             split = nvml.nvmlDeviceGetMigMode(handle)[0] == 1
         except nvml.NVMLError:
             split = False
-        found.append(_Gpu(f"gpu:{index}", handle, name, split))
-    return found
+        gpus.append(_Gpu(f"gpu:{index}", handle, name, split))
+    return gpus
 
 
 def _text(answer: str | bytes | None) -> str:
-    """Old versions of the module answer in bytes."""
+    """An answer as text. Old versions of the module answer in bytes."""
     return answer.decode(errors="replace") if isinstance(answer, bytes) else answer or ""
 
 

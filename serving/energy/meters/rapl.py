@@ -1,4 +1,6 @@
-"""CPU packages and memory: RAPL (Running Average Power Limit) counters as Linux shows them, Intel's and AMD's.
+"""The meter for CPU packages and memory, which reads the RAPL (Running Average Power Limit) counters through Linux.
+
+Intel's and AMD's CPUs have such counters.
 
 https://www.kernel.org/doc/html/latest/power/powercap/powercap.html
 """
@@ -19,18 +21,19 @@ from .._request import MeterRequest
 from ._counter import Counter
 
 POWERCAP = Path("/sys/class/powercap")
-#: Neither a sub-zone (intel-rapl:0:0) nor intel-rapl-mmio:0, which shows package 0 a second time.
+#: The name of a package's zone. It matches no sub-zone (intel-rapl:0:0), and not intel-rapl-mmio:0, which is package 0
+#: for the second time.
 _ZONE = re.compile(r"intel-rapl:\d+")
 _PACKAGE = re.compile(r"package-(\d+)(-die-\d+)?")
 _UNIT_J = 1e-6
 _STALL_S = 2.0
-#: More than a package draws. Counters wrap after 65 or 262 kJ: a minute or four of this.
-_MOST_W = 1000.0
+#: A power that no package reaches. Counters wrap after 65 or 262 kJ, which is one or four minutes at this power.
+_MAX_W = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Zone:
-    """One counter; a package of several dies has several."""
+    """One counter. A package with several dies has several counters."""
 
     domain: str
     name: str
@@ -42,42 +45,45 @@ class _Zone:
 
 
 def rapl_unavailable_reason(root: Path = POWERCAP) -> str | None:
-    """Why RAPL cannot be read, with the remedy; None when it can.
+    """Return the reason why RAPL cannot be read, with the remedy; None if it can be read.
 
     Args:
-        root: where the kernel shows power zones.
+        root: The kernel's folder with the power zones.
     """
     zones = _zones(root)
     if not any(zone.domain.startswith("cpu:") for zone in zones):
         return (
-            f"{root} has no RAPL package zone: usual in virtual machines and containers, so run on the machine itself"
+            f"{root} has no RAPL package zone, which is usual in virtual machines and containers; run on the machine "
+            "itself"
         )
     for zone in zones:
         try:
             _microjoules(zone.file.read_text(encoding="ascii"))
         except PermissionError:
             return (
-                f"{zone.file} may be read by root only, because fine power readings can give secrets away "
-                f"(CVE-2020-8694). Run as root; or allow it until the next boot: sudo chmod a+r "
-                f"{root}/intel-rapl*/energy_uj; or at every boot with a udev rule that does so"
+                f"only root may read {zone.file}, because fine power readings can reveal secrets (CVE-2020-8694). Run "
+                f"as root, or allow everyone to read it until the next boot with: sudo chmod a+r "
+                f"{root}/intel-rapl*/energy_uj. A udev rule can do the same at every boot"
             )
         except (OSError, ValueError) as error:
-            return f"{zone.file} cannot be read ({error}); the joules would lack {zone.domain}. Use the estimate meter"
+            return (
+                f"{zone.file} cannot be read ({error}), so the joules would lack {zone.domain}; use the estimate meter"
+            )
     return None
 
 
 class RaplMeter:
-    """Joules of CPU packages, ``cpu:N``, and of memory beside them, ``dram:N``.
+    """Measures the joules of CPU packages (``cpu:N``) and of the memory beside them (``dram:N``).
 
-    A package's sub-zones (core, uncore) are inside it and not counted again; memory is not. ``psys`` covers the whole
-    platform, packages among it, and is left out.
+    A package's energy includes its sub-zones ``core`` and ``uncore``, so they are not counted again. It does not
+    include memory. ``psys`` is the whole platform including the packages, so it is left out.
 
     Args:
-        root: where the kernel shows power zones.
-        clock: monotonic seconds.
+        root: The kernel's folder with the power zones.
+        clock: The clock, in monotonic seconds.
 
     Raises:
-        InputError: there are no zones, or they may not be read; the message is ``rapl_unavailable_reason``'s.
+        InputError: There are no zones, or they cannot be read; the message is that of ``rapl_unavailable_reason``.
     """
 
     def __init__(self, root: Path = POWERCAP, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,12 +96,12 @@ class RaplMeter:
 
     @property
     def method(self) -> str:
-        """The label."""
+        """The label ``rapl``."""
         return "rapl"
 
     @property
     def assumptions(self) -> Mapping[str, object]:
-        """The zones and what they leave out."""
+        """The zones, and the energy that they leave out."""
         devices: dict[str, str] = {}
         for zone in self._zones:
             devices[zone.domain] = " + ".join(filter(None, (devices.get(zone.domain), zone.name)))
@@ -108,14 +114,14 @@ class RaplMeter:
 
     @property
     def limits(self) -> Limits:
-        """Rules of thumb: the counters move every millisecond, and idle power is in them."""
+        """Rules of thumb: the counters move every millisecond, and their joules include idle power."""
         return Limits(window_s=1.0, over_idle_j=1.0, refresh_s=0.001, idle_s=5.0)
 
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
-        """Nothing: a package's counter does not know processes."""
+        """Do nothing: a package's counter cannot be divided by process."""
 
     def read(self) -> Reading | None:
-        """The counters now; None once closed. A zone that cannot be read any more is a fault."""
+        """Read the counters now; None after ``close``. A zone that can no longer be read is reported as a fault."""
         if self._open is None:
             return None
         now_s = self._clock()
@@ -128,30 +134,30 @@ class RaplMeter:
         return Reading(time_s=now_s, energy_j=energy_j, faults=tuple(dict.fromkeys(faults)))
 
     def close(self) -> None:
-        """Close the files; again is harmless."""
+        """Close the files. A second call does nothing."""
         for file in self._open or ():
             os.close(file)
         self._open = None
 
 
 def _zones(root: Path) -> list[_Zone]:
-    """Those that count once each, in the order of packages."""
-    found = []
+    """The zones whose sum counts every joule once, in the order of packages."""
+    zones = []
     folders = sorted(root.glob("intel-rapl:*"), key=lambda folder: (len(folder.name), folder.name))
     for folder in folders:
         package = _PACKAGE.fullmatch(_name(folder)) if _ZONE.fullmatch(folder.name) else None
         if package is None:
             continue
         number = package[1]
-        found.append(_Zone(domain=f"cpu:{number}", name=package[0], folder=folder))
-        # The class folder lists sub-zones beside packages; in their package's folder they are in any case.
-        inside = sorted(folder.glob(f"{folder.name}:*")) or sorted(root.glob(f"{folder.name}:*"))
-        found += [
-            _Zone(domain=f"dram:{number}", name=f"dram of {package[0]}", folder=sub)
-            for sub in inside
-            if _name(sub) == "dram"
+        zones.append(_Zone(domain=f"cpu:{number}", name=package[0], folder=folder))
+        # Sub-zones are in the folder of their package; some kernels list them beside the packages as well.
+        sub_zones = sorted(folder.glob(f"{folder.name}:*")) or sorted(root.glob(f"{folder.name}:*"))
+        zones += [
+            _Zone(domain=f"dram:{number}", name=f"dram of {package[0]}", folder=sub_zone)
+            for sub_zone in sub_zones
+            if _name(sub_zone) == "dram"
         ]
-    return found
+    return zones
 
 
 def _name(folder: Path) -> str:
@@ -166,9 +172,9 @@ def _counter(zone: _Zone) -> Counter:
         highest = _microjoules((zone.folder / "max_energy_range_uj").read_text(encoding="ascii"))
     except (OSError, ValueError):
         highest = 0
-    if highest <= 0:  # a wrap cannot be told from a counter that jumped back, so it will be a fault
+    if highest <= 0:  # without the range, a wrap looks like a counter that jumped back, so it will be a fault
         return Counter(stall_s=_STALL_S, unit_j=_UNIT_J)
-    return Counter(highest, _STALL_S, most_w=_MOST_W, unit_j=_UNIT_J)
+    return Counter(highest, _STALL_S, max_w=_MAX_W, unit_j=_UNIT_J)
 
 
 def _read(file: int) -> int | None:

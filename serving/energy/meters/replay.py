@@ -1,4 +1,4 @@
-"""Readings out of a file: a measurement of another time or another machine, and what tests measure with."""
+"""The replay meter, which plays back a recording of another time or another machine; tests measure with it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ class _Row:
 
 
 class ReplayMeter:
-    """Plays a recording back in its own pace, from when it is made.
+    """Plays back a recording at its original speed. The playback begins when the meter is created.
 
-    The file is CSV. Its header is ``time_s,DOMAIN,…``, a domain's column holds its joules so far; ``time_s`` counts
-    from the first row. Columns ``gauge:NAME`` hold gauges, and ``faults`` and ``foreign`` texts. An empty cell is a
-    number that was not to be had.
+    The file is CSV with the header ``time_s,DOMAIN,…``. ``time_s`` counts from the first row, and the column of a
+    domain has its joules so far. Columns ``gauge:NAME`` have gauges, and the columns ``faults`` and ``foreign`` have
+    texts. An empty cell is a number that was unavailable.
 
     Args:
-        path: of the file.
-        clock: monotonic seconds.
-        limits: of the meter that was recorded; by default only how far apart the rows are.
+        path: The path of the file.
+        clock: The clock, in monotonic seconds.
+        limits: The limits of the meter that was recorded; None for a refresh time equal to the longest time between two
+            rows, and no other limits.
 
     Raises:
-        InputError: the file cannot be used; the message has the line.
+        InputError: The file cannot be used; the message names the line.
     """
 
     def __init__(
@@ -58,17 +59,17 @@ class ReplayMeter:
         self._file = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
         self._clock = clock
         self._start_s = clock()
-        self._told = 0
+        self._rows_reported = 0
         self._closed = False
 
     @property
     def method(self) -> str:
-        """The label."""
+        """The label ``replay``."""
         return "replay"
 
     @property
     def assumptions(self) -> Mapping[str, object]:
-        """Which recording."""
+        """The recording and its domains."""
         domains = [name for name in self._columns if not name.startswith(_GAUGE)]
         return {
             "model": "joules played back from a recording; what runs now has no part in them",
@@ -79,32 +80,32 @@ class ReplayMeter:
 
     @property
     def limits(self) -> Limits:
-        """As given, or how far apart the rows are; what is idle power in a recording is not known."""
+        """The limits of the recorded meter. Idle power in a recording is unknown."""
         return self._limits
 
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
-        """Nothing: what was recorded is over."""
+        """Do nothing: a recording does not depend on the processes that run now."""
 
     def read(self) -> Reading | None:
-        """The counters at this moment of the recording, evenly between two rows; None when it is over."""
+        """Return the counters at this moment of the recording, interpolated between rows; None after its end."""
         now_s = self._clock()
         at_s = now_s - self._start_s + self._times_s[0]
         if self._closed or not self._times_s[0] <= at_s <= self._times_s[-1]:
             return None
-        after = bisect_right(self._times_s, at_s)
-        row = self._rows[after - 1]
+        rows_passed = bisect_right(self._times_s, at_s)
+        row = self._rows[rows_passed - 1]
         values = dict(row.values)
-        until = after
+        rows_used = rows_passed
         if at_s > row.time_s:
-            until, following = after + 1, self._rows[after]
-            share = (at_s - row.time_s) / (following.time_s - row.time_s)
+            rows_used, next_row = rows_passed + 1, self._rows[rows_passed]
+            share = (at_s - row.time_s) / (next_row.time_s - row.time_s)
             values = {
-                name: _between(value, following.values[name], share)
+                name: _between(value, next_row.values[name], share)
                 for name, value in row.values.items()
-                if name in following.values
+                if name in next_row.values
             }
-        faults = dict.fromkeys(each.faults for each in self._rows[self._told : until] if each.faults)
-        self._told = max(self._told, after)
+        faults = dict.fromkeys(each.faults for each in self._rows[self._rows_reported : rows_used] if each.faults)
+        self._rows_reported = max(self._rows_reported, rows_passed)
         return Reading(
             time_s=now_s,
             energy_j={name: value for name, value in values.items() if not name.startswith(_GAUGE)},
@@ -114,19 +115,19 @@ class ReplayMeter:
         )
 
     def close(self) -> None:
-        """The file is closed already."""
+        """Stop the playback."""
         self._closed = True
 
 
 def record(readings: Sequence[Reading], path: Path) -> None:
-    """Write readings as ``ReplayMeter`` reads them, their times from the first.
+    """Write readings to a file for ``ReplayMeter``. Times count from the first reading.
 
     Args:
-        readings: in the order of time, at least two.
-        path: overwritten.
+        readings: The readings in the order of time, at least two.
+        path: The path of the file, which is overwritten.
 
     Raises:
-        ValueError: there are fewer.
+        ValueError: There are fewer than two readings.
     """
     if len(readings) < 2:
         raise ValueError("a recording needs at least two readings")
@@ -143,7 +144,7 @@ def record(readings: Sequence[Reading], path: Path) -> None:
 
 
 def _between(before: float, after: float, share: float) -> float:
-    """Rounding must not lead past ``after``: the next reading would be below this one."""
+    """Interpolate between two values, never beyond ``after``: a rounding error must not make a counter decrease."""
     value = before + (after - before) * share
     return min(value, after) if after >= before else max(value, after)
 
@@ -159,26 +160,26 @@ def _parse(path: Path, content: bytes) -> tuple[list[str], list[_Row]]:
         columns = [name for name in header[1:] if name not in {_FAULTS, _FOREIGN}]
         if header[:1] != [_TIME] or not all(header) or len(set(header)) != len(header):
             raise InputError(
-                f"{path}:1: expected a header of names that differ, {_TIME},DOMAIN,…, got {','.join(header)!r}"
+                f"{path}:1: expected a header {_TIME},DOMAIN,… with different names, got {','.join(header)!r}"
             )
         if not any(not name.startswith(_GAUGE) for name in columns):
-            raise InputError(f"{path}:1: there is no column of joules; add one, such as gpu:0")
+            raise InputError(f"{path}:1: the file has no column with joules; add one, such as gpu:0")
         highest: dict[str, float] = {}
         rows = [_row(f"{path}:{lines.line_num}", header, cells, highest) for cells in lines if cells]
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}:{line}: not UTF-8; save the recording as CSV in UTF-8") from error
+        raise InputError(f"{path}:{line}: the text is not UTF-8; save the recording as CSV in UTF-8") from error
     except csv.Error as error:
-        raise InputError(f"{path}:{lines.line_num}: not CSV ({error})") from error
+        raise InputError(f"{path}:{lines.line_num}: the line is not CSV ({error})") from error
     if len(rows) < 2:
-        raise InputError(f"{path}: a recording needs at least two rows, this one has {len(rows)}")
+        raise InputError(f"{path}: a recording needs at least two rows, but this one has {len(rows)}")
     return columns, rows
 
 
 def _row(where: str, header: Sequence[str], cells: Sequence[str], highest: dict[str, float]) -> _Row:
-    """One line; ``highest`` holds what each counter must not fall below, and goes along."""
+    """Parse one line. ``highest`` has the last value of each counter, which must not decrease, and is updated."""
     if len(cells) != len(header):
-        raise InputError(f"{where}: expected {len(header)} cells as in the header, got {len(cells)}")
+        raise InputError(f"{where}: expected {len(header)} cells like the header, got {len(cells)}")
     named = dict(zip(header, cells, strict=True))
     texts = {name: named.pop(name, "") for name in (_FAULTS, _FOREIGN)}
     values = {name: _number(where, name, cell) for name, cell in named.items() if cell or name == _TIME}
@@ -187,7 +188,9 @@ def _row(where: str, header: Sequence[str], cells: Sequence[str], highest: dict[
             continue
         if value < highest.get(name, 0.0):
             least = highest.get(name, 0.0)
-            raise InputError(f"{where}: {name} is {value:g}, below {least:g}; it must be 0 or more and never fall")
+            raise InputError(
+                f"{where}: {name} is {value:g}, which is below {least:g}; it must be 0 or more and must never decrease"
+            )
         highest[name] = value
     return _Row(time_s=values.pop(_TIME), values=values, faults=texts[_FAULTS], foreign=texts[_FOREIGN])
 

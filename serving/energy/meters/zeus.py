@@ -1,4 +1,4 @@
-"""AMD GPUs, Apple silicon and NVIDIA Jetson, through the device layer of Zeus (0.16).
+"""The meter for AMD GPUs, Apple silicon and NVIDIA Jetson, which uses the device layer of Zeus (0.16).
 
 https://ml.energy/zeus/reference/device/
 """
@@ -20,22 +20,23 @@ from ._counter import Counter
 
 _UNIT_J = 1e-3
 _STALL_S = 2.0
-#: What a system on a chip tells, by domain, each joule in one field. A Jetson's total holds its other fields.
+#: The fields with a system on a chip's energy, by domain. Each joule is in one field only: a Jetson's total includes
+#: its other fields, so it is used alone.
 _WHOLE = {"soc:0": "total_energy_mj"}
 _PARTS = (
     {"cpu:0": "cpu_total_mj", "gpu:0": "gpu_mj", "dram:0": "dram_mj"},  # Apple
-    {"cpu:0": "cpu_energy_mj", "gpu:0": "gpu_energy_mj"},  # a Jetson that does not tell its total
+    {"cpu:0": "cpu_energy_mj", "gpu:0": "gpu_energy_mj"},  # a Jetson that does not report its total
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZeusDevices:
-    """What Zeus found.
+    """The devices that Zeus can read.
 
     Attributes:
-        gpus: of ``zeus.device.get_gpus``; None without.
-        soc: the system on a chip, of ``zeus.device.get_soc``; None without.
-        why_none: what Zeus said where it found neither.
+        gpus: The result of ``zeus.device.get_gpus``; None if there are no GPUs.
+        soc: The system on a chip, the result of ``zeus.device.get_soc``; None if there is none.
+        why_none: Zeus's messages about missing devices.
     """
 
     gpus: Any = None
@@ -45,7 +46,7 @@ class ZeusDevices:
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """One counter; ``millijoules`` gives None when it cannot be read."""
+    """One counter. ``millijoules`` returns None if the counter cannot be read."""
 
     domain: str
     name: str
@@ -55,10 +56,10 @@ class _Source:
 
 
 def zeus_unavailable_reason(devices: ZeusDevices | None = None) -> str | None:
-    """Why Zeus has nothing to measure with, with the remedy; None when it has.
+    """Return the reason why Zeus cannot measure anything here, with the remedy; None if it can.
 
     Args:
-        devices: what there is, instead of asking Zeus.
+        devices: The devices; None to ask Zeus.
     """
     try:
         ZeusMeter(devices).close()
@@ -68,15 +69,15 @@ def zeus_unavailable_reason(devices: ZeusDevices | None = None) -> str | None:
 
 
 class ZeusMeter:
-    """Joules of whole AMD GPUs (``gpu:N``), or of the parts of Apple silicon or a Jetson (``soc:0``, its total).
+    """Measures the joules of whole AMD GPUs (``gpu:N``), of a Jetson (``soc:0``), or of the parts of Apple silicon.
 
     Args:
-        devices: what there is, instead of asking Zeus.
-        gpu_count: only the first so many of the GPUs that this process may use; None for all.
-        clock: monotonic seconds.
+        devices: The devices; None to ask Zeus.
+        gpu_count: The number of GPUs to measure, from the first that this process may use; None for all GPUs.
+        clock: The clock, in monotonic seconds.
 
     Raises:
-        InputError: Zeus is not installed, or has no device with a counter. Zeus itself would say 0 J.
+        InputError: Zeus is not installed, or it has no device with a counter. Zeus itself would report 0 J.
     """
 
     def __init__(
@@ -97,17 +98,17 @@ class ZeusMeter:
 
     @property
     def method(self) -> str:
-        """The label."""
+        """The label ``zeus``."""
         return "zeus"
 
     @property
     def sees_cpu(self) -> bool:
-        """Whether what runs on the CPU is in the joules."""
+        """Whether the joules include the CPU."""
         return self._soc is not None
 
     @property
     def assumptions(self) -> Mapping[str, object]:
-        """The devices and what they leave out."""
+        """The devices, and the energy that they leave out."""
         if self._soc is None:
             without = "CPU, memory of the host, disks, network, power supply, cooling"
         elif any(source.domain in _WHOLE for source in self._sources):
@@ -123,23 +124,23 @@ class ZeusMeter:
 
     @property
     def limits(self) -> Limits:
-        """Rules of thumb, as for other GPUs; how often these counters move is not documented."""
+        """Rules of thumb, as for other GPUs. The update rate of these counters is not documented."""
         return Limits(window_s=10.0, over_idle_j=50.0, refresh_s=0.1, idle_s=10.0)
 
     def watch(self, domain: str, pids: tuple[int, ...]) -> None:
-        """Nothing: these counters do not know processes."""
+        """Do nothing: these counters cannot be divided by process."""
 
     def read(self) -> Reading | None:
-        """The counters now, None once closed. A device that does not answer is a fault."""
+        """Read the counters now; None after ``close``. A device that does not answer is reported as a fault."""
         if self._closed:
             return None
         now_s = self._clock()
-        told = None if self._soc is None else _ask(self._soc.get_total_energy_consumption)
+        soc_energy = None if self._soc is None else _ask(self._soc.get_total_energy_consumption)
         energy_j: dict[str, float] = {}
         gauges: dict[str, float] = {}
         faults = []
         for source in self._sources:
-            if fault := source.counter.add(source.millijoules(told), now_s):
+            if fault := source.counter.add(source.millijoules(soc_energy), now_s):
                 faults.append(f"the counter of {source.domain} {fault}")
             energy_j[source.domain] = source.counter.total_j
             if source.gpu is not None:
@@ -147,7 +148,7 @@ class ZeusMeter:
         return Reading(time_s=now_s, energy_j=energy_j, gauges=gauges, faults=tuple(faults))
 
     def close(self) -> None:
-        """Zeus lets go of its devices when Python ends."""
+        """Stop reading. Zeus itself releases its devices when Python ends."""
         self._closed = True
 
 
@@ -155,31 +156,32 @@ def _devices() -> ZeusDevices:
     try:
         zeus = importlib.import_module("zeus.device")
     except ImportError as error:
-        raise InputError(f"Zeus is not installed ({error}): pip install 'orkester[zeus]'") from error
-    said = []
-    found = []
+        raise InputError(f"Zeus is not installed ({error}); install it with: pip install 'orkester[zeus]'") from error
+    messages = []
+    devices = []
     for get in (zeus.get_soc, zeus.get_gpus):
         try:
-            found.append(get())
-        except Exception as error:  # whatever the makers' libraries raise
-            said.append(str(error))
-            found.append(None)
-    return ZeusDevices(soc=found[0], gpus=found[1], why_none="; ".join(said))
+            devices.append(get())
+        except Exception as error:  # the vendors' libraries may raise any exception
+            messages.append(str(error))
+            devices.append(None)
+    return ZeusDevices(soc=devices[0], gpus=devices[1], why_none="; ".join(messages))
 
 
 def _of_soc(soc: Any) -> list[_Source]:
-    told = _ask(soc.get_total_energy_consumption)
+    energy = _ask(soc.get_total_energy_consumption)
     names = next(
         (
             fields
             for fields in (_WHOLE, *_PARTS)
-            if any(getattr(told, name, None) is not None for name in fields.values())
+            if any(getattr(energy, name, None) is not None for name in fields.values())
         ),
         None,
     )
     if names is None:
-        raise InputError("Zeus found a system on a chip that tells no joules; use the estimate meter")
-    # Parts may rest, a GPU that is switched off among them; a whole module never does.
+        raise InputError("Zeus found a system on a chip that reports no joules; use the estimate meter")
+    # The counter of a part may stand still, for example when the GPU is switched off. That of a whole module never
+    # does.
     stall_s = _STALL_S if names is _WHOLE else None
     return [
         _Source(
@@ -189,30 +191,30 @@ def _of_soc(soc: Any) -> list[_Source]:
             millijoules=partial(_field, name),
         )
         for domain, name in names.items()
-        if getattr(told, name, None) is not None
+        if getattr(energy, name, None) is not None
     ]
 
 
 def _of_gpus(devices: ZeusDevices, gpu_count: int | None) -> list[_Source]:
     if type(devices.gpus).__name__.startswith("NVIDIA"):
-        raise InputError("Zeus found NVIDIA GPUs, whose counters the nvml meter reads itself: use nvml")
+        raise InputError("Zeus found NVIDIA GPUs, whose counters the nvml meter reads directly; use nvml")
     gpus: Sequence[Any] = [] if devices.gpus is None else list(devices.gpus.gpus)[:gpu_count]
     if not gpus:
-        why = f" ({devices.why_none})" if devices.why_none else ""
-        raise InputError(f"Zeus found no AMD GPU, Apple silicon or Jetson{why}; for NVIDIA use the nvml meter")
+        reason = f" ({devices.why_none})" if devices.why_none else ""
+        raise InputError(f"Zeus found no AMD GPU, Apple silicon or Jetson{reason}; for NVIDIA GPUs use the nvml meter")
     sources = []
     for index, gpu in enumerate(gpus):
         name = str(_ask(gpu.get_name) or "GPU")
         if not _ask(gpu.supports_get_total_energy_consumption):
             raise InputError(
-                f"gpu:{index} ({name}) has no energy counter that Zeus trusts; its log says why. Of an MI250, only the "
-                f"first of its two halves has one, for both"
+                f"gpu:{index} ({name}) has no energy counter that Zeus trusts; see the log of Zeus for the reason. An "
+                f"MI250 has two halves, and only the first half has an energy counter, which counts both halves"
             )
-        both = ", both its halves together" if "MI250" in name else ""
+        note = ", both its halves together" if "MI250" in name else ""
         sources.append(
             _Source(
                 domain=f"gpu:{index}",
-                name=name + both,
+                name=name + note,
                 counter=Counter(stall_s=_STALL_S, unit_j=_UNIT_J),
                 millijoules=partial(_count, gpu),
                 gpu=gpu,
@@ -221,29 +223,29 @@ def _of_gpus(devices: ZeusDevices, gpu_count: int | None) -> list[_Source]:
     return sources
 
 
-def _field(name: str, told: Any) -> float | None:
-    value: float | None = getattr(told, name, None)
+def _field(name: str, soc_energy: Any) -> float | None:
+    value: float | None = getattr(soc_energy, name, None)
     return value
 
 
-def _count(gpu: Any, told: None) -> float | None:
-    del told  # of a system on a chip, which a GPU is not
+def _count(gpu: Any, soc_energy: None) -> float | None:
+    del soc_energy  # a GPU is read by itself
     value: float | None = _ask(gpu.get_total_energy_consumption)
     return value
 
 
 def _gauges(gpu: Any) -> dict[str, float]:
-    """Power and temperature where they are told: which of the two powers depends on the GPU."""
+    """The power and the temperature, if the GPU reports them. Some GPUs report instant power, others average power."""
     milliwatts = _ask(gpu.get_instant_power_usage)
     if milliwatts is None:
         milliwatts = _ask(gpu.get_average_power_usage)
     temperature_c = _ask(gpu.get_gpu_temperature)
-    seen = {"power_w": None if milliwatts is None else milliwatts / 1000, "temperature_c": temperature_c}
-    return {name: float(value) for name, value in seen.items() if value is not None}
+    values = {"power_w": None if milliwatts is None else milliwatts / 1000, "temperature_c": temperature_c}
+    return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def _ask(function: Callable[[], Any]) -> Any:
-    """What a device answers, or None: the makers' libraries raise whatever they like."""
+    """A device's answer; None after an error. The vendors' libraries may raise any exception."""
     try:
         return function()
     except Exception:

@@ -143,7 +143,7 @@ async def _calibrate(
         )
         async with pool:
             lease = await pool.lease([model])
-            idle_w = await IdlePower(meter).measured(pool.resident_engines())
+            idle_w = await IdlePower(meter).measure(pool.resident_engines())
             if idle_w is None and meter.limits.idle_s > 0:
                 raise EngineError(f"{model} cannot be calibrated: idle power could not be measured; try again")
             try:
