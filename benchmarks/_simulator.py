@@ -1,4 +1,4 @@
-"""An engine with continuous batching on paper: steps, joules and what each request really cost."""
+"""Simulates an engine with continuous batching: its steps, its joules, and the true cost of each request."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ CHUNK = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class Physics:
-    """What a step costs and how long it takes.
+    """The costs and the duration of a step.
 
     Attributes:
-        name: for tables.
-        step_j, prompt_token_j, output_token_j, context_token_j: as in ``Coefficients``.
-        context_power: of the context an output token costs context_token_j × context^power; 1 is the model's.
-        knee: requests in a step beyond which each adds ``beyond`` of step_j; None for none.
-        beyond: share of step_j.
-        idle_w: drawn whatever happens.
-        noise: standard deviation of the counter's growth over idle in one refresh, as a share.
+        name: The name in tables.
+        step_j: See ``Coefficients``.
+        prompt_token_j: See ``Coefficients``.
+        output_token_j: See ``Coefficients``.
+        context_token_j: See ``Coefficients``.
+        context_power: An output token costs context_token_j × context^context_power. The affine model assumes 1.
+        knee: The number of requests in a step above which each further request adds ``beyond`` × step_j; None for no
+            such number.
+        beyond: The share of step_j that each request above the knee adds.
+        idle_w: The idle power in watts.
+        noise: The standard deviation of the counter's joules above idle in one refresh, as a share of them.
     """
 
     name: str
@@ -41,25 +45,25 @@ class Physics:
     noise: float = 0.02
 
     def shared_j(self, active: int) -> float:
-        """A step's own cost with so many requests."""
+        """Return the cost of a step itself with this number of requests, in joules."""
         over = max(0, active - self.knee) if self.knee is not None else 0
         return self.step_j * (1 + self.beyond * over)
 
     def own_j(self, prompt: int, output: int, context: float) -> float:
-        """What one request adds to a step."""
+        """Return the cost that one request adds to a step, in joules."""
         return (
             self.prompt_token_j * prompt
             + (self.output_token_j + self.context_token_j * context**self.context_power) * output
         )
 
     def step_s(self, active: int, prompt: int, context: float) -> float:
-        """How long a step takes."""
+        """Return the duration of a step in seconds."""
         return 0.008 + 0.0001 * active + 2e-5 * prompt + 2e-8 * context
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is asked: when, by which role, how long."""
+    """One request: its role, its time, and its prompt and output tokens."""
 
     role: str
     at_s: float
@@ -69,7 +73,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a meter and clients saw, and what was true."""
+    """The result of a simulation: the values that a meter and clients would see, and the true joules."""
 
     readings: Sequence[Reading]
     requests: Sequence[Request]
@@ -92,9 +96,9 @@ class _Live:
 
 
 def simulate(physics: Physics, jobs: Sequence[Job], *, seed: int, slots: int = 32) -> Run:
-    """Run the jobs, first come, first served; prompts are worked on in chunks beside the decoding requests.
+    """Run jobs in the order of their arrival. Prompts are processed in chunks, together with the decoding requests.
 
-    A step's shared cost goes to its requests equally, which is the Shapley value where it is a constant.
+    A step's own cost is divided equally among its requests. This is the Shapley value if that cost is constant.
     """
     waiting = sorted(enumerate(jobs), key=lambda pair: pair[1].at_s)
     live: list[_Live] = []
@@ -161,17 +165,17 @@ def simulate(physics: Physics, jobs: Sequence[Job], *, seed: int, slots: int = 3
 def _readings(
     power: Sequence[tuple[float, float]], end_s: float, physics: Physics, rng: random.Random
 ) -> list[Reading]:
-    """The counter every 100 ms; ``power`` holds moments and the watts over idle from then on."""
-    grown: dict[int, float] = defaultdict(float)
+    """The counter's readings every 100 ms. ``power`` has pairs of a time and the watts above idle from that time on."""
+    used_j: dict[int, float] = defaultdict(float)
     for (start_s, watts), (stop_s, _) in pairwise(power):
         at_s = start_s
         while watts and at_s < stop_s:
             place = int(at_s / REFRESH_S + 1e-9)
             until_s = min(stop_s, (place + 1) * REFRESH_S)
-            grown[place] += watts * (until_s - at_s)
+            used_j[place] += watts * (until_s - at_s)
             at_s = until_s
-    total_j, found = 0.0, [Reading(time_s=0.0, energy_j={"gpu:0": 0.0})]
+    total_j, readings = 0.0, [Reading(time_s=0.0, energy_j={"gpu:0": 0.0})]
     for place in range(int(end_s / REFRESH_S) + 1):
-        total_j += physics.idle_w * REFRESH_S + grown[place] * max(0.0, rng.gauss(1, physics.noise))
-        found.append(Reading(time_s=(place + 1) * REFRESH_S, energy_j={"gpu:0": total_j}))
-    return found
+        total_j += physics.idle_w * REFRESH_S + used_j[place] * max(0.0, rng.gauss(1, physics.noise))
+        readings.append(Reading(time_s=(place + 1) * REFRESH_S, energy_j={"gpu:0": total_j}))
+    return readings

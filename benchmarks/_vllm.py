@@ -1,4 +1,4 @@
-"""What the benchmarks on vLLM share: models without weights, and an engine to ask."""
+"""Functions that the benchmarks on vLLM share: they make models without weights and start engines."""
 
 from __future__ import annotations
 
@@ -20,33 +20,49 @@ from orkester.serving.environments import VllmEnvironment, convert, find_vllm
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "examples" / "models"
 ARCHITECTURES = Path(__file__).with_name("architectures")
-#: What makes vLLM fill the weights with random numbers.
+#: The option that makes vLLM fill the weights with random numbers.
 DUMMY: Mapping[str, Value] = {"load-format": "dummy"}
 
 
 def environment(python: Path | None) -> VllmEnvironment:
-    """The vLLM to use: that of an interpreter, else the installed one."""
-    found = VllmEnvironment.at(python) if python else find_vllm()
-    if found is None:
+    """Return the environment with vLLM: that of the given interpreter, or the installed one.
+
+    Raises:
+        InputError: vLLM is not installed.
+    """
+    vllm = VllmEnvironment.at(python) if python else find_vllm()
+    if vllm is None:
         raise InputError("vLLM is not installed; run: orkester engines install vllm, or give --python")
-    return found
+    return vllm
 
 
-def accelerator(found: VllmEnvironment) -> Accelerator | None:
-    """The GPU of that build, None for the CPU's."""
-    if found.build == "cpu":
+def accelerator(vllm: VllmEnvironment) -> Accelerator | None:
+    """Return the first GPU of this machine; None for vLLM's CPU build.
+
+    Raises:
+        InputError: The build needs a GPU, but there is none.
+    """
+    if vllm.build == "cpu":
         return None
-    gpus, why = machine.gpus()
+    gpus, reason = machine.gpus()
     if not gpus:
-        raise InputError(f"{found} needs a GPU, but {why}")
+        raise InputError(f"{vllm} needs a GPU, but {reason}")
     return Accelerator(memory_bytes=gpus[0].memory_bytes)
 
 
 def without_weights(name: str, folder: Path) -> Path:
-    """A model of ``architectures/`` (or of the arithmetic family) as a folder that vLLM can serve with dummy weights.
+    """Write a model of ``architectures/`` (or of the arithmetic family) that vLLM can serve with dummy weights.
 
-    Its tokenizer is the arithmetic family's, with a word for every id that it has no character for: a random model's
-    tokens are text then, where unknown ids would be nothing, and an answer without text is a failed call.
+    The tokenizer is that of the arithmetic family, with an extra word for every id that has no character. So every
+    token of a random model is text. Without the words, unknown ids would be empty text, and an answer without text is a
+    failed call.
+
+    Args:
+        name: The model's name.
+        folder: The folder in which the model's folder is created.
+
+    Returns:
+        The model's folder.
     """
     source = ARCHITECTURES / name if (ARCHITECTURES / name).is_dir() else MODELS / name
     model = folder / name
@@ -64,8 +80,14 @@ def without_weights(name: str, folder: Path) -> Path:
     return model
 
 
-def weights_of(name: str, found: VllmEnvironment) -> Path:
-    """A model of the arithmetic family, or one of the catalogue, converted where that is needed, as vLLM reads it."""
+def weights_of(name: str, vllm: VllmEnvironment) -> Path:
+    """Return the weights of a model of the arithmetic family or of the catalogue, in the form that vLLM reads.
+
+    GGUF weights are converted.
+
+    Raises:
+        InputError: The weights are not on this machine.
+    """
     if (MODELS / name).is_dir():
         return MODELS / name
     catalogue = Catalogue.default()
@@ -74,31 +96,42 @@ def weights_of(name: str, found: VllmEnvironment) -> Path:
         raise InputError(
             f"the weights of {name} are not on this machine; to fetch them, run: orkester models pull {name}"
         )
-    return weights if weights.is_dir() else convert(weights, found.python, catalogue.cache, _tell)
+    return weights if weights.is_dir() else convert(weights, vllm.python, catalogue.cache, _print_progress)
 
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)  # standard output may be a result
+def _print_progress(line: str) -> None:
+    print(line, file=sys.stderr)  # standard output is for the result
 
 
-def engine(found: VllmEnvironment, folder: Path, options: Mapping[str, Value] | None = None) -> VllmEngine:
-    """An engine that keeps its records in a folder of ours."""
-    return VllmEngine(found, accelerator=accelerator(found), running=folder / "running", options=options)
+def engine(vllm: VllmEnvironment, folder: Path, options: Mapping[str, Value] | None = None) -> VllmEngine:
+    """Make an engine that keeps its records in the given folder."""
+    return VllmEngine(vllm, accelerator=accelerator(vllm), running=folder / "running", options=options)
 
 
 @asynccontextmanager
 async def serving(
-    name: str, weights: Path, found: VllmEnvironment, *, slots: int, options: Mapping[str, Value] | None = None
+    name: str, weights: Path, vllm: VllmEnvironment, *, slots: int, options: Mapping[str, Value] | None = None
 ) -> AsyncIterator[tuple[VllmEngine, Endpoint]]:
-    """A model on vLLM for as long as the context lasts."""
-    with tempfile.TemporaryDirectory(prefix="orkester-") as text:
-        folder = Path(text)
-        serving_it = engine(found, folder, options)
-        asked = EngineOptions(slots=slots, context_tokens=512)
+    """Serve a model on vLLM inside the ``async with`` block.
+
+    Args:
+        name: The model's name.
+        weights: The model's folder.
+        vllm: The environment with vLLM.
+        slots: The number of requests that the engine answers at the same time.
+        options: vLLM's own options.
+
+    Yields:
+        The engine, and where it answers.
+    """
+    with tempfile.TemporaryDirectory(prefix="orkester-") as path:
+        folder = Path(path)
+        server = engine(vllm, folder, options)
+        engine_options = EngineOptions(slots=slots, context_tokens=512)
         try:
-            endpoint = await serving_it.start(
-                Model(name=name, source=str(weights)), weights, asked, folder / "engine.log"
+            endpoint = await server.start(
+                Model(name=name, source=str(weights)), weights, engine_options, folder / "engine.log"
             )
-            yield serving_it, endpoint
+            yield server, endpoint
         finally:
-            await serving_it.stop()
+            await server.stop()

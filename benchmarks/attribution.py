@@ -1,13 +1,15 @@
-"""How well joules are attributed to agents that share an engine, where the truth is known.
+"""Measures the error of attribution: joules are shared among agents on one engine, and the true shares are known.
 
     python benchmarks/attribution.py --simulate [--json FILE]
     python benchmarks/attribution.py --real MODEL [--engine vllm] [--json FILE]
 
-Four agent roles ask one simulated engine with continuous batching at once. Its joules are shared by the calibrated
-affine model, by time and by tokens; the error is Σ |attributed − true| / Σ true, by request and summed by role. The
-affine model is calibrated on the same simulator, by prefill-only and decode-only windows. Two of the physics are not
-what the model assumes. On a real engine nobody knows the truth; there, each role's part of the joules when all ask at
-once is compared with its part when each asks alone.
+Four agent roles ask one simulated engine with continuous batching at the same time. The engine's joules are shared by
+three methods: the calibrated affine model, active time, and token counts. The error is Σ |attributed − true| / Σ true,
+by request and summed by role. The affine model is calibrated on the same simulator, with prefill-only and decode-only
+windows. The simulator has three physics; two of them break the model's assumptions.
+
+On a real engine the true shares are unknown. There, each role's share of the joules when all roles ask at the same time
+is compared with its share when each role asks alone.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ PHYSICS = (
     Physics(name="superlinear attention", context_power=1.3, context_token_j=5e-5),
     Physics(name="batch saturation", knee=8),
 )
-#: Mean prompt and output tokens of each role.
+#: The mean prompt and output tokens of each role.
 ROLES: Mapping[str, tuple[int, int]] = {
     "planner": (300, 200),
     "reader": (3000, 40),
@@ -49,7 +51,7 @@ BATCHES = (1, 8, 32)
 
 
 def calibrated(physics: Physics, *, seed: int) -> Coefficients:
-    """As ``calibrate`` does it: counts of tokens and steps as clients see them, joules from the counter."""
+    """Calibrate like ``calibrate`` does: with the token and step counts that clients see, and the counter's joules."""
     points = []
     for size in BATCHES:
         for prompt, output in ((1500, 1), (16, 256), (1500, 256)):
@@ -68,48 +70,48 @@ def calibrated(physics: Physics, *, seed: int) -> Coefficients:
 
 
 def jobs(seed: int) -> list[Job]:
-    """A mix of roles, with lengths around each role's means, at random times."""
+    """Draw jobs of random roles at random times, with token counts around each role's means."""
     rng = random.Random(seed)
-    found = []
+    drawn = []
     for _ in range(REQUESTS):
         role = rng.choice(sorted(ROLES))
         prompt, output = (max(1, round(mean * rng.uniform(0.5, 1.5))) for mean in ROLES[role])
-        found.append(Job(role=role, at_s=rng.uniform(0, SPAN_S), prompt=prompt, output=output))
-    return found
+        drawn.append(Job(role=role, at_s=rng.uniform(0, SPAN_S), prompt=prompt, output=output))
+    return drawn
 
 
 def methods(run: Run, physics: Physics, cost: Coefficients) -> dict[str, Sequence[float]]:
-    """Joules of each request by each method."""
+    """Return the joules of each request by each method."""
     idle_w = {"gpu:0": physics.idle_w}
-    bare = [replace(request, prompt_tokens=None, output_tokens=None) for request in run.requests]
-    found = {
+    without_tokens = [replace(request, prompt_tokens=None, output_tokens=None) for request in run.requests]
+    attributions = {
         "affine": attribute(run.readings, run.requests, idle_w=idle_w, coefficients={"m": cost}, refresh_s=REFRESH_S),
-        "time": attribute(run.readings, bare, idle_w=idle_w, coefficients={}, refresh_s=REFRESH_S),
+        "time": attribute(run.readings, without_tokens, idle_w=idle_w, coefficients={}, refresh_s=REFRESH_S),
         "tokens": attribute(run.readings, run.requests, idle_w=idle_w, coefficients={}, refresh_s=REFRESH_S),
     }
-    return {name: [one.requests_j[request.id] for request in run.requests] for name, one in found.items()}
+    return {name: [one.requests_j[request.id] for request in run.requests] for name, one in attributions.items()}
 
 
-def error(found: Sequence[float], true: Sequence[float], groups: Sequence[str]) -> float:
-    """Energy-weighted, of what is summed by group."""
+def error(attributed_j: Sequence[float], true_j: Sequence[float], groups: Sequence[str]) -> float:
+    """Return the energy-weighted error of the joules summed by group."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for ours, real, group in zip(found, true, groups, strict=True):
-        sums[group][0] += ours
-        sums[group][1] += real
-    return sum(abs(ours - real) for ours, real in sums.values()) / sum(true)
+    for attributed, true, group in zip(attributed_j, true_j, groups, strict=True):
+        sums[group][0] += attributed
+        sums[group][1] += true
+    return sum(abs(attributed - true) for attributed, true in sums.values()) / sum(true_j)
 
 
 def simulated(seeds: int, first: int = 0, say: Callable[[str], None] = print) -> list[dict[str, Any]]:
-    """All physics, so many mixes each."""
+    """Return the errors for all physics, with one mix of jobs for each seed."""
     rows = []
     for physics in PHYSICS:
         errors: dict[tuple[str, str], list[float]] = defaultdict(list)
         for seed in range(first, first + seeds):
             cost = calibrated(physics, seed=1000 + seed)
             run = simulate(physics, jobs(seed), seed=seed)
-            for name, found in methods(run, physics, cost).items():
-                errors[name, "request"].append(error(found, run.true_j, [r.id for r in run.requests]))
-                errors[name, "role"].append(error(found, run.true_j, run.roles))
+            for name, attributed_j in methods(run, physics, cost).items():
+                errors[name, "request"].append(error(attributed_j, run.true_j, [r.id for r in run.requests]))
+                errors[name, "role"].append(error(attributed_j, run.true_j, run.roles))
         for (name, by), values in errors.items():
             rows.append(
                 {
@@ -131,14 +133,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--simulate", action="store_true", help="on paper")
-    kind.add_argument("--real", metavar="MODEL", help="on this machine's engine")
+    kind.add_argument("--simulate", action="store_true", help="use the simulator")
+    kind.add_argument("--real", metavar="MODEL", help="use this model on an engine of this machine")
     parser.add_argument("--engine", default="auto", choices=["auto", "llamacpp", "vllm"])
-    parser.add_argument("--each", type=int, default=12, help="requests of each role")
+    parser.add_argument("--each", type=int, default=12, help="the number of requests of each role")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--json", type=Path, help="write the result here")
+    parser.add_argument("--seeds", type=int, default=10, help="the number of seeds")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--json", type=Path, help="the file for the result")
     given = parser.parse_args()
     if given.seeds < 1:
         parser.error("--seeds takes 1 or more")

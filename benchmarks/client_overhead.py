@@ -1,15 +1,15 @@
-"""What a model call costs this process, in CPU seconds: the bare client, ours, and a team of five with tracing.
+"""Measures the CPU time of a model call in this process: a bare client, Orkester's client, and a team with tracing.
 
     .venv/bin/python benchmarks/client_overhead.py [--json]
 
-Calls go over loopback to the fake engine, which answers at once from a process of its own, so nothing but the work of
-asking is counted. Three ways of asking take turns, so that a busy neighbour disturbs all alike:
+Calls go over loopback to the fake engine, which answers at once from its own process, so only the client's work is
+counted. Three kinds of client take turns, so that other programs on the machine disturb all of them equally:
 
-- bare    the ``openai`` package's AsyncOpenAI as it comes, calling alone
-- client  Orkester's ChatClient, calling alone
-- team    blocks of a vote of five, as a study runs them: LangGraph, records, spans on disk
+- bare    the ``openai`` package's AsyncOpenAI with its defaults, and nothing else
+- client  Orkester's ChatClient, and nothing else
+- team    blocks of a vote of five, as in a study: LangGraph, records, and spans on disk
 
-Time is this process's CPU time (``time.process_time``) over a whole repetition, divided by its model calls.
+The CPU time is that of this process (``time.process_time``) over a whole repetition, divided by the number of calls.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ MAX_TOKENS = 16
 TEMPERATURE = 0.7
 TEAM = Team("vote", {"agents": AGENTS, "model": "fake", "temperature": TEMPERATURE})
 
-#: Makes that many model calls.
-Way = Callable[[int], Awaitable[None]]
+#: A function that makes the given number of model calls.
+CallMany = Callable[[int], Awaitable[None]]
 
 
 def question(number: int) -> str:
     return f"What is {number} + {number}?"
 
 
-async def at_once(concurrency: int, count: int, call: Callable[[int], Awaitable[object]]) -> None:
-    """Make calls, so many at a time."""
-    places = asyncio.Semaphore(concurrency)
+async def call_concurrently(concurrency: int, count: int, call: Callable[[int], Awaitable[object]]) -> None:
+    """Make ``count`` calls, of which at most ``concurrency`` run at the same time."""
+    slots = asyncio.Semaphore(concurrency)
 
     async def one(number: int) -> None:
-        async with places:
+        async with slots:
             await call(number)
 
     async with asyncio.TaskGroup() as group:
@@ -64,7 +64,7 @@ async def at_once(concurrency: int, count: int, call: Callable[[int], Awaitable[
             group.create_task(one(number))
 
 
-def bare_way(endpoint: Endpoint, api: openai.AsyncOpenAI, concurrency: int) -> Way:
+def bare_calls(endpoint: Endpoint, api: openai.AsyncOpenAI, concurrency: int) -> CallMany:
     async def call(number: int) -> None:
         reply = await api.chat.completions.create(
             model=endpoint.model,
@@ -74,10 +74,10 @@ def bare_way(endpoint: Endpoint, api: openai.AsyncOpenAI, concurrency: int) -> W
         )
         assert reply.choices[0].message.content
 
-    return lambda calls: at_once(concurrency, calls, call)
+    return lambda calls: call_concurrently(concurrency, calls, call)
 
 
-def client_way(client: ChatClient, concurrency: int) -> Way:
+def client_calls(client: ChatClient, concurrency: int) -> CallMany:
     async def call(number: int) -> None:
         await client.chat(
             [{"role": "user", "content": question(number)}],
@@ -86,10 +86,10 @@ def client_way(client: ChatClient, concurrency: int) -> Way:
             max_tokens=MAX_TOKENS,
         )
 
-    return lambda calls: at_once(concurrency, calls, call)
+    return lambda calls: call_concurrently(concurrency, calls, call)
 
 
-def team_way(client: ChatClient, traces: TraceStore, concurrency: int) -> Way:
+def team_calls(client: ChatClient, traces: TraceStore, concurrency: int) -> CallMany:
     task = Task(
         name="overhead",
         shots=(),
@@ -121,7 +121,7 @@ def team_way(client: ChatClient, traces: TraceStore, concurrency: int) -> Way:
 
 
 async def measure(*, calls: int, repetitions: int, concurrency: int) -> dict[str, dict[str, list[float]]]:
-    """CPU and wall seconds per call of each way, a value for each repetition."""
+    """Measure the CPU and wall seconds per call of each kind of client, with one value for each repetition."""
     engine = FakeEngine(FakeScript(accuracy=1.0))
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -131,41 +131,41 @@ async def measure(*, calls: int, repetitions: int, concurrency: int) -> dict[str
             client = ChatClient("fake", endpoint)
             api = openai.AsyncOpenAI(base_url=endpoint.base_url, api_key="none")
             with TraceStore(Path(folder) / "traces", study="overhead") as traces:
-                ways = {
-                    "bare": bare_way(endpoint, api, concurrency),
-                    "client": client_way(client, concurrency),
-                    "team": team_way(client, traces, concurrency),
+                clients = {
+                    "bare": bare_calls(endpoint, api, concurrency),
+                    "client": client_calls(client, concurrency),
+                    "team": team_calls(client, traces, concurrency),
                 }
-                found: dict[str, dict[str, list[float]]] = {name: {"cpu_s": [], "wall_s": []} for name in ways}
-                for way in ways.values():  # connections, imports and caches
-                    await way(2 * concurrency)
-                order = list(ways)
+                times: dict[str, dict[str, list[float]]] = {name: {"cpu_s": [], "wall_s": []} for name in clients}
+                for make_calls in clients.values():  # opens connections, imports modules and fills caches
+                    await make_calls(2 * concurrency)
+                order = list(clients)
                 for _ in range(repetitions):
                     for name in order:
                         gc.collect()
                         cpu_s, wall_s = time.process_time(), time.perf_counter()
-                        await ways[name](calls)
-                        found[name]["cpu_s"].append((time.process_time() - cpu_s) / calls)
-                        found[name]["wall_s"].append((time.perf_counter() - wall_s) / calls)
+                        await clients[name](calls)
+                        times[name]["cpu_s"].append((time.process_time() - cpu_s) / calls)
+                        times[name]["wall_s"].append((time.perf_counter() - wall_s) / calls)
                     order = order[1:] + order[:1]
             await client.close()
             await api.close()
         finally:
             await engine.stop()
-    return found
+    return times
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, lowest and highest."""
+    """Return the median, the lowest and the highest value."""
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
-def summary(found: Mapping[str, Mapping[str, Sequence[float]]], settings: Mapping[str, int]) -> dict[str, Any]:
-    """What ``--json`` prints. Ratios are of one repetition's values, so of neighbours in time."""
-    cpu = {name: times["cpu_s"] for name, times in found.items()}
+def summary(times: Mapping[str, Mapping[str, Sequence[float]]], settings: Mapping[str, int]) -> dict[str, Any]:
+    """Return the result that ``--json`` prints. Each ratio is of two values from the same repetition."""
+    cpu = {name: seconds["cpu_s"] for name, seconds in times.items()}
 
-    def ratio(way: str, to: str) -> dict[str, float]:
-        return spread([a / b for a, b in zip(cpu[way], cpu[to], strict=True)])
+    def ratio(client: str, other: str) -> dict[str, float]:
+        return spread([a / b for a, b in zip(cpu[client], cpu[other], strict=True)])
 
     return {
         "ratio": ratio("team", "bare")["median"],
@@ -175,7 +175,7 @@ def summary(found: Mapping[str, Mapping[str, Sequence[float]]], settings: Mappin
             "team_over_client": ratio("team", "client"),
         },
         "cpu_s_per_call": {name: spread(values) for name, values in cpu.items()},
-        "calls_per_s": {name: spread([1 / s for s in times["wall_s"]]) for name, times in found.items()},
+        "calls_per_s": {name: spread([1 / s for s in seconds["wall_s"]]) for name, seconds in times.items()},
         **settings,
         "versions": {"openai": openai.__version__},
         "machine": dict(facts()),
@@ -183,10 +183,10 @@ def summary(found: Mapping[str, Mapping[str, Sequence[float]]], settings: Mappin
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The result for people."""
+    """Return the result as a table."""
     machine = result["machine"]
     lines = [
-        f"{result['calls']} calls a repetition, {result['repetitions']} repetitions, {result['concurrency']} at once",
+        f"{result['calls']} calls per repetition, {result['repetitions']} repetitions, {result['concurrency']} at once",
         f"{machine['cpu']}, {machine['threads']} threads, Python {machine['python']}, openai {openai.__version__}",
         "",
         f"{'':8}{'CPU ms per call':>26}{'calls/s':>12}",
@@ -207,9 +207,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--calls", type=int, default=400, help="model calls of one repetition (a multiple of 5)")
+    parser.add_argument("--calls", type=int, default=400, help="model calls per repetition (a multiple of 5)")
     parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--concurrency", type=int, default=16, help="calls under way at once")
+    parser.add_argument("--concurrency", type=int, default=16, help="calls at the same time")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
     if given.calls < AGENTS or given.calls % AGENTS or given.repetitions < 1 or given.concurrency < 1:
