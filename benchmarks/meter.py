@@ -1,15 +1,15 @@
-"""What metering costs: CPU time at ten readings a second, and memory over an hour's readings and more.
+"""Measures the cost of metering: the CPU time at ten readings per second, and the memory for an hour of readings.
 
     .venv/bin/python benchmarks/meter.py [--seconds 60] [--hour] [--json FILE]
 
-CPU is the sampler thread's own (``time.thread_time``) ÷ wall time, in percent of one core; ``process`` is that of the
-whole process, which does nothing else meanwhile. Meters of this machine are read as they are. RAPL and NVML are also
-read from what the tests have instead of hardware, labelled ``fake``: those figures are of our code and say nothing of
-what a kernel or a driver takes to answer.
+The CPU figure is the sampler thread's CPU time (``time.thread_time``) ÷ wall time, in percent of one core; ``process``
+is the figure for the whole process, which does no other work. The meters of this machine are read. RAPL and NVML are
+also read from the tests' fakes, labelled ``fake``: these figures show the cost of Orkester's code, without the time
+that a kernel or a driver needs to answer.
 
-Memory is that of readings taken without waiting, twice: resident pages, then Python's allocations (``tracemalloc``).
-The sampler remembers 18,000 readings, so 36,000 and 72,000 must take what 18,000 do. ``--hour`` waits for real ones:
-the estimate meter, resident pages every minute.
+The memory is measured for readings without waits, twice: resident pages, and Python's allocations (``tracemalloc``).
+The sampler keeps 18,000 readings, so 36,000 and 72,000 readings must need the same memory as 18,000. ``--hour`` reads
+the estimate meter for a real hour, and records the resident pages every minute.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from orkester.serving.energy._sampler import KEEP, PERIOD_S
 
 ROOT = Path(__file__).resolve().parents[1]
 WATCHED = (1, 3, 10)
-#: Times what is remembered.
+#: The numbers of readings for the memory, as multiples of the number that the sampler keeps.
 READINGS = (1, 2, 4)
 HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A meter to be measured.
+    """A meter to measure.
 
     Attributes:
-        name: for people.
-        kind: ``real``, or ``fake`` where no hardware answers.
-        meter: to be read.
-        work: moves a fake's counters, which would count as broken if they stood still.
-        remembered: whether to measure the memory of its readings.
+        name: The name in tables.
+        kind: ``real``, or ``fake`` if there is no hardware behind the meter.
+        meter: The meter to read.
+        work: A function that moves the counters of a fake, which would count as broken if they stood still.
+        remembered: Whether to measure the memory of the meter's readings.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Case:
 
 @dataclass(kw_only=True)
 class Timed:
-    """A meter that notes the CPU seconds of the thread that reads it, after each reading."""
+    """A meter that records the CPU seconds of the reading thread after each reading."""
 
     meter: Meter
     cpu_s: list[float] = field(default_factory=list)
@@ -92,7 +92,7 @@ class Timed:
         return reading
 
     def close(self) -> None:
-        """Not with its sampler, since more than one reads it."""
+        """Do nothing: several samplers use the same meter, so a sampler must not close it."""
 
 
 # -- meters -----------------------------------------------------------------------------------------------------------
@@ -100,20 +100,20 @@ class Timed:
 
 @contextmanager
 def waiting(count: int) -> Iterator[tuple[int, ...]]:
-    """So many processes that do nothing."""
+    """Start a number of processes that do nothing, and yield their ids."""
     with ExitStack() as stack:
-        found = []
+        pids = []
         for _ in range(count):
             process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-            stack.enter_context(process)  # waits for it, once it was killed
+            stack.enter_context(process)  # waits for the process after it was killed
             stack.callback(process.kill)
-            found.append(process.pid)
-        yield tuple(found)
+            pids.append(process.pid)
+        yield tuple(pids)
 
 
 @contextmanager
 def cases() -> Iterator[tuple[list[Case], dict[str, str]]]:
-    """What there is, and why what there is not is absent."""
+    """Yield the meters to measure, and for each missing meter the reason."""
     sys.path.insert(0, str(ROOT / "tests"))
     fakes = importlib.import_module("contracts.meter_fakes")
     found, absent = [], {}
@@ -156,7 +156,7 @@ def cases() -> Iterator[tuple[list[Case], dict[str, str]]]:
 
 
 def cpu(case: Case, seconds: float) -> dict[str, Any]:
-    """What the thread takes at ten readings a second."""
+    """Measure the CPU time of the sampler thread at ten readings per second."""
     timed = Timed(meter=case.meter)
     with Sampler(timed) as sampler:
         time.sleep(0.3)
@@ -176,7 +176,7 @@ def cpu(case: Case, seconds: float) -> dict[str, Any]:
         "readings": len(steps),
         "readings_per_s": len(steps) / wall_s,
         "thread_cpu_percent": 100 * (taken[-1] - taken[first]) / wall_s,
-        # A fake's counters are moved by this process too.
+        # For a fake the figure would include the work that moves the fake's counters.
         "process_cpu_percent": 100 * process_s / wall_s if case.kind == "real" else None,
         "cpu_s_per_reading": {"median": statistics.median(steps), "high": max(steps)} if steps else None,
         "faults_at_end": faults,
@@ -187,7 +187,7 @@ def cpu(case: Case, seconds: float) -> dict[str, Any]:
 
 
 def resident_bytes() -> int:
-    """Of this process (proc_pid_statm(5))."""
+    """Return the resident memory of this process (proc_pid_statm(5))."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -197,7 +197,7 @@ def traced_bytes() -> int:
 
 
 def memory(case: Case, keep: int) -> list[dict[str, Any]]:
-    """After so many readings: how many are remembered, and what they take over what was there before."""
+    """Measure, after several numbers of readings, how many are kept and how much memory they need."""
     resident, kept = _growth(case, keep, resident_bytes)
     tracemalloc.start()
     try:
@@ -218,7 +218,7 @@ def memory(case: Case, keep: int) -> list[dict[str, Any]]:
 
 
 def _growth(case: Case, keep: int, measure: Callable[[], int]) -> tuple[list[int], list[int]]:
-    sampler = Sampler(case.meter, keep=keep)  # not entered, so it reads when asked
+    sampler = Sampler(case.meter, keep=keep)  # outside a with block there is no thread, so read() alone reads
     first = sampler.read()
     gc.collect()
     assert first is not None, f"{case.name} cannot be read"
@@ -231,7 +231,7 @@ def _growth(case: Case, keep: int, measure: Callable[[], int]) -> tuple[list[int
             last = sampler.read() or last
             done += 1
         grown.append(measure() - before)
-        # Between two that are given, so those themselves are not among them.
+        # The two readings that are passed in are part of the result, but they are not kept readings.
         kept.append(len(sampler.between(_moment(first.time_s - 1), _moment(last.time_s + 1))) - 2)
     return grown, kept
 
@@ -241,7 +241,7 @@ def _moment(time_s: float) -> Reading:
 
 
 def hour(seconds: float = HOUR_S) -> dict[str, Any]:
-    """Real readings of the estimate meter; after half the time the sampler is full."""
+    """Read the estimate meter in real time. After half of the time the sampler is full."""
     with waiting(3) as pids:
         timed = Timed(meter=EstimateMeter())
         for number, pid in enumerate(pids):
@@ -269,7 +269,7 @@ def hour(seconds: float = HOUR_S) -> dict[str, Any]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """For people."""
+    """Return the result as a table."""
     lines = [f"{'CPU of one core':30} {'kind':5} {'readings/s':>10} {'thread %':>9} {'process %':>10} {'ms each':>8}"]
     for row in result["cpu"]:
         process, each = row["process_cpu_percent"], row["cpu_s_per_reading"]
@@ -294,7 +294,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def measure(seconds: float, *, keep: int, with_hour: bool) -> dict[str, Any]:
-    """All of it, the cases one after the other."""
+    """Measure all cases, one after the other."""
     with cases() as (found, absent):
         costs = [cpu(case, seconds) for case in found]
         grown = [
@@ -316,10 +316,10 @@ def measure(seconds: float, *, keep: int, with_hour: bool) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each meter")
-    parser.add_argument("--keep", type=int, default=KEEP, help="readings that the sampler remembers, for memory")
-    parser.add_argument("--hour", action="store_true", help="a real hour of the estimate meter, too")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--seconds", type=float, default=60.0, help="the time for the CPU figure of each meter")
+    parser.add_argument("--keep", type=int, default=KEEP, help="the readings that the sampler keeps, for the memory")
+    parser.add_argument("--hour", action="store_true", help="also read the estimate meter for a real hour")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the file for the figures")
     given = parser.parse_args(arguments)
     if not 0 < given.seconds < HOUR_S:
         parser.error(f"--seconds takes more than 0 and less than {HOUR_S:.0f}")

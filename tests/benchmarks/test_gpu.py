@@ -22,13 +22,13 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_without_a_gpu_it_says_how_to_rehearse() -> None:
     done = python("gpu.py")
     assert done.returncode == 2
-    assert "--device cpu rehearses the script without one" in done.stderr
+    assert "to test the script without a GPU, use --device cpu" in done.stderr
 
 
 def test_a_part_that_there_is_not_is_refused() -> None:
     done = python("gpu.py", "--device", "cpu", "--parts", "sleep,utilisation")
     assert done.returncode == 2
-    assert "there is no part 'sleep'; there are architectures, resident, utilisation, tests" in done.stderr
+    assert "unknown part 'sleep'; the parts are architectures, resident, utilisation, tests" in done.stderr
 
 
 @pytest.mark.parametrize("ends", ["sys.exit(3)", "time.sleep(60)", "sys.exit(0)"])
@@ -43,9 +43,9 @@ def test_what_a_part_has_saved_is_kept_however_it_ends(tmp_path: Path, ends: str
 import gpu
 from pathlib import Path
 from orkester.serving.environments import VllmEnvironment
-gpu.__file__, gpu.GRACE_S, gpu.about = {str(part)!r}, 0.5, lambda given: {{}}
-given = gpu.Given(device="cpu", vllm=VllmEnvironment(python=Path("python"), version="0", build="cpu"))
-raise SystemExit(gpu.run_all(given, ["resident"], Path({str(tmp_path / "all.json")!r}), 0.06))
+gpu.__file__, gpu.GRACE_S, gpu.about = {str(part)!r}, 0.5, lambda settings: {{}}
+settings = gpu.Settings(device="cpu", vllm=VllmEnvironment(python=Path("python"), version="0", build="cpu"))
+raise SystemExit(gpu.run_all(settings, ["resident"], Path({str(tmp_path / "all.json")!r}), 0.06))
 """
     done = python("-c", code)
     found = json.loads((tmp_path / "all.json").read_text())

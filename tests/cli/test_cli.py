@@ -95,7 +95,7 @@ def test_the_version_is_printed(cli: Callable[..., Said]) -> None:
         ),
         (["engines", "install", "vlm"], "the engine 'vlm' does not exist; only vllm can be installed"),
         (["engines", "install", "vllm", "--build", "gpu"], "--build must be one of cuda, rocm, cpu, but got 'gpu'"),
-        (["engines", "remove", "vllm"], "there is no engine 'vllm' to remove; none is installed"),
+        (["engines", "remove", "vllm"], "there is no engine 'vllm' to remove; no engine is installed"),
         (["models", "pull", "smollm2-135"], "unknown model 'smollm2-135' (did you mean 'smollm2-135m'?)"),
     ],
 )
