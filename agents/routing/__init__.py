@@ -27,13 +27,13 @@ ROUTING: Final = Registry(
 
 
 def routing_policy(name: str, *, folder: Path | None = None) -> RoutingPolicy:
-    """The routing policy of that name.
+    """Return the routing policy with a name.
 
     Args:
         name: A name, or ``module:name``.
-        folder: Where a module is looked for first.
+        folder: The folder that is searched for a module before other folders.
 
     Raises:
-        InputError: There is none, or it cannot be used.
+        InputError: There is no such routing policy, or it cannot be used.
     """
     return ROUTING.get(name, folder=folder)

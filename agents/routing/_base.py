@@ -1,4 +1,4 @@
-"""What every routing policy does."""
+"""The interface of a routing policy."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingRequest:
-    """What a routing policy knows when it decides.
+    """The information that a routing policy decides from.
 
     Attributes:
         question: Text, or OpenAI content parts.
-        choices: Names to choose from, the cheapest first; at least one.
+        choices: The names to choose from, the cheapest first; at least one.
         drafts: The answers that agents have given to the question so far.
     """
 
@@ -28,7 +28,7 @@ class Route:
 
     Attributes:
         choice: One of the request's choices.
-        reason: Why, in a few words for people who read traces.
+        reason: The reason in a few words, for people who read traces.
     """
 
     choice: str
@@ -40,10 +40,10 @@ class RoutingPolicy(Protocol):
     """Decides which model or agent gets a question. The same request always gets the same decision."""
 
     def route(self, request: RoutingRequest) -> Route:
-        """Decide.
+        """Choose the model or agent that gets a question.
 
         Args:
-            request: The question, and what there is to choose from.
+            request: The question and the choices.
 
         Returns:
             One of the request's choices, with the reason.

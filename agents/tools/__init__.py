@@ -17,7 +17,7 @@ __all__ = ["TOOLS", "Tool", "ToolError", "tool"]
 
 def _accept(_: str, loaded: object) -> Tool:
     if not isinstance(loaded, Tool):
-        raise TypeError(f"is no orkester.agents.tools.Tool but {loaded!r:.60}")
+        raise TypeError(f"is not an orkester.agents.tools.Tool: {loaded!r:.60}")
     return loaded
 
 
@@ -25,13 +25,13 @@ TOOLS: Final = Registry(kind="tool", group="tools", built_in=files_of("orkester.
 
 
 def tool(name: str, *, folder: Path | None = None) -> Tool:
-    """The tool of that name.
+    """Return the tool with a name.
 
     Args:
         name: A name, or ``module:name``.
-        folder: Where a module is looked for first.
+        folder: The folder that is searched for a module before other folders.
 
     Raises:
-        InputError: There is none, or it cannot be used.
+        InputError: There is no such tool, or it cannot be used.
     """
     return TOOLS.get(name, folder=folder)

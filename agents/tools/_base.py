@@ -1,4 +1,4 @@
-"""What every tool offers."""
+"""The interface of a tool."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 
 class ToolError(Exception):
-    """A call that the tool refuses or that failed; the message is for the agent that called it."""
+    """A tool refused a call, or the call failed. The message is for the agent that made the call."""
 
 
 @runtime_checkable
@@ -21,19 +21,19 @@ class Tool(Protocol):
 
     @property
     def description(self) -> str:
-        """What it does, for models."""
+        """A description of what the tool does, for models."""
         ...
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """JSON schema of the arguments, an object."""
+        """The JSON schema of the arguments, which is an object."""
         ...
 
     async def call(self, arguments: Mapping[str, Any]) -> str:
         """Use the tool.
 
         Args:
-            arguments: As ``parameters`` describes them.
+            arguments: The arguments, which follow the schema in ``parameters``.
 
         Returns:
             The result as text for the model.

@@ -1,4 +1,4 @@
-"""What a study needs a meter for."""
+"""The request for a meter: the devices that a study's engines run on."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ._base import Meter
 
 @dataclass(frozen=True, kw_only=True)
 class MeterRequest:
-    """What a study needs a meter for.
+    """A study's needs, from which a meter is made.
 
     Attributes:
         gpus: Whether the engines run on GPUs.
-        gpu_count: How many GPUs the engines use: the first ones that this process may use. None for all of those. The
-            joules of other GPUs are not the study's.
-        folder: Folder that paths among the options are relative to.
-        clock: Monotonic seconds.
+        gpu_count: The number of GPUs that the engines use, from the first that this process may use; None for all of
+            them. Other GPUs are not measured.
+        folder: The folder that paths in a meter's options are relative to.
+        clock: The clock, in monotonic seconds.
     """
 
     gpus: bool
@@ -31,36 +31,47 @@ class MeterRequest:
     clock: Callable[[], float] = time.monotonic
 
     def require_cpu(self, name: str) -> None:
-        """For meters that see the CPU alone.
+        """Check that the engines run on the CPU, for a meter that measures only the CPU.
+
+        Args:
+            name: The meter's name.
 
         Raises:
             InputError: The engines run on GPUs.
         """
         if self.gpus:
             raise InputError(
-                f"{name} sees the CPU, and these engines run on a GPU; use auto, nvml (NVIDIA) or zeus (AMD)"
+                f"{name} measures the CPU, but these engines run on a GPU; use auto, nvml (NVIDIA) or zeus (AMD)"
             )
 
     def require_gpus(self, name: str) -> None:
-        """For meters that see GPUs alone.
+        """Check that the engines run on GPUs, for a meter that measures only GPUs.
+
+        Args:
+            name: The meter's name.
 
         Raises:
             InputError: The engines run on the CPU.
         """
         if not self.gpus:
-            raise InputError(f"{name} sees GPUs here, and these engines run on the CPU; use auto, rapl or estimate")
+            raise InputError(
+                f"{name} measures GPUs on this machine, but these engines run on the CPU; use auto, rapl or estimate"
+            )
 
 
 class MakeMeter(Protocol):
-    """What a meter's plug-in is: a class or function that makes the meter.
+    """The plug-in of a meter: a class or a function that makes the meter.
 
     Further keyword parameters are the meter's options, which a study file gives as ``meter: {NAME: {OPTION: VALUE}}``.
     """
 
     def __call__(self, request: MeterRequest, /) -> Meter:
-        """The meter.
+        """Make the meter.
+
+        Args:
+            request: The study's needs.
 
         Raises:
-            InputError: It cannot be had here, or it would leave out the devices that do the work.
+            InputError: The meter cannot be used here, or it would leave out the devices that do the work.
         """
         ...

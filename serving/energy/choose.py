@@ -1,4 +1,4 @@
-"""Which meter a study measures with."""
+"""Chooses the meter that a study measures with."""
 
 from __future__ import annotations
 
@@ -15,23 +15,28 @@ from ._request import MakeMeter, MeterRequest
 from ._unavailable import UnavailableMeter
 from .meters import METERS
 
-#: What leaves the choice to Orkester.
+#: The name that leaves the choice to Orkester.
 AUTO_METER: Final = "auto"
-#: Options of meters by the meters' names.
+#: The options of meters, by the meters' names.
 Options: TypeAlias = Mapping[str, Mapping[str, Any]]
 
-#: What ``auto`` tries, in this order.
+#: The meters that ``auto`` tries, in this order.
 _ON_GPUS: Final = ("nvml", "zeus")
 _ON_CPU: Final = ("rapl", "estimate")
-#: The order of ``survey``; a recording is always there.
+#: The order of ``survey``. ``replay`` is not in the list, because it works on every machine.
 _SURVEYED: Final = ("nvml", "rapl", "zeus", "estimate")
 
 
 def require_meter(name: str, options: Mapping[str, Any], request: MeterRequest) -> None:
-    """See that there is a meter of this name which takes these options; whether it works here is not looked at.
+    """Check that a meter exists and takes the given options. Whether the meter works on this machine is not checked.
+
+    Args:
+        name: The meter's name, ``auto``, or ``module:name``.
+        options: The meter's options.
+        request: The study's needs.
 
     Raises:
-        InputError: There is none, it cannot be imported, or it has no such option.
+        InputError: There is no such meter, it cannot be imported, or it has no such option.
     """
     if name == AUTO_METER:
         if options:
@@ -44,29 +49,29 @@ def require_meter(name: str, options: Mapping[str, Any], request: MeterRequest) 
 
 
 def choose(name: str, request: MeterRequest, options: Options | None = None) -> Meter:
-    """A meter that sees the devices which do the work.
+    """Make a meter that measures the devices which do the work.
 
-    ``auto`` is on a GPU ``nvml``, else ``zeus``, else a meter that says why there is none; on a CPU ``rapl`` where it
-    may be read, else ``estimate``.
+    For engines on a GPU, ``auto`` is ``nvml``, or else ``zeus``, or else a meter that only reports why there is no
+    meter. For engines on the CPU, it is ``rapl`` if it can be read, or else ``estimate``.
 
     Args:
-        name: As in a study file: ``auto``, a meter's name, or ``module:name``.
-        request: What the meter is needed for.
-        options: Options of meters by the meters' names; only those of meters that are tried count.
+        name: The name in a study file: ``auto``, a meter's name, or ``module:name``.
+        request: The study's needs.
+        options: The options of meters, by the meters' names. Only the options of meters that are tried are used.
 
     Raises:
-        InputError: The meter that was named cannot be had, or it would leave out the device that does the work. Never
-            with ``auto``.
+        InputError: The named meter cannot be used, or it would leave out the device that does the work. ``auto`` never
+            raises it.
     """
     options = options or {}
     if name != AUTO_METER:
         require_meter(name, options.get(name, {}), request)
         try:
-            made = _maker(name, request)(**options.get(name, {}))
+            meter = _maker(name, request)(**options.get(name, {}))
         except (InputError, TypeError, ValueError) as error:
-            raise InputError(f"the {name} meter cannot be had: {error}") from error
-        require_like("meter", name, made, Meter)
-        return made
+            raise InputError(f"the {name} meter cannot be used: {error}") from error
+        require_like("meter", name, meter, Meter)
+        return meter
     reasons = []
     for candidate in _ON_GPUS if request.gpus else _ON_CPU:
         try:
@@ -77,10 +82,13 @@ def choose(name: str, request: MeterRequest, options: Options | None = None) -> 
 
 
 def survey(options: Options | None = None) -> Mapping[str, str]:
-    """Every meter: ``yes: …`` with what it would measure, or ``no: …`` with the reason and the remedy.
+    """Check which meters work on this machine.
 
     Args:
-        options: Options of meters by the meters' names.
+        options: The options of meters, by the meters' names.
+
+    Returns:
+        For each meter ``yes: …`` with the devices that it measures, or ``no: …`` with the reason and the remedy.
     """
     lines = {name: _available(name, (options or {}).get(name, {})) for name in _SURVEYED}
     others = [name for name in METERS.names() if name not in lines and METERS.origin(name) != BUILT_IN]

@@ -696,18 +696,18 @@ def test_only_gpus_that_this_process_may_use_are_measured(monkeypatch: pytest.Mo
     assert set(read(choose("nvml", ON_GPUS)).energy_j) == {"gpu:5", "gpu:2"}
     assert set(read(choose("auto", replace(ON_GPUS, gpu_count=1))).energy_j) == {"gpu:5"}
     monkeypatch.setattr(machine, "gpus", lambda: ([gpu(0, "amd")], ""))
-    with pytest.raises(InputError, match="those here are AMD"):
+    with pytest.raises(InputError, match="the GPUs of this machine are from AMD"):
         choose("nvml", ON_GPUS)
 
 
 def test_a_meter_that_was_named_is_had_or_refused_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"the rapl meter cannot be had: .*virtual machines"):
+    with pytest.raises(InputError, match=r"the rapl meter cannot be used: .*virtual machines"):
         choose("rapl", ON_CPU, {"rapl": {"root": tmp_path}})
-    with pytest.raises(InputError, match=r"the nvml meter cannot be had: .*nvidia-smi"):
+    with pytest.raises(InputError, match=r"the nvml meter cannot be used: .*nvidia-smi"):
         choose("nvml", ON_GPUS, {"nvml": {"nvml": FakeNvml(gpus=0)}})
-    with pytest.raises(InputError, match=r"the zeus meter cannot be had: .*nothing here"):
+    with pytest.raises(InputError, match=r"the zeus meter cannot be used: .*nothing here"):
         choose("zeus", ON_GPUS, {"zeus": {"devices": NO_ZEUS}})
-    with pytest.raises(InputError, match=r"the estimate meter cannot be had: .*low <= active <= high"):
+    with pytest.raises(InputError, match=r"the estimate meter cannot be used: .*low <= active <= high"):
         choose("estimate", ON_CPU, {"estimate": {"active_w_per_core": 99}})
     (tmp_path / "a.csv").write_text("time_s,gpu:0\n0,0\n1,1\n")
     assert choose("replay", replace(ON_GPUS, folder=tmp_path), {"replay": {"path": "a.csv"}}).method == "replay"

@@ -139,14 +139,16 @@ def meter(
     low_w_per_core: float = PowerModel.low_w_per_core,
     high_w_per_core: float = PowerModel.high_w_per_core,
 ) -> EstimateMeter:
-    """The estimate for engines on the CPU.
+    """Make the estimate meter, for engines on the CPU.
 
     Args:
-        request: What it is needed for.
-        active_w_per_core, low_w_per_core, high_w_per_core: See ``PowerModel``.
+        request: The study's needs.
+        active_w_per_core: See ``PowerModel``.
+        low_w_per_core: See ``PowerModel``.
+        high_w_per_core: See ``PowerModel``.
 
     Raises:
-        InputError: The engines run on GPUs, or the watts do not go together.
+        InputError: The engines run on GPUs, or the watts are not in the order low, active, high.
     """
     request.require_cpu("estimate")
     try:

@@ -302,21 +302,23 @@ def _text(answer: str | bytes | None) -> str:
 
 
 def meter(request: MeterRequest, *, nvml: Any = None) -> NvmlMeter:
-    """The meter of the GPUs that this process may use: the driver lists all, and the joules of others are not ours.
+    """Make the meter of the GPUs that this process may use. Other GPUs, which the driver lists too, are not measured.
 
     Args:
-        request: What it is needed for.
-        nvml: What to ask instead of the module ``pynvml``.
+        request: The study's needs.
+        nvml: An object that replaces the module ``pynvml``; None to use the module.
 
     Raises:
-        InputError: There is no such GPU, it cannot be measured, or the engines run on the CPU.
+        InputError: There is no such GPU, a GPU cannot be measured, or the engines run on the CPU.
     """
     request.require_gpus("nvml")
     if nvml is not None:
         indices = None if request.gpu_count is None else range(request.gpu_count)
         return NvmlMeter(indices, nvml=nvml, clock=request.clock)
-    gpus, why_none = machine.gpus()
+    gpus, reason = machine.gpus()
     usable = [gpu.index for gpu in gpus if gpu.vendor == "nvidia"][: request.gpu_count]
     if not usable:
-        raise InputError(f"there is no NVIDIA GPU that this process may use ({why_none or 'those here are AMD'})")
+        raise InputError(
+            f"there is no NVIDIA GPU that this process may use ({reason or 'the GPUs of this machine are from AMD'})"
+        )
     return NvmlMeter(usable, clock=request.clock)

@@ -189,11 +189,11 @@ def _microjoules(text: str) -> int:
 
 
 def meter(request: MeterRequest, *, root: Path = POWERCAP) -> RaplMeter:
-    """The meter of this host's CPU packages.
+    """Make the meter of this machine's CPU packages.
 
     Args:
-        request: What it is needed for.
-        root: Where the kernel shows power zones.
+        request: The study's needs.
+        root: The kernel's folder with the power zones.
 
     Raises:
         InputError: The counters cannot be read, or the engines run on GPUs.

@@ -206,13 +206,13 @@ def _number(where: str, name: str, cell: str) -> float:
 
 
 def meter(request: MeterRequest, *, path: str | Path) -> ReplayMeter:
-    """Plays back a recording.
+    """Make a meter that plays back a recording.
 
     Args:
-        request: What it is needed for.
-        path: The recording, a CSV file as ``record`` writes it.
+        request: The study's needs.
+        path: The recording, a CSV file in the form that ``record`` writes.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: The recording cannot be read.
     """
     return ReplayMeter(request.folder / path, clock=request.clock)

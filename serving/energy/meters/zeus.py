@@ -253,20 +253,20 @@ def _ask(function: Callable[[], Any]) -> Any:
 
 
 def meter(request: MeterRequest, *, devices: ZeusDevices | None = None) -> ZeusMeter:
-    """The meter of the GPUs, or of the whole system on a chip.
+    """Make the meter of the GPUs, or of the whole system on a chip.
 
     Args:
-        request: What it is needed for.
-        devices: What there is, instead of asking Zeus.
+        request: The study's needs.
+        devices: The devices; None to ask Zeus.
 
     Raises:
-        InputError: Zeus or the devices are not there, or the engines run on a CPU that the devices do not include.
+        InputError: Zeus or a device is missing, or the engines run on a CPU that the devices do not include.
     """
-    made = ZeusMeter(devices, gpu_count=request.gpu_count, clock=request.clock)
-    if not made.sees_cpu:
+    zeus_meter = ZeusMeter(devices, gpu_count=request.gpu_count, clock=request.clock)
+    if not zeus_meter.sees_cpu:
         try:
             request.require_gpus("zeus")
         except InputError:
-            made.close()
+            zeus_meter.close()
             raise
-    return made
+    return zeus_meter
