@@ -21,7 +21,6 @@ _PROGRAMS = {
 }
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "extend.md"], ids=lambda page: page.stem)
 def test_a_page_works_as_it_stands(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -6,13 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from support import ROOT
 
 _BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.timeout(240)
 def test_every_block_of_the_tutorial_runs(tmp_path: Path) -> None:
     blocks = _BLOCK.findall((ROOT / "docs" / "tutorial.md").read_text())
     assert len(blocks) >= 8
