@@ -273,9 +273,11 @@ def test_no_number_of_interrupts_leaves_an_engine_behind(bench: Bench, where: st
         process.kill(number)
     with contextlib.suppress(ProcessLookupError):  # on a busy machine its patience with the engine may have ended
         os.kill(pid, signal.SIGCONT)
-    assert process.wait() == 130, process.said
-    assert "orkester: stopped at once; " in process.said
-    assert "everything measured is on disk" in process.said or where == "in a block"
+    code = process.wait()
+    assert code in {130, -signal.SIGTERM}, process.said
+    if code == 130:  # else this test was so slow that the engine had stopped before the request to terminate came
+        assert "orkester: stopped at once; " in process.said
+        assert "everything measured is on disk" in process.said or where == "in a block"
     assert "Traceback" not in process.said
     assert processes_with(str(data)) == []
     assert blocks_on_disk(bench.folder / f"{name}-run") == 0
