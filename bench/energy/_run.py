@@ -261,7 +261,7 @@ def _jobs(plan: Plan, catalogue: Catalogue) -> list[_Job]:
     jobs = []
     for name in plan.models:
         for engine, chosen in engines.items():
-            match chosen.asked:
+            match chosen.spec:
                 case ExternalPart(base_url=url):
                     model = Model(name=name, source=url)
                 case FakePart():

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 
 def front_indices(points: Sequence[Sequence[float]] | Floats, directions: Sequence[Direction]) -> list[int]:
-    """Indices of the points that no other dominates, ascending. Equal points are all kept; a NaN never gets on.
+    """Find the points that no other point dominates. Equal points are all kept; a point with a NaN never is.
 
     Args:
-        points: (n, objectives).
-        directions: one for each objective.
+        points: The points; shape (n, objectives).
+        directions: The direction of each objective.
+
+    Returns:
+        The indices of the points, ascending.
     """
     if len(points) < 2:
         return [i for i, point in enumerate(points) if not any(math.isnan(value) for value in point)]
@@ -34,7 +37,7 @@ def front_indices(points: Sequence[Sequence[float]] | Floats, directions: Sequen
     else:
         import moocore
 
-        if not np.isfinite(values).all():  # of which moocore makes something else, or crashes; ranks compare alike
+        if not np.isfinite(values).all():  # moocore fails on them; ranks give the same comparisons
             values = np.column_stack([np.unique(column, return_inverse=True)[1] for column in values.T]).astype(float)
         kept = moocore.is_nondominated(values, keep_weakly=True)
     return [int(i) for i in sound[kept]]
@@ -43,12 +46,12 @@ def front_indices(points: Sequence[Sequence[float]] | Floats, directions: Sequen
 def hypervolume(
     points: Sequence[Sequence[float]], reference: Sequence[float], directions: Sequence[Direction]
 ) -> float:
-    """Volume dominated by the points and bounded by ``reference`` (Zitzler and Thiele, 1998), computed by moocore.
+    """Compute the volume that the points dominate, bounded by ``reference`` (Zitzler and Thiele, 1998), with moocore.
 
     Args:
-        points: (n, objectives).
-        reference: worse than every point that is to count.
-        directions: one for each objective.
+        points: The points; shape (n, objectives).
+        reference: The reference point; shape (objectives). A point counts only if it is better in each objective.
+        directions: The direction of each objective.
     """
     if not points:
         return 0.0

@@ -1,4 +1,4 @@
-"""What a study wants: objectives with their directions, and constraints."""
+"""The goal of a study: objectives with their directions, and constraints."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final, Literal, TypeAlias
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
 
-#: What a study wants that does not say.
+#: The objectives of a study that names none.
 DEFAULT_OBJECTIVES: Final[Mapping[str, Direction]] = MappingProxyType(
     {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimize"}
 )
-#: The quantity by which teams that fail are kept off the front.
+#: The quantity that keeps teams with failures off the front.
 FAILURES: Final = "failure_rate"
-#: Constraint that holds unless a study says otherwise: a team with failures is never on the front.
+#: The constraint that applies unless a study replaces it: a team with failures is never on the front.
 DEFAULT_CONSTRAINTS: Final[Mapping[str, str]] = MappingProxyType({FAILURES: "<= 0"})
 
 _COMPARISON = re.compile(r"\s*(<=|>=)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
@@ -24,11 +24,11 @@ _COMPARISON = re.compile(r"\s*(<=|>=)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What a study wants.
+    """The objectives and constraints of a study.
 
     Attributes:
-        objectives: direction by name.
-        constraints: limits by name, such as ``"<= 10"``, the default one included.
+        objectives: The direction of each objective, by name.
+        constraints: The limits by name, such as ``"<= 10"``, with the default one.
     """
 
     objectives: Mapping[str, Direction]
@@ -46,10 +46,10 @@ def is_limit(text: str) -> bool:
 
 
 def limit(text: str) -> tuple[str, float]:
-    """``"<= 10"`` as ``("<=", 10.0)``.
+    """Parse a limit: ``"<= 10"`` becomes ``("<=", 10.0)``.
 
     Raises:
-        ValueError: the text is no limit.
+        ValueError: The text is not a limit.
     """
     match = _COMPARISON.fullmatch(text)
     if match is None:
@@ -58,6 +58,6 @@ def limit(text: str) -> tuple[str, float]:
 
 
 def violation(value: float, text: str) -> float:
-    """How far a value is beyond a limit such as ``"<= 10"``; zero or less when the limit holds."""
+    """Compute how far a value is beyond a limit such as ``"<= 10"``; zero or less if the limit holds."""
     comparison, bound = limit(text)
     return value - bound if comparison == "<=" else bound - value

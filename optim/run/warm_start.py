@@ -1,7 +1,7 @@
-"""What earlier runs found, to begin with (``warm_start:``): members of their fronts that are teams of this study.
+"""Warm starts (``warm_start:``): front members of earlier runs that are teams of this study are measured first.
 
-Teams are matched by name: topology, knobs, models. What an earlier run measured is not used, since it may have been
-another task, machine or engine: only where to look first.
+Teams are matched by the names of topology, knobs and models. Numbers that an earlier run measured are not used, because
+it may have had another task, machine or engine.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from .results import Results, TeamResult, results
 
 Floats: TypeAlias = NDArray[np.float64]
 
-#: Most teams that are taken from all earlier runs together: enough to span a front of three objectives, few beside the
-#: teams that a search begins.
+#: The most teams that are taken from all earlier runs together: enough to span a front of three objectives, and few
+#: compared with the teams that a search measures.
 MOST_TEAMS = 8
-#: Teams that are named of those that do not fit.
+#: The most teams that a note names if they are not in the space.
 _NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """What earlier runs give.
+    """The teams of earlier runs.
 
     Attributes:
-        teams: of this study's space, the most telling first.
-        notes: a line for each run: what was taken, and what is not of this space.
+        teams: Teams of this study's space; those that span the earlier fronts best come first.
+        notes: A line for each run: which teams were taken, and which are not in this space.
     """
 
     teams: Sequence[Team]
@@ -54,17 +54,17 @@ class WarmStart:
 def warm_start(
     file: StudyFile, source: Source, space: Space, folder: Path, *, most: int = MOST_TEAMS
 ) -> tuple[WarmStart, Sequence[str]]:
-    """Read the runs that a study file names.
+    """Read the runs that a study file names under ``warm_start``.
 
     Args:
-        file: the study's.
-        source: its text, for messages.
-        space: its teams.
-        folder: paths are relative to it.
-        most: teams to take.
+        file: The study file.
+        source: The text of the study file, for messages.
+        space: The teams of the study.
+        folder: The folder that paths are relative to.
+        most: The most teams to take.
 
     Returns:
-        What they give, and the faults as messages with file and line.
+        The teams of the runs, and the faults as messages with file and line.
     """
     faults: list[str] = []
     offers: list[tuple[str, int, Sequence[Team], Sequence[str]]] = []
@@ -87,31 +87,31 @@ def warm_start(
 
 
 def _read(path: Path) -> Results:
-    """What a run has found so far.
+    """Read the results of a run, as far as it has come.
 
     Raises:
-        InputError: there is none, or it cannot be read.
+        InputError: There is no run, or it cannot be read.
     """
     directory = RunDirectory(path)
     manifest = directory.manifest()
     if manifest is None:
         raise InputError(f"there is no run in {path}")
-    asked = manifest["study"]
+    study = manifest["study"]
     try:
         load_plugins(manifest)
-        footprint = EnergyPart.model_validate(asked.get("energy", {})).footprint
+        footprint = EnergyPart.model_validate(study.get("energy", {})).footprint
         records = read_records(directory.blocks)
-        return results(records, asked["objectives"], asked["constraints"], manifest["sizes"], footprint=footprint)
+        return results(records, study["objectives"], study["constraints"], manifest["sizes"], footprint=footprint)
     except (KeyError, TypeError, ValidationError) as error:
         raise InputError(f"{path}: its manifest cannot be read") from error
 
 
 def _fitting(found: Results, space: Space) -> tuple[dict[str, Team], Sequence[str]]:
-    """By the id in the earlier run, the teams of this space; and what the others are, in words."""
+    """The teams of this space by their ids in the earlier run, and a text for each team that is not in this space."""
     fitting: dict[str, Team] = {}
     misfits: list[str] = []
     for member in found.front:
-        # Of engine options those that are searched here count; for all others this study's hold.
+        # Engine options that this study searches are taken over; for the others, the values of this study apply.
         engine = {option: value for option, value in member.team.engine.items() if option in space.engine}
         here = find(space, member.team.topology, member.team.knobs, engine)
         if isinstance(here, Team):
@@ -123,8 +123,17 @@ def _fitting(found: Results, space: Space) -> tuple[dict[str, Team], Sequence[st
 
 
 def spread(found: Results, fitting: dict[str, Team]) -> Sequence[Team]:
-    """Teams of a front, those first that span it: the best in the first objective, then always the one that is farthest
-    from all before it (Gonzalez, Theoretical Computer Science 38, 1985), each objective in shares of the front's range.
+    """Order the teams of a front so that the first ones span it.
+
+    The first team is the best one in the first objective. Each next team is the one that is farthest from all teams
+    before it (Gonzalez, Theoretical Computer Science 38, 1985), with each objective scaled to the range of the front.
+
+    Args:
+        found: The results of the earlier run.
+        fitting: The teams of this space by their ids in the earlier run.
+
+    Returns:
+        The teams of this space, each once.
     """
     members = [member for member in found.front if member.team.id in fitting]
     if not members:
@@ -142,7 +151,7 @@ def spread(found: Results, fitting: dict[str, Team]) -> Sequence[Team]:
 
 
 def _value(member: TeamResult, name: str) -> float:
-    """As confirmed, where it was."""
+    """The confirmed value if there is one, else the value of the search."""
     estimates = {**(member.search.estimates if member.search else {})}
     estimates.update(member.confirmed.estimates if member.confirmed else {})
     return estimates[name].value
@@ -151,11 +160,11 @@ def _value(member: TeamResult, name: str) -> float:
 def _note(name: str, front: int, fitting: int, taken: int, misfits: Sequence[str]) -> str:
     if not front:
         return f"warm start: {name} has no front"
-    said = f"warm start: {taken} of the {front} front members of {name} are measured first"
+    note = f"warm start: {taken} of the {front} front members of {name} are measured first"
     if fitting > taken:
-        said += f"; {fitting - taken} more are of this space"
+        note += f"; {fitting - taken} more are in this space"
     if misfits:
         more = len(misfits) - _NAMED
         named = ", ".join(misfits[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-        said += f"; not of this space: {named}"
-    return said
+        note += f"; not in this space: {named}"
+    return note

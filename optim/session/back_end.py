@@ -1,4 +1,4 @@
-"""From what a study says of models and engines to a pool that serves them."""
+"""The back end: it chooses the engine of a study and opens the pool that serves the models."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from orkester.serving.lease import EngineEvent, ServedModel
 from orkester.serving.ledger import Capacity
 from orkester.serving.pool import Pool, ignore_event
 
-#: Share of the memory that was free when the study began which its engines may use: others need some too.
+#: The share of the free memory that the engines of a study may use; the rest is for other programs.
 _HOST_SHARE = 0.9
 _DEVICE_SHARE = 0.97
 
@@ -50,20 +50,20 @@ def _say_nothing(line: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class BackEnd:
-    """Which engine serves a study, everything decided. Made by ``back_end``.
+    """The engine that serves a study, with all decisions made. ``back_end`` makes it.
 
     Attributes:
-        kind: of engine: its name among the plug-ins.
-        asked: the study file's ``engine``.
-        folder: of the study file, which paths in it are relative to.
-        vllm: the environment, where vLLM serves.
-        accelerator: the GPU it uses; None for the CPU.
-        device: what a calibration of energy holds for, by its name.
-        capacity: memory that the engines may use together.
+        kind: The name of the engine's plug-in.
+        spec: The value of ``engine`` in the study file.
+        folder: The folder of the study file; paths in the study file are relative to it.
+        vllm: The environment of vLLM, if vLLM serves the study.
+        accelerator: The GPU of the engine; None for the CPU.
+        device: The name of the device; an energy calibration is valid for one device.
+        capacity: The memory that the engines may use together.
     """
 
     kind: str
-    asked: object
+    spec: object
     folder: Path
     vllm: VllmEnvironment | None = None
     accelerator: Accelerator | None = None
@@ -72,37 +72,40 @@ class BackEnd:
 
     @property
     def plugin(self) -> EnginePlugin:
-        """What is known of this kind of engine."""
+        """The engine's plug-in."""
         return ENGINES.get(self.kind, folder=self.folder)
 
     @property
     def on_gpus(self) -> bool:
-        """Whether the engines run on GPUs of this host."""
+        """Whether the engines run on GPUs of this machine."""
         return self.accelerator is not None or self.plugin.gpus
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """What a run must not change when it goes on; nothing where the study file says it all."""
+        """What must stay the same when a run continues, in addition to the study file."""
         return {"vllm": f"{self.vllm.version} ({self.vllm.build})"} if self.vllm else {}
 
     def model(self, model: Model) -> Model:
-        """The model in the form that this engine reads."""
+        """The model with its weights in the format that this engine reads."""
         return model.in_safetensors() if self.plugin.weights == "safetensors" else model
 
     @property
     def calibrations(self) -> Path:
-        """Where calibrations of engines' energy are kept."""
+        """The folder of the energy calibrations."""
         return cache_folder() / "calibrations"
 
     def meter(self, energy: EnergyPart | None = None, *, gpu_count: int = 1) -> Meter:
-        """The meter that can see what this kind of engine uses.
+        """Choose the meter for the devices that this kind of engine uses.
 
         Args:
-            energy: the study file's ``energy``; as by default if None.
-            gpu_count: how many GPUs an engine uses, the first ones; others' joules are none of ours.
+            energy: The part ``energy`` of the study file; None for the defaults.
+            gpu_count: The number of GPUs of one engine. The first GPUs are used, and only these are measured.
+
+        Returns:
+            The meter.
 
         Raises:
-            InputError: the one that is named cannot be had.
+            InputError: The meter that the study names is not available.
         """
         part = energy or EnergyPart()
         if not self.plugin.here:
@@ -113,61 +116,64 @@ class BackEnd:
         return choose(name, request, {name: part.meter_options})
 
     def missing_weights(self, models: Mapping[str, Model], catalogue: Catalogue) -> Sequence[Model]:
-        """Models whose weights have to be fetched first."""
+        """The models whose weights are not on this machine yet."""
         if self.plugin.weights is None:
             return []
         return [model for model in map(self.model, models.values()) if catalogue.locate(model) is None]
 
     def require_weights(self, models: Mapping[str, Model], catalogue: Catalogue) -> None:
-        """See that all weights are here.
+        """Check that all weights are on this machine.
 
         Raises:
-            ModelError: some are not; the message has the command that fetches them.
+            ModelError: Some weights are missing; the message has the command that fetches them.
         """
         if absent := self.missing_weights(models, catalogue):
             names = " ".join(model.name for model in absent)
             form = "--for vllm " if self.plugin.weights == "safetensors" else ""
-            raise ModelError(f"the weights of {names} are not here; fetch them: orkester models pull {form}{names}")
+            raise ModelError(f"the weights of {names} are missing; fetch them: orkester models pull {form}{names}")
 
     def require_energy(self, file: StudyFile, path: Path, meter: Meter) -> None:
-        """See that what is asked for can be measured here.
+        """Check that the study needs no joules if there is no meter.
 
         Args:
-            file: the study file.
-            path: where it is, for the message.
-            meter: that of the study.
+            file: The study file.
+            path: The path of the study file, for the message.
+            meter: The meter of the study.
 
         Raises:
-            InputError: joules are, and there is no meter for them. A study without a number is better than a wrong one.
+            InputError: The study needs joules, and there is no meter. A missing number is better than a wrong one.
         """
         if meter.method == "unavailable" and file.budget.joules is not None:
             raise InputError(
-                f"{path}: budget.joules cannot be kept: {meter.assumptions['reason']}. Mend that, or give llm_calls, "
-                "tokens or minutes instead"
+                f"{path}: budget.joules cannot be measured: {meter.assumptions['reason']}. Correct that, or set "
+                "llm_calls, tokens or minutes instead"
             )
-        asked = [name for name in (*file.objectives, *file.constraints) if objective(name).of_joules]
-        if meter.method == "unavailable" and asked:
-            without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if name not in asked)
+        need_joules = [name for name in (*file.objectives, *file.constraints) if objective(name).of_joules]
+        if meter.method == "unavailable" and need_joules:
+            without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if name not in need_joules)
             raise InputError(
-                f"{path}: {asked[0]} cannot be had: {meter.assumptions['reason']}. Mend that, or leave energy out: "
-                f"objectives: {{{without}}}"
+                f"{path}: {need_joules[0]} cannot be measured: {meter.assumptions['reason']}. Correct that, or leave "
+                f"energy out: objectives: {{{without}}}"
             )
 
 
 def back_end(engine: EngineSpec, folder: Path) -> BackEnd:
-    """Decide which engine serves: looks for GPUs, and for vLLM where it may be the one.
+    """Choose the engine. Looks for GPUs, and for vLLM if the study may use it.
 
-    ``auto`` is vLLM where there is a GPU and a vLLM for it is installed, llama.cpp otherwise.
+    ``auto`` chooses vLLM if there is a GPU and vLLM is installed for it, and llama.cpp otherwise.
 
     Args:
-        engine: the study file's ``engine``.
-        folder: of the study file.
+        engine: The value of ``engine`` in the study file.
+        folder: The folder of the study file.
+
+    Returns:
+        The engine with all decisions made.
 
     Raises:
-        InputError: vLLM was asked for and is not to be found.
-        EngineError: what it was built for is not here.
+        InputError: The study names vLLM, and no vLLM is installed.
+        EngineError: The device that vLLM was built for is missing.
     """
-    decided = partial(BackEnd, asked=engine, folder=folder, device=machine.cpu_model())
+    decided = partial(BackEnd, spec=engine, folder=folder, device=machine.cpu_model())
     match engine:
         case ExternalPart():
             return decided(kind="external")
@@ -198,9 +204,10 @@ def back_end(engine: EngineSpec, folder: Path) -> BackEnd:
     if not fitting:
         raise EngineError(
             f"{environment} needs {'an NVIDIA' if vendor == 'nvidia' else 'an AMD'} GPU, and there is none: "
-            f"{why_none or 'those here are of another maker'}. For the CPU: orkester engines install vllm --build cpu"
+            f"{why_none or 'the GPUs of this machine are of another vendor'}. For the CPU: "
+            "orkester engines install vllm --build cpu"
         )
-    first = fitting[0]  # vLLM takes the first, and for tensor parallelism those after it
+    first = fitting[0]  # vLLM uses the first GPU, and with tensor parallelism also the next ones
     return decided(
         kind="vllm",
         vllm=environment,
@@ -215,12 +222,12 @@ def _host_capacity() -> Capacity:
 
 
 def require_engine(name: str, options: Mapping[str, object], folder: Path) -> None:
-    """See that an engine of another package, or ``module:name``, can be made with these options.
+    """Check that an engine of another package, or ``module:name``, can be made with these options.
 
     Args:
-        name: As in the study file.
-        options: The engine's own.
-        folder: Of the study file.
+        name: The engine's name in the study file.
+        options: The options of the engine.
+        folder: The folder of the study file.
 
     Raises:
         InputError: There is no such engine, it cannot be imported, or it has no such option.
@@ -236,16 +243,19 @@ def require_engine(name: str, options: Mapping[str, object], folder: Path) -> No
 
 
 def model_of(file: StudyFile, name: str, catalogue: Catalogue, folder: Path) -> Model:
-    """One of a study's models. Endpoints run elsewhere and fakes need no weights, so any name will do there.
+    """Find a model of a study. Endpoints and fake engines accept any name, because they need no weights here.
 
     Args:
-        file: the study file.
-        name: as in its ``models``.
-        catalogue: where names come from.
-        folder: of the study file, which paths in it are relative to.
+        file: The study file.
+        name: The model's name in ``models``.
+        catalogue: The catalogue of models.
+        folder: The folder of the study file; paths in the study file are relative to it.
+
+    Returns:
+        The model.
 
     Raises:
-        InputError: the name is not in the catalogue.
+        InputError: The name is not in the catalogue.
     """
     match file.engine:
         case ExternalPart(base_url=url):
@@ -273,30 +283,35 @@ def open_pool(
     on_event: Callable[[EngineEvent], None] = ignore_event,
     say: Callable[[str], None] = _say_nothing,
 ) -> Pool:
-    """A pool that serves the models; engines start when they are first leased. Converts weights where that is needed.
+    """Open a pool that serves the models. An engine starts when it is first leased.
+
+    Weights are converted first if the engine needs another format.
 
     Args:
-        back_end: which engine.
-        models: by name.
-        options: the study file's ``engine_options``.
-        concurrency: examples under way at once; engines get places for more, since teams fan out.
-        deadline_s: of one example, so of one call at most.
-        shots: worked examples as a conversation, which base models see before every question.
-        catalogue: knows where weights are.
-        meter: is told the engines' processes.
-        logs: folder for the engines' output.
-        traces: folder for the engines' own spans; None for none.
-        on_event: told what befalls engines.
-        say: told what takes long before engines start, a line each.
+        back_end: The engine.
+        models: The models by name.
+        options: The part ``engine_options`` of the study file.
+        concurrency: The number of examples in progress at the same time. Engines get more slots, because teams fan out.
+        deadline_s: The time limit of one example, in seconds; a call cannot take longer.
+        shots: Worked examples as a conversation; base models see them before each question.
+        catalogue: The catalogue, which finds the weights.
+        meter: The energy meter; the pool passes it the processes of the engines.
+        logs: The folder for the engines' logs.
+        traces: The folder for the engines' own spans; None for no spans.
+        on_event: A function that is called with each engine event.
+        say: A function that is called with a line of text for each slow step before the engines start.
+
+    Returns:
+        The pool.
 
     Raises:
-        ModelError: weights are absent, or cannot be converted.
-        EngineError: a model does not fit into memory.
+        ModelError: Weights are missing, or cannot be converted.
+        EngineError: A model does not fit into memory.
     """
     back_end.require_weights(models, catalogue)
     served = {}
-    for name, asked in models.items():
-        model = back_end.model(asked)
+    for name, named_model in models.items():
+        model = back_end.model(named_model)
         weights = catalogue.locate(model) if back_end.plugin.weights is not None else None
         if back_end.vllm is not None and weights is not None and not weights.is_dir():
             weights = convert(weights, back_end.vllm.python, catalogue.cache, say)
@@ -326,7 +341,7 @@ def open_pool(
 
 def _engine(back_end: BackEnd, name: str, traces: Path | None) -> Engine:
     make = back_end.plugin.make
-    match back_end.asked:
+    match back_end.spec:
         case ExternalPart() as external:
             return make(
                 external.base_url,
@@ -350,13 +365,13 @@ def _engine(back_end: BackEnd, name: str, traces: Path | None) -> Engine:
         back_end.vllm,
         accelerator=back_end.accelerator,
         running=cache_folder() / "running",
-        options=back_end.asked.vllm.options if isinstance(back_end.asked, VllmPart) else {},
+        options=back_end.spec.vllm.options if isinstance(back_end.spec, VllmPart) else {},
         traces=traces,
     )
 
 
 def shots_as_messages(shots: Sequence[Example]) -> tuple[Message, ...]:
-    """Worked examples as a conversation: the question asked, the expected answer given."""
+    """Worked examples as a conversation: each question is followed by its expected answer."""
     messages: list[Message] = []
     for shot in shots:
         expected = shot.expected[0] if isinstance(shot.expected, list) else shot.expected

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the request to terminate, while a study runs."""
+"""Handling of SIGINT (Ctrl-C) and SIGTERM while a study runs."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ _T = TypeVar("_T")
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user asked for the end; everything finished is on disk."""
+    """The user stopped the study; all finished blocks are on disk."""
 
 
 class Interrupts:
-    """The first finishes the block under way, the second ends it at once; where no block is, the first does.
+    """Handles interrupts: the first one stops the study after the current block, the second one stops it at once.
 
-    Enter it before the engines, so that no interrupt breaks into their end: that takes seconds, and who breaks into
-    it leaves engines behind. Outside the main thread, where no signal comes, it does nothing.
+    If no block is in progress, the first interrupt stops the study at once. Enter this context before the engines
+    start: then no interrupt can break into their shutdown, which takes seconds and must complete. Outside the main
+    thread, where Python delivers no signals, this class does nothing.
 
     Args:
-        stop: asks for the end after the block under way; says whether there is one.
-        observer: receives an event for each interrupt.
+        stop: A function that requests the end after the current block, and returns whether there is one.
+        observer: A function that is called with an event for each interrupt.
     """
 
     def __init__(self, stop: Callable[[], bool], observer: Observer) -> None:
         self._stop = stop
         self._observer = observer
         self._task: asyncio.Task[object] | None = None
-        self._asked = False
+        self._requested = False
         self._why = ""
 
     def __enter__(self) -> Interrupts:
@@ -51,10 +52,10 @@ class Interrupts:
                 asyncio.get_running_loop().remove_signal_handler(number)
 
     async def run(self, work: Awaitable[_T]) -> _T:
-        """Wait for the work, which interrupts may end.
+        """Wait for the work, which interrupts can stop.
 
         Raises:
-            Interrupted: one ended it at once.
+            Interrupted: An interrupt stopped the work at once.
         """
         task = self._task = asyncio.current_task()
         try:
@@ -69,11 +70,11 @@ class Interrupts:
 
     def _interrupt(self) -> None:
         if self._task is None or self._why:
-            return  # engines are being stopped, which does not take long
+            return  # the engines are stopping, which takes a few seconds
         in_block = self._stop()
-        if self._asked or not in_block:
-            lost = "the block under way is lost, everything before it" if in_block else "everything measured"
-            self._why = f"stopped at once; {lost} is on disk"
+        if self._requested or not in_block:
+            kept = "the block under way is lost, everything before it" if in_block else "everything measured"
+            self._why = f"stopped at once; {kept} is on disk"
             self._task.cancel()
-        self._asked = True
+        self._requested = True
         self._observer(Stopping(at_once=bool(self._why)))

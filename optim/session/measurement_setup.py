@@ -1,4 +1,4 @@
-"""What measures a study's teams on this host: the engines that serve its models, and the meter that watches them."""
+"""The engines and the meter that measure the teams of a study on this machine."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def _ignore(what: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasurementSetup:
-    """A study with what measures its teams. Nothing runs yet: ``pool`` has the engines, ``runner`` runs blocks on them.
+    """A study with its engine and its meter. Nothing runs yet: ``pool`` opens the engines, ``runner`` runs blocks.
 
     Attributes:
-        study: its settings decide everything here.
-        catalogue: where model names and weights come from.
-        back_end: which engine serves.
-        meter: reads the joules of that engine's devices; entered by the caller.
+        study: The study.
+        catalogue: The catalogue, which finds models and weights.
+        back_end: The engine.
+        meter: The meter for the joules of the engine's devices; the caller enters it.
     """
 
     study: Study
@@ -39,11 +39,11 @@ class MeasurementSetup:
 
     @classmethod
     def of(cls, study: Study, catalogue: Catalogue) -> MeasurementSetup:
-        """Decide which engine and which meter a study gets on this host.
+        """Choose the engine and the meter for a study on this machine.
 
         Raises:
-            InputError: the engine or the meter that the study file names is not available.
-            EngineError: what the engine was built for is not here.
+            InputError: The engine or the meter that the study file names is not available.
+            EngineError: The device that the engine was built for is missing.
         """
         file = study.file
         chosen = back_end(file.engine, study.path.parent)
@@ -55,11 +55,11 @@ class MeasurementSetup:
         return cls(study=study, catalogue=catalogue, back_end=chosen, meter=Sampler(meter))
 
     def require(self) -> None:
-        """Check that the study's joules can be measured and its models' weights are here.
+        """Check that the joules of the study can be measured, and that the weights of its models are on this machine.
 
         Raises:
-            InputError: joules cannot be measured.
-            ModelError: weights are absent; the message has the command that fetches them.
+            InputError: Joules cannot be measured.
+            ModelError: Weights are missing; the message has the command that fetches them.
         """
         self.back_end.require_energy(self.study.file, self.study.path, self.meter)
         self.back_end.require_weights(self.study.models, self.catalogue)
@@ -72,17 +72,20 @@ class MeasurementSetup:
         on_event: Callable[[EngineEvent], None] = _ignore,
         say: Callable[[str], None] = _ignore,
     ) -> Pool:
-        """The engines; each starts when it is first leased.
+        """Open the pool of engines. An engine starts when it is first leased.
 
         Args:
-            logs: folder for the engines' output.
-            traces: folder for the engines' own spans; None for none.
-            on_event: receives what happens to engines.
-            say: receives a line for each step before the start of engines that takes long.
+            logs: The folder for the engines' logs.
+            traces: The folder for the engines' own spans; None for no spans.
+            on_event: A function that is called with each engine event.
+            say: A function that is called with a line of text for each slow step before the engines start.
+
+        Returns:
+            The pool.
 
         Raises:
-            ModelError: weights are absent, or cannot be converted.
-            EngineError: a model does not fit into memory.
+            ModelError: Weights are missing, or cannot be converted.
+            EngineError: A model does not fit into memory.
         """
         measure = self.study.file.measure
         return open_pool(
@@ -101,7 +104,7 @@ class MeasurementSetup:
         )
 
     def runner(self) -> BlockRunner:
-        """Runs blocks as the study file's ``measure`` says, without traces."""
+        """Make the runner of blocks from the part ``measure`` of the study file. It writes no traces."""
         measure = self.study.file.measure
         return BlockRunner(
             task=self.study.task,

@@ -92,9 +92,7 @@ def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path)
     if isinstance(file.engine, FakePart) and (data := file.engine.fake.data) and not (folder / data).is_file():
         faults.append(source.error(["engine", "fake", "data"], f"there is no file {folder / data}"))
     if file.task.completion and isinstance(file.engine, ExternalPart):
-        faults.append(
-            source.error(["task", "completion"], "how a server that someone else runs prompts is its owner's")
-        )
+        faults.append(source.error(["task", "completion"], "the owner of the server decides how it builds prompts"))
     for i, name in enumerate(file.task.completion):
         if name not in file.models:
             faults.append(
@@ -129,7 +127,7 @@ def _about_engine(file: StudyFile, source: Source, folder: Path) -> list[str]:
         return faults
     external = isinstance(engine, ExternalPart)
     if external:
-        why = "how a server that someone else runs is started is its owner's; leave it out"
+        why = "the owner of the server decides how it starts; leave this out"
     elif engine == "auto":
         why = "only vLLM has this option, and auto may choose llama.cpp; leave it out, or name the engine: vllm"
     else:
@@ -171,7 +169,7 @@ def _about_energy(file: StudyFile, source: Source, folder: Path) -> list[str]:
 
 
 def _of_joules(file: StudyFile, source: Source) -> list[str]:
-    """What depends on the joules of an endpoint that someone else runs."""
+    """Refuse what depends on the joules of an endpoint that Orkester does not start."""
     why = "the energy of a server that someone else runs is unavailable"
     said = "objectives" in file.model_fields_set
     without = ", ".join(f"{name}: {way}" for name, way in file.objectives.items() if not objective(name).of_joules)

@@ -1,4 +1,4 @@
-"""A team on disk: everything needed to run it elsewhere, without its study."""
+"""Team files: a team on disk, with everything that is needed to run it without its study."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ SCHEMA = 3
 
 
 class TeamFile(BaseModel):
-    """What ``teams/<id>.json`` holds.
+    """The content of ``teams/<id>.json``.
 
-    ``engine_options`` are those the team was measured with; ``engine_searched`` names those of them that its study
-    searched, which are part of the team. ``roles`` are all those of its topology, as they were in the study.
+    ``engine_options`` are the options that the team was measured with. ``engine_searched`` names the options that its
+    study searched; these are part of the team. ``roles`` has all roles of the topology, as they were in the study.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,7 +62,7 @@ class TeamFile(BaseModel):
 
 
 def write_team(path: Path, study: Study, result: TeamResult, results: Results) -> None:
-    """Write one team of a study, in one step."""
+    """Write a team of a study to a file, in one step: the file is complete or does not change."""
     part = study.file.task
     content = TeamFile(
         id=result.team.id,
@@ -95,11 +95,11 @@ def write_team(path: Path, study: Study, result: TeamResult, results: Results) -
 
 @dataclass(frozen=True, kw_only=True)
 class SavedTeam:
-    """A team with the settings it was measured under. Made by ``load_team``.
+    """A team with the settings that it was measured with. ``load_team`` makes it.
 
     Attributes:
-        team: all of it; ``orkester.graphs.topology(team.topology).graph`` is the compiled LangGraph.
-        file: all that was saved with it.
+        team: The team; ``orkester.graphs.topology(team.topology).graph`` is its compiled LangGraph graph.
+        file: The content of the team file.
     """
 
     team: Team
@@ -107,7 +107,7 @@ class SavedTeam:
 
     @property
     def settings(self) -> TeamSettings:
-        """What the task told its teams, and the roles of this one."""
+        """The settings of the task, and the roles of this team."""
         chosen = scorer(self.file.scorer, folder=Path(self.file.folder))
         return TeamSettings(
             instruction=self.file.instruction,
@@ -119,11 +119,11 @@ class SavedTeam:
 
     @asynccontextmanager
     async def models(self, catalogue: Catalogue | None = None) -> AsyncIterator[Mapping[str, ChatModel]]:
-        """Start the engines the team needs, give its models, and stop them in the end.
+        """Start the engines that the team needs, yield its models, and stop the engines at the end.
 
         Raises:
-            ModelError: weights are absent.
-            EngineError: an engine did not start.
+            ModelError: Weights are missing.
+            EngineError: An engine did not start.
         """
         with tempfile.TemporaryDirectory(prefix="orkester-") as logs:
             folder = Path(self.file.folder)
@@ -135,27 +135,33 @@ class SavedTeam:
                 deadline_s=self.file.deadline_s,
                 shots=self.file.shots,
                 catalogue=catalogue or Catalogue.default(),
-                meter=UnavailableMeter("not asked for"),
+                meter=UnavailableMeter("a saved team is not measured"),
                 logs=Path(logs),
             )
             async with pool:
                 yield (await pool.lease(self.team.models, self.team.engine)).models
 
     async def answer(self, question: Any) -> str:
-        """Answer one question, with engines of its own; for many questions use ``models`` and ``team.answer``."""
+        """Answer one question; the engines start and stop for it. For many questions, use ``models``."""
         async with self.models() as models:
             return await self.team.answer(question, models, self.settings)
 
     def run(self, question: Any) -> str:
-        """``answer`` for synchronous callers."""
+        """Answer one question, as ``answer`` does, without ``await``."""
         return asyncio.run(self.answer(question))
 
 
 def load_team(path: str | Path) -> SavedTeam:
     """Read a team that a study wrote to ``teams/<id>.json``.
 
+    Args:
+        path: The team file.
+
+    Returns:
+        The team.
+
     Raises:
-        InputError: the file is absent, not a team, or written by a newer Orkester.
+        InputError: The file does not exist, is not a team file, or was written by a newer version of Orkester.
     """
     path = Path(path)
     try:
@@ -166,7 +172,8 @@ def load_team(path: str | Path) -> SavedTeam:
         raise InputError(f"{path}: this is not a team file (JSON was expected): {error}") from error
     if isinstance(data, dict) and isinstance(version := data.get("schema_version"), int) and version > SCHEMA:
         raise InputError(
-            f"{path}: written by a newer Orkester (schema {version}, this one reads up to {SCHEMA}); upgrade"
+            f"{path}: this file was written by a newer version of Orkester (schema {version}; this version reads up to "
+            f"{SCHEMA}); upgrade Orkester"
         )
     try:
         file = TeamFile.model_validate(data)
@@ -184,7 +191,7 @@ def load_team(path: str | Path) -> SavedTeam:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if absent := [name for name in team.models if name not in file.models]:
-        raise InputError(f"{path}: the team wants the model {absent[0]!r}, which is not among its models")
+        raise InputError(f"{path}: the team uses the model {absent[0]!r}, which is not among the models of the file")
     return SavedTeam(team=team, file=file)
 
 
@@ -192,20 +199,20 @@ def _engine(file: TeamFile) -> dict[str, EngineValue]:
     """The engine options that are part of the team.
 
     Raises:
-        InputError: one is not an option that a study searches, or is still a list to choose from.
+        InputError: A study cannot search one of the options, or an option is still a list of values.
     """
     if unknown := [name for name in file.engine_searched if name not in RESTARTS]:
-        raise InputError(f"engine_searched: no study searches {nearest(unknown[0], RESTARTS)}")
+        raise InputError(f"engine_searched: a study cannot search {nearest(unknown[0], RESTARTS)}")
     if open_ := [name for name in RESTARTS if isinstance(getattr(file.engine_options, name), list)]:
         raise InputError(f"engine_options.{open_[0]}: a team has one value, not a list to choose from")
     return {name: getattr(file.engine_options, name) for name in file.engine_searched}
 
 
 def _roles(file: TeamFile) -> dict[str, Role]:
-    """The roles of the team; none where an older Orkester wrote the file: they are those of the packs.
+    """The roles of the team; none if an older version of Orkester wrote the file, because it used the role packs.
 
     Raises:
-        InputError: a role cannot be used.
+        InputError: A role cannot be used.
     """
     roles: dict[str, Role] = {}
     for name, entry in file.roles.items():

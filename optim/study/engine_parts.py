@@ -1,4 +1,4 @@
-"""Parts of the study file about engines: who serves the models, and how local engines are started."""
+"""Parts of the study file about engines: which engine serves the models, and its options."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .yaml_source import short
 LocalEngine = Literal["auto", "llamacpp", "vllm"]
 Restart = Literal["full restart", "warm restart"]
 
-#: Engine options that a study may search, with what another value costs: other weights or another layout of them, or
-#: the same weights behind another scheduler or cache. vLLM can change none of them while it runs, so today either is
-#: another engine.
+#: The engine options that a study can search, with the cost of another value. A full restart loads other weights or
+#: another layout of the weights; a warm restart keeps the weights and changes the scheduler or the cache. vLLM cannot
+#: change these options while it runs, so both restarts start a new engine at present.
 RESTARTS: Mapping[str, Restart] = {
     "max_num_active_seqs": "warm restart",
     "kv_cache_dtype": "warm restart",
@@ -41,17 +41,17 @@ RESTARTS: Mapping[str, Restart] = {
 }
 
 _T = TypeVar("_T")
-#: An option that is searched: one of these.
+#: The values of an option that is searched.
 Choice = Annotated[list[_T], Field(min_length=1)]
 _Count = Annotated[int, Field(ge=1)]
 _Name = Annotated[str, Field(min_length=1)]
 
 
 class ExternalPart(Part):
-    """``engine: {base_url: …}``: an OpenAI-compatible endpoint that someone else runs."""
+    """``engine: {base_url: …}``: an OpenAI-compatible endpoint that Orkester does not start."""
 
-    base_url: str = Field(description="with http:// or https://, and /v1 where the server has it")
-    api_key_env: str | None = Field(None, description="environment variable that holds the key")
+    base_url: str = Field(description="with http:// or https://, and /v1 if the server uses it")
+    api_key_env: str | None = Field(None, description="the environment variable with the key")
     requests_per_s: float | None = Field(None, gt=0)
     concurrency: int | None = Field(None, ge=1)
 
@@ -61,12 +61,14 @@ class ExternalPart(Part):
         try:
             parts = urlsplit(url)
             sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # urllib's way to say that port or brackets are wrong
+        except ValueError:  # urllib raises it for a wrong port or wrong brackets
             sound = False
         if not sound:
             raise ValueError(f"takes an address such as http://127.0.0.1:8000/v1, but got {url!r}")
         if "@" in parts.netloc:
-            raise ValueError("must not hold a password, since records keep it; name a variable with api_key_env")
+            raise ValueError(
+                "must not contain a password, because records keep the address; name a variable with api_key_env"
+            )
         return url
 
 
@@ -77,13 +79,15 @@ class FakePart(Part):
 
 
 class VllmSettings(Part):
-    """``engine: {vllm: {…}}``: which vLLM, and what it is told beside what Orkester tells it."""
+    """``engine: {vllm: {…}}``: the environment of vLLM, and vLLM options in addition to those that Orkester sets."""
 
-    python: str | None = Field(None, description="of the environment that has vLLM; the installed one if absent")
-    options: dict[VllmOptionName, VllmOptionValue] = Field({}, description="vLLM's own, without leading dashes")
+    python: str | None = Field(
+        None, description="the Python of the environment with vLLM; default: the one that Orkester installed"
+    )
+    options: dict[VllmOptionName, VllmOptionValue] = Field({}, description="options of vLLM, without leading dashes")
 
     def interpreter(self, folder: Path) -> Path | None:
-        """``python`` as a path; relative ones are relative to ``folder``, the study file's."""
+        """``python`` as a path; a relative path is relative to ``folder``, the folder of the study file."""
         return None if self.python is None else folder / Path(self.python).expanduser()
 
 
@@ -96,11 +100,11 @@ class VllmPart(Part):
 class PluginPart(Part):
     """``engine: NAME`` or ``engine: {NAME: {…}}``: an engine of another package, or ``module:name``.
 
-    In files it is the name, or a mapping with the name as its only key.
+    In a file it is the name, or a mapping with the name as its only key.
     """
 
     name: str
-    options: dict[str, Any] = Field({}, description="the engine's own")
+    options: dict[str, Any] = Field({}, description="the options of the engine")
 
     @model_validator(mode="before")
     @classmethod
@@ -127,7 +131,7 @@ def _engine_form(value: object) -> object:
 
 
 def _engine_branch(value: object) -> str:
-    """Which part of the union a value is checked as, so that its faults are those of one part, not of all."""
+    """Choose the part of the union that a value is checked against, so that messages are about one part only."""
     if isinstance(value, str):
         return "str" if value in get_args(LocalEngine) else "PluginPart"
     if not isinstance(value, dict):
@@ -152,61 +156,61 @@ EngineSpec = Annotated[
 
 
 def _without_quantization(value: object) -> object:
-    """``none`` is what people write for what YAML calls ``null``."""
+    """Turn ``none`` into None: people write ``none`` for the ``null`` of YAML."""
     if isinstance(value, list):
         return [_without_quantization(entry) for entry in value]
     return None if value == "none" else value
 
 
 class EngineOptionsPart(Part):
-    """``engine_options:`` how local engines are started. Those in ``RESTARTS`` may be a list: one of these."""
+    """``engine_options:`` options of local engines. Those in ``RESTARTS`` can be a list of values to search."""
 
-    slots: int | None = Field(
-        None, ge=1, description="requests answered at once; by default enough for the concurrency"
-    )
+    slots: int | None = Field(None, ge=1, description="requests at the same time; default: enough for the concurrency")
     context_tokens: int = Field(1024, ge=16)
-    threads: int = Field(0, ge=0, description="CPU threads; 0 is all but one that may be used")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: all available ones but one")
     prefix_caching: bool | Choice[bool] = True
-    prefix_cache: Literal["cold", "warm"] = Field("cold", description="whether a team finds what those before it left")
-    max_num_active_seqs: _Count | Choice[_Count] | None = Field(
-        None, description="requests that vLLM works on at once, at most slots; as many if absent"
+    prefix_cache: Literal["cold", "warm"] = Field(
+        "cold", description="whether a team finds the cache entries of earlier teams"
     )
-    kv_cache_dtype: _Name | Choice[_Name] = Field("auto", description="vLLM's name; auto is the model's own")
+    max_num_active_seqs: _Count | Choice[_Count] | None = Field(
+        None, description="requests that vLLM processes at the same time, at most slots; default: slots"
+    )
+    kv_cache_dtype: _Name | Choice[_Name] = Field("auto", description="a name of vLLM; auto: the type of the model")
     quantization: Annotated[_Name | Choice[_Name | None] | None, BeforeValidator(_without_quantization)] = Field(
-        None, description="vLLM's name; none is what the weights say"
+        None, description="a name of vLLM; none: as in the weights"
     )
     tensor_parallel: _Count | Choice[_Count] = Field(1, description="devices that share each layer")
 
     @field_validator("max_num_active_seqs")
     @classmethod
-    def _at_most_slots(cls, asked: Any, info: ValidationInfo) -> Any:
+    def _at_most_slots(cls, value: Any, info: ValidationInfo) -> Any:
         slots = info.data.get("slots")
-        for count in asked if isinstance(asked, list) else [asked]:
+        for count in value if isinstance(value, list) else [value]:
             if slots is not None and count is not None and count > slots:
                 raise ValueError(f"must not be more than engine_options.slots ({slots}), but got {count}")
-        return asked
+        return value
 
     @property
     def choices(self) -> Mapping[str, tuple[EngineValue, ...]]:
-        """Options that are searched, with the values to choose from; a list of one value is no choice."""
-        found = {name: tuple(dict.fromkeys(values)) for name, values in self._lists().items()}
-        return {name: values for name, values in found.items() if len(values) > 1}
+        """The options that are searched, with their values. An option with one value is not searched."""
+        choices = {name: tuple(dict.fromkeys(values)) for name, values in self._lists().items()}
+        return {name: values for name, values in choices.items() if len(values) > 1}
 
     def settled(self, engine: Mapping[str, EngineValue] | None = None) -> EngineOptionsPart:
-        """Without lists: a team's values for the options that are searched, or else the first of each."""
+        """The options without lists: the values of a team, or the first value of each list."""
         return self.model_copy(update={**{name: values[0] for name, values in self._lists().items()}, **(engine or {})})
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """What engines are started with where a team does not say otherwise."""
+        """The options that engines start with, if a team has no values of its own."""
         return self.settled().model_dump(include=set(RESTARTS))
 
     def slots_for(self, concurrency: int) -> int:
-        """``slots``, or where there are none, enough for teams that fan out and for what vLLM may work on at once."""
-        asked = self.max_num_active_seqs
-        counts = asked if isinstance(asked, list) else [asked or 1]
+        """``slots``; by default enough for teams that fan out and for ``max_num_active_seqs``."""
+        active = self.max_num_active_seqs
+        counts = active if isinstance(active, list) else [active or 1]
         return self.slots or max(2 * concurrency, *counts)
 
     def _lists(self) -> dict[str, list[EngineValue]]:
-        asked = {name: getattr(self, name) for name in RESTARTS}
-        return {name: value for name, value in asked.items() if isinstance(value, list)}
+        values = {name: getattr(self, name) for name in RESTARTS}
+        return {name: value for name, value in values.items() if isinstance(value, list)}

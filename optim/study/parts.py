@@ -1,4 +1,4 @@
-"""Parts of the study file: what the task is, how teams are measured, what joules mean, when the search ends."""
+"""Parts of the study file: the task, the measurement, the budget and the energy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .yaml_source import short
 
 
 class Part(BaseModel):
-    """A mapping in a study file. Strict, since YAML has types of its own: '12' in quotes is text, true is no number."""
+    """A mapping in a study file. It is strict, because YAML has types: '12' in quotes is text, true is not a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -37,20 +37,22 @@ def _scorer_form(value: object) -> object:
 
 
 class TaskPart(Part):
-    """``task:`` the data, how it is scored, and what its answers must look like."""
+    """``task:`` the data, its scorer, and the form of the answers."""
 
     data: str = Field(description="JSON lines or CSV, relative to the study file")
     scorer: Annotated[str | dict[str, Any], BeforeValidator(_scorer_form)] = Field(
         "exact", description="a scorer's name, {name: {option: …}}, or module:name"
     )
-    fields: dict[FieldName, str] = Field({}, description="names of the data's own fields")
+    fields: dict[FieldName, str] = Field({}, description="the names of the fields in the data")
     confirm: float = Field(0.3, gt=0, lt=1, description="share of the examples held out for confirmation")
-    shots: int = Field(0, ge=0, description="first examples, shown to base models as worked answers and never scored")
+    shots: int = Field(
+        0, ge=0, description="first examples, which base models see as worked answers; they are never scored"
+    )
     completion: list[str] = Field(
-        [], description="models asked to go on with the shots instead of being chatted with; base models always are"
+        [], description="models that continue the shots as plain text instead of chatting; base models always do"
     )
     instruction: str = Field("", description="for every agent whose role answers")
-    max_tokens: int = Field(64, ge=1, description="most tokens of one answer, where a role does not say")
+    max_tokens: int = Field(64, ge=1, description="most tokens of one answer, unless the role sets them")
     extract: str | None = Field(None, description="regular expression with one group: the answer within the text")
 
     @field_validator("extract")
@@ -67,18 +69,21 @@ class TaskPart(Part):
 
 
 class MeasurePart(Part):
-    """``measure:`` how every team is measured."""
+    """``measure:`` how each team is measured."""
 
     examples: int | None = Field(
-        None, ge=1, description="examples a team in the search; all that are not held out if absent"
+        None, ge=1, description="examples per team in the search; default: all that are not held out"
     )
-    block: int = Field(8, ge=1, description="examples a block")
-    concurrency: int = Field(4, ge=1, description="examples under way at once")
-    deadline_s: float = Field(60, gt=0, description="an example that takes longer has failed")
+    block: int = Field(8, ge=1, description="examples per block")
+    concurrency: int = Field(4, ge=1, description="examples in progress at the same time")
+    deadline_s: float = Field(60, gt=0, description="an example that takes longer fails")
     stop_error: float = Field(
-        0.05, ge=0, lt=0.5, description="chance that a team of the true front is stopped early; 0: none is stopped"
+        0.05,
+        ge=0,
+        lt=0.5,
+        description="probability that a team of the true front is stopped early; 0: no team is stopped",
     )
-    reuse: bool = Field(True, description="whether the search answers a call from what an equal one was answered")
+    reuse: bool = Field(True, description="whether the search answers a call from the record of an equal call")
 
     @field_validator("block")
     @classmethod
@@ -90,17 +95,17 @@ class MeasurePart(Part):
 
 
 class BudgetPart(Part):
-    """``budget:`` when the search ends, whichever comes first. Confirmation comes on top, with its own."""
+    """``budget:`` limits that end the search; the first one that is reached counts. Confirmation has its own limit."""
 
-    trials: int = Field(40, ge=1, description="different teams measured; no limit where only others are given")
+    trials: int = Field(40, ge=1, description="different teams measured; no limit if only other limits are set")
     minutes: float | None = Field(None, gt=0, description="time spent measuring, over all resumes")
     llm_calls: int | None = Field(None, ge=1, description="requests sent, retries and failed ones too")
-    tokens: int | None = Field(None, ge=1, description="in and out")
+    tokens: int | None = Field(None, ge=1, description="input and output tokens")
     joules: float | None = Field(None, gt=0, description="by the study's meter, while measuring")
     confirm_calls: int | None = Field(None, ge=1, description="requests sent in confirmation, over all resumes")
 
 
-#: A meter's name, or its name with options; of ``replay`` the option may be the path alone.
+#: The name of a meter, or its name with options; for ``replay`` the path alone is enough.
 MeterSpec = str | dict[str, str | dict[str, Any]]
 
 
@@ -126,14 +131,16 @@ def _known_region(code: str) -> str:
 
 
 class EnergyPart(Part):
-    """``energy:`` who measures joules, and what a joule means there."""
+    """``energy:`` the meter, and the prices and emissions of its joules."""
 
     meter: Annotated[MeterSpec, BeforeValidator(_meter_form)] = AUTO_METER
     region: Annotated[str, AfterValidator(_known_region)] = Field("SE", description="ISO 3166-1 alpha-2 code")
-    pue: float = Field(1.0, ge=1, description="what the site draws for each joule that its devices do")
+    pue: float = Field(
+        1.0, ge=1, description="power usage effectiveness: joules of the site for each joule of its devices"
+    )
     price_eur_per_kwh: float | None = Field(None, ge=0)
-    carbon_g_per_kwh: float | None = Field(None, ge=0, description="instead of the region's in the table")
-    gpu_hour_eur: float | None = Field(None, ge=0, description="all devices for an hour, rented or written off")
+    carbon_g_per_kwh: float | None = Field(None, ge=0, description="replaces the value of the region")
+    gpu_hour_eur: float | None = Field(None, ge=0, description="cost of all devices for an hour: rent or depreciation")
 
     @property
     def meter_name(self) -> str:

@@ -63,7 +63,7 @@ Quantity = Annotated[str, AfterValidator(_known_objective)]
 
 
 class StudyFile(Part):
-    """What a user asks for: the keys of a study file with their values, checked by themselves."""
+    """The keys of a study file with their values. Each value is checked alone."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="also the run directory's name")]
     task: TaskPart
@@ -91,10 +91,16 @@ class StudyFile(Part):
 
 
 def read_study_file(path: Path) -> tuple[StudyFile, Source]:
-    """Read and check a study file by itself; its data, models and search space are checked by ``Study``.
+    """Read a study file and check its keys. ``load_study`` checks its data, its models and its search space.
+
+    Args:
+        path: The study file.
+
+    Returns:
+        The keys with their values, and the text of the file for messages.
 
     Raises:
-        InputError: with one line for every fault found.
+        InputError: The file has faults; the message has one line for each fault.
     """
     try:
         data = path.read_bytes()
@@ -102,7 +108,7 @@ def read_study_file(path: Path) -> tuple[StudyFile, Source]:
         raise InputError(f"{path}: there is no such study file") from error
     except IsADirectoryError as error:
         raise InputError(
-            f"{path} is a folder; a study file was expected (to go on with a run, name its study file)"
+            f"{path} is a folder; a study file was expected (to continue a run, name its study file)"
         ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
@@ -116,8 +122,8 @@ def read_study_file(path: Path) -> tuple[StudyFile, Source]:
             f"{path}:1: a study file is a mapping with the keys {', '.join(StudyFile.model_fields)}, "
             f"but got {short(source.data)}"
         )
-    asked = {"name": path.stem, **source.data}
+    content = {"name": path.stem, **source.data}
     try:
-        return StudyFile.model_validate(asked, context={"folder": path.parent}), source
+        return StudyFile.model_validate(content, context={"folder": path.parent}), source
     except ValidationError as error:
-        raise InputError(listed(explain(source, asked, error, StudyFile))) from error
+        raise InputError(listed(explain(source, content, error, StudyFile))) from error

@@ -174,7 +174,7 @@ def test_weights_that_are_not_here_end_it_with_1_and_the_command_to_fetch_them(
     said = cli("tune", "study/study.yaml")
     assert said.code == 1
     assert said.err.endswith(
-        "orkester: the weights of smollm2-135m are not here; fetch them: orkester models pull smollm2-135m\n"
+        "orkester: the weights of smollm2-135m are missing; fetch them: orkester models pull smollm2-135m\n"
     )
     assert not (tmp_path / "runs").exists()
 

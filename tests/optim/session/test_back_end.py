@@ -125,12 +125,14 @@ def test_joules_of_a_gpu_are_refused_before_anything_is_done(tmp_path: Path) -> 
     study = load_study(ROOT / "examples" / "arithmetic.yaml")
     changed = study.file.model_copy(update={"engine": "vllm"})
     decided = back_end("vllm", tmp_path)
-    with pytest.raises(InputError, match=r"energy_j cannot be had: .*\{quality: maximize, latency_p50_s: minimize\}"):
+    with pytest.raises(
+        InputError, match=r"energy_j cannot be measured.*\{quality: maximize, latency_p50_s: minimize\}"
+    ):
         decided.require_energy(changed, study.path, decided.meter())
     without = changed.model_copy(update={"objectives": {"quality": "maximize"}})
     decided.require_energy(without, study.path, decided.meter())
     priced = changed.model_copy(update={"objectives": {"quality": "maximize"}, "constraints": {"co2e_g": "<= 1"}})
-    with pytest.raises(InputError, match="co2e_g cannot be had"):
+    with pytest.raises(InputError, match="co2e_g cannot be measured"):
         decided.require_energy(priced, study.path, decided.meter())
     here = back_end("llamacpp", tmp_path)
     here.require_energy(changed, study.path, here.meter())

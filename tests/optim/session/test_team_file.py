@@ -74,7 +74,10 @@ async def test_a_greedy_team_answers_many_questions_as_it_did_in_the_study(finis
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema_version": 99}, "written by a newer Orkester (schema 99, this one reads up to 3); upgrade"),
+        (
+            {"schema_version": 99},
+            "a newer version of Orkester (schema 99; this version reads up to 3); upgrade Orkester",
+        ),
         ({"topology": ...}, "this is not a team file: topology: "),
         ({"topology": "vot"}, "unknown topology 'vot' (did you mean 'vote'?)"),
         ({"knobs": {"colour": "red"}}, "has no knob 'colour'"),
@@ -83,8 +86,8 @@ async def test_a_greedy_team_answers_many_questions_as_it_did_in_the_study(finis
             {"topology": "vote", "knobs": {"agents": 99, "model": "small", "temperature": 0.5}},
             "takes 1 to 9, but got 99",
         ),
-        ({"models": {}}, "which is not among its models"),
-        ({"engine_searched": ["slots"]}, "engine_searched: no study searches 'slots'. Known: max_num_active_seqs"),
+        ({"models": {}}, "which is not among the models of the file"),
+        ({"engine_searched": ["slots"]}, "engine_searched: a study cannot search 'slots'. Known: max_num_active_seqs"),
         (
             {"engine_options": {"kv_cache_dtype": ["auto", "fp8"]}},
             "engine_options.kv_cache_dtype: a team has one value, not a list to choose from",

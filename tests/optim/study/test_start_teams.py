@@ -235,7 +235,7 @@ def test_of_a_long_front_those_are_taken_that_span_it(tmp_path: Path) -> None:
     assert study.start[1] == teams[14]
     assert teams[13] in study.start[:4]
     assert "8 of the 15 front members" in study.notes[0]
-    assert "7 more are of this space" in study.notes[0]
+    assert "7 more are in this space" in study.notes[0]
 
 
 def test_runs_take_turns(tmp_path: Path) -> None:
