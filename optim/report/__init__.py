@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing but itself."""
+"""The report: one HTML file that loads nothing else."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def stylesheet() -> str:
 def _part(
     environment: jinja2.Environment, section: Section, content: Mapping[str, Any] | None, material: Material
 ) -> Mapping[str, str]:
-    """A section for the page; one without content has no HTML."""
+    """Render a section of the page. A section without content has no HTML."""
     html = ""
     if content is not None:
         html = Markup(environment.get_template(section.template).render(material.page, section=content))

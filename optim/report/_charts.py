@@ -1,4 +1,4 @@
-"""The report's plots."""
+"""The plots of the report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orkester.optim.run.results import Results, TeamResult
 from ._numbers import number, unit
 from ._plot import Chart, bars, chart
 
-#: By what is said of a point. All of them can be told from white and from each other, in grey too.
+#: The colours of points by their group. They differ from white and from each other, also in a print without colours.
 COLOURS: Mapping[str, str] = {
     "front": "#0b6e4f",
     "measured": "#8494a0",
@@ -35,13 +35,13 @@ _CORNERS = ("top left", "bottom right", "top right", "bottom left")
 
 
 def shapes(results: Results) -> dict[str, tuple[str, str]]:
-    """By topology, Plotly's name of a symbol and a character that looks like it."""
+    """For each topology, the name of a symbol in Plotly and a character that looks like it."""
     names = sorted({result.team.topology for result in results.teams})
     return {name: _SHAPES[i % len(_SHAPES)] for i, name in enumerate(names)}
 
 
 def front_charts(results: Results, energy: str) -> list[Chart]:
-    """Objectives against each other: every pair of up to three, the first against each other one when there are more.
+    """Plot objectives against each other: each pair of up to three objectives, or the first against each other one.
 
     Front members with their numbers and intervals, all other teams behind them. A single objective is shown against
     the model calls, which say what it costs.
@@ -57,7 +57,7 @@ def front_charts(results: Results, energy: str) -> list[Chart]:
 
 
 def drawn(results: Results) -> dict[str, str]:
-    """By group, how many of its teams the plots show, in brackets; empty where they show all."""
+    """For each group, how many of its teams the plots show, in brackets; empty if they show all."""
     found = {}
     for group, teams in _beside(results).items():
         shown = len(_spread(teams))
@@ -66,7 +66,7 @@ def drawn(results: Results) -> dict[str, str]:
 
 
 def _beside(results: Results) -> dict[str, Sequence[TeamResult]]:
-    """Teams that are not on the front, by what is said of them."""
+    """The teams that are not on the front, by group."""
     rest = [result for result in results.teams if not result.on_front]
     return {
         "infeasible": [result for result in rest if result.infeasible],
@@ -75,14 +75,14 @@ def _beside(results: Results) -> dict[str, Sequence[TeamResult]]:
 
 
 def _spread(teams: Sequence[TeamResult]) -> Sequence[TeamResult]:
-    """As many teams as can be shown, evenly over their trials."""
+    """The teams that are shown: all, or an even choice over their trials if there are too many."""
     if len(teams) <= MOST_POINTS:
         return teams
     return [teams[i * len(teams) // MOST_POINTS] for i in range(MOST_POINTS)]
 
 
 def confirmation_charts(results: Results, energy: str) -> list[Chart]:
-    """For each objective, the intervals of the front members in the search and in confirmation, side by side."""
+    """Plot for each objective the intervals of the front members in the search and in confirmation."""
     members = [(i, result) for i, result in enumerate(results.front, start=1) if result.confirmed is not None]
     if not members:
         return []
@@ -199,7 +199,7 @@ def _within(value: float, bounds: tuple[float, float]) -> float:
 
 
 def _scale(low: float, high: float) -> dict[str, Any]:
-    """A logarithmic axis where values differ much, its ticks at 1, 2 and 5 or powers of ten; else a plain one."""
+    """A logarithmic axis if values differ much, with ticks at 1, 2 and 5 or powers of ten; otherwise a linear one."""
     if low <= 0 or high / low <= _LOGARITHMIC_FROM:
         return {}
     digits = (1, 2, 5) if high / low <= 100 else (1,)

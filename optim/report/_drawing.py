@@ -48,7 +48,7 @@ def draw(team: Team, agents: Sequence[AgentShare]) -> str:
 
 
 def _rows(nodes: Sequence[str], edges: Sequence[_Edge]) -> list[list[str]]:
-    """Nodes by their distance from the start; the end comes last, alone."""
+    """The nodes in rows by their distance from the start; the end has the last row."""
     depth = {nodes[0]: 0}
     queue = [nodes[0]]
     for name in queue:
@@ -62,7 +62,7 @@ def _rows(nodes: Sequence[str], edges: Sequence[_Edge]) -> list[list[str]]:
 
 
 def _places(rows: Sequence[Sequence[str]], columns: int) -> dict[str, tuple[float, float]]:
-    """Top left corners."""
+    """The top left corner of each node."""
     places = {}
     for y, row in enumerate(rows):
         indent = _SIDE + (columns - len(row)) * (_WIDTH + _GAP_X) / 2
@@ -84,7 +84,7 @@ def _node(name: str, label: str, x: float, y: float) -> str:
 
 
 def _text(text: str, kind: str, x: float, y: float) -> str:
-    """Cut to what fits, at its front: names of models differ at their end. The whole is shown on hovering."""
+    """Shorten a name at its beginning, because names of models differ at their end. Hovering shows the whole name."""
     shown = text if len(text) <= _LONGEST else "…" + text[-_LONGEST + 1 :]
     return f'<text{kind} x="{x}" y="{y}" text-anchor="middle"><title>{escape(text)}</title>{escape(shown)}</text>'
 

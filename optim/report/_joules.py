@@ -1,4 +1,4 @@
-"""Joules wherever they appear in the report: their method, doubts about them, and the assumptions behind them."""
+"""Texts about joules for all sections: method, assumptions and warnings."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _HOW: Mapping[str, tuple[str, str]] = {
 
 
 def joules(blocks: Sequence[Block]) -> str:
-    """The label that every joule carries."""
+    """The label of all joules of the run."""
     return ", ".join(sorted({block.energy_method for block in blocks})) or "unavailable"
 
 
 def power_range(blocks: Sequence[Block]) -> dict[str, Any] | None:
-    """What a power model's own range makes of a joule; None for a meter, or where blocks were had by different models.
+    """The factors that the range of a power model gives; None for a meter, or if blocks used different power models.
 
     Returns:
         ``watts``, ``low_watts`` and ``high_watts``; what the last two make of a joule: ``low``, ``high``, ``factors``.
@@ -48,7 +48,7 @@ def power_range(blocks: Sequence[Block]) -> dict[str, Any] | None:
 
 
 def assumptions(blocks: Sequence[Block]) -> list[Mapping[str, Any]]:
-    """The assumptions behind the joules of the blocks, each variant once."""
+    """The assumptions behind the joules of the blocks, without repetition."""
     found: list[Mapping[str, Any]] = []
     for block in blocks:
         if block.energy_assumptions not in found:
@@ -57,7 +57,7 @@ def assumptions(blocks: Sequence[Block]) -> list[Mapping[str, Any]]:
 
 
 def shared_how(results: Results) -> str:
-    """What the joules of an agent of the front are, in a sentence."""
+    """Explain the joules of an agent of the front, in a sentence."""
     known = [result for result in results.front if result.residual_j is not None]
     ways = sorted({way for result in known for way in _ways(result.attribution)})
     if not ways:
@@ -67,17 +67,17 @@ def shared_how(results: Results) -> str:
 
 
 def how_attributed(attribution: str) -> str:
-    """How a team's joules were shared out among its agents, in a few words; ``attribution`` as records have it."""
+    """How the joules of a team were shared among its agents, in a few words; ``attribution`` is from the records."""
     return ", ".join(_HOW.get(way, (way, way))[0] for way in _ways(attribution))
 
 
 def marks(result: TeamResult) -> list[str]:
-    """Why a team's joules are to be taken with care, and in how many blocks of the search and of confirmation."""
+    """Warnings about the joules of a team, with the number of blocks in the search and in confirmation."""
     return [*_marks(result.search), *(f"in confirmation: {mark}" for mark in _marks(result.confirmed))]
 
 
 def marks_of(blocks: Sequence[Block]) -> list[str]:
-    """The same of any blocks, those without joules and without a reason among them."""
+    """Warnings about the joules of any blocks, also of blocks without joules and without a reason."""
     counts = Counter(mark for block in blocks for mark in dict.fromkeys(block.energy_marks))
     silent = sum(b.energy_j is None and b.energy_method != "unavailable" and not b.energy_marks for b in blocks)
     if silent:

@@ -1,4 +1,4 @@
-"""The material of a report: results, manifest and blocks of a run."""
+"""The material of a report: the results, manifest and blocks of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._numbers import duration, unit
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """A run, as the sections of its report see it; see ``write_report`` for the attributes."""
+    """A run as the sections see it. ``write_report`` describes the attributes."""
 
     name: str
     results: Results
@@ -32,13 +32,13 @@ class Material:
 
     @property
     def study(self) -> Mapping[str, Any]:
-        """The study of the run as plain data; empty where the manifest does not have it."""
+        """The study of the run as plain data; empty if the manifest has none."""
         study: Mapping[str, Any] = self.manifest.get("study", {})
         return study
 
     @cached_property
     def energy(self) -> str:
-        """The label that every joule carries."""
+        """The label of all joules of the run."""
         return joules(self.blocks)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""How the report writes numbers."""
+"""Formats of numbers in the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNITS = {"_bytes": "B", "_w_per_core": "W per core", "_s": "s"}  # by the end o
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, without an exponent where the number is shorter without."""
+    """Write three significant digits, with an exponent only for very large and very small numbers."""
     if value is None:
         return NOTHING
     if value != 0 and not 1e-4 <= abs(value) < 1e6:
@@ -21,7 +21,7 @@ def number(value: float | None) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """A range, from one number to another."""
+    """Write a range of two numbers."""
     return f"{number(low)}–{number(high)}"
 
 
@@ -41,20 +41,20 @@ def _ends(estimate: Estimate) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds or minutes or hours, whichever reads best."""
+    """Write a duration in seconds, minutes or hours."""
     if seconds < 60:
         return f"{seconds:.2g} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def unit(name: str, energy: str) -> str:
-    """The unit of an objective; joules, and what follows from them, with the joules' method (``J, estimate``)."""
+    """The unit of an objective; quantities that follow from joules also get the method (``J, estimate``)."""
     known = objective(name)
     return f"{known.unit}, {energy}" if known.of_joules else known.unit
 
 
 def fact(name: str, value: object) -> str:
-    """``weights_bytes, 161216`` as ``weights: 161 kB``; for what machines, engines and meters say of themselves."""
+    """Write a fact about a machine, engine or meter: ``weights_bytes, 161216`` becomes ``weights: 161 kB``."""
     if isinstance(value, bool):
         shown = "yes" if value else "no"
     elif isinstance(value, Mapping):
@@ -71,7 +71,7 @@ def fact(name: str, value: object) -> str:
 
 
 def facts(values: Mapping[str, object]) -> str:
-    """An estimate with everything that is known of it, in a line."""
+    """Write facts in one line."""
     return "; ".join(fact(name, value) for name, value in values.items() if value is not None)
 
 

@@ -1,4 +1,4 @@
-"""A plot as plain values for ``Plotly.newPlot``: building it by the Python package's classes takes a second."""
+"""Plots as plain values for ``Plotly.newPlot``. The classes of the Python package would take a second longer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INK, _GRID = "#1c2429", "#e3e8eb"
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A plot: ``data`` and ``layout`` are Plotly's; ``label`` is for those who do not see it."""
+    """A plot. ``data`` and ``layout`` are those of Plotly; ``label`` is the text for screen readers."""
 
     id: str
     label: str
@@ -23,14 +23,14 @@ class Chart:
 
 
 def library() -> str:
-    """plotly.js itself, to embed once."""
+    """The source of plotly.js, which a page embeds once."""
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs())
 
 
 def bars(estimates: Sequence[Estimate], colour: str) -> dict[str, Any]:
-    """Error bars for the intervals; none towards an end that is not known."""
+    """Error bars for intervals; there is no bar towards an unknown end."""
     return {
         "type": "data",
         "symmetric": False,
@@ -51,13 +51,13 @@ def chart(
     xaxis: dict[str, Any],
     yaxis: dict[str, Any],
 ) -> Chart:
-    """A chart in the report's style; ``xaxis`` and ``yaxis`` are laid over it."""
+    """Make a chart in the style of the report; ``xaxis`` and ``yaxis`` add to the axes of that style."""
     axis = {"automargin": True, "fixedrange": True, "gridcolor": _GRID, "zeroline": False, "linecolor": _GRID}
     layout = {
         "height": height,
         "margin": {"l": 8, "r": 14, "t": 8, "b": 8},
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": _INK},
-        "showlegend": False,  # the page has one for all of them, which wraps as it should
+        "showlegend": False,  # the page has one legend for all charts
         "hoverlabel": {"align": "left"},
         "hovermode": "closest",
         "dragmode": False,

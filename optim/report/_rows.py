@@ -1,4 +1,4 @@
-"""Teams in tables: a row for a team, a cell for each objective."""
+"""Teams in tables: each team has a row, each objective a cell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._numbers import interval, span
 
 
 def row(result: TeamResult, results: Results) -> dict[str, Any]:
-    """A team in a table, with its values of the search."""
+    """The row of a team, with its values from the search."""
     state = "front" if result.on_front else "infeasible" if result.infeasible else "" if result.whole else "unfinished"
     if not result.infeasible:
         state = result.stopped or (f"the same calls as {result.same_as}" if result.same_as else state)
@@ -34,7 +34,7 @@ def row(result: TeamResult, results: Results) -> dict[str, Any]:
 def cells(
     measurement: Measurement | None, results: Results, power: Mapping[str, Any] | None = None
 ) -> list[dict[str, str]]:
-    """A cell for each objective; joules and grams also with what the range of the ``power`` model makes of them."""
+    """The cells of a row; joules and grams also have the range that the ``power`` model gives."""
     estimates = measurement.estimates if measurement is not None else {}
     found = []
     for name in results.objectives:

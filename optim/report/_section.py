@@ -1,4 +1,4 @@
-"""A section of the report: a key, what makes its content, and a template."""
+"""The interface of a section of the report: a key, a function and a template."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ._material import Material
 class Section:
     """One section. Its template is ``sections/KEY.html.j2``, an HTML ``<section>`` whose id is the key.
 
-    The template sees the content as ``section``, and beside it what ``Material.page`` has.
+    The template gets the content as ``section``, and the values of ``Material.page``.
 
     Attributes:
-        key: its anchor, and the name of its template.
-        label: in the navigation.
-        content: makes plain values for the template; None where there is nothing to say, then the page is without the
-            section. Charts under the key ``charts`` are drawn.
+        key: The anchor of the section, and the name of its template.
+        label: The text in the navigation.
+        content: A function that makes plain values for the template; None if the section has no content and is left
+            out. Charts under the key ``charts`` are drawn.
     """
 
     key: str
@@ -28,5 +28,5 @@ class Section:
 
     @property
     def template(self) -> str:
-        """Its file, relative to the report's folder."""
+        """The file of the template, relative to the folder of the report."""
         return f"sections/{self.key}.html.j2"

@@ -1,4 +1,4 @@
-"""One example's model calls over time, as SVG: what waits for what."""
+"""A chart of the model calls of one example over time, as SVG."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _LONGEST = 16  # characters beside a bar
 
 
 def typical(blocks: Sequence[Block]) -> ExampleResult | None:
-    """The answered example whose latency is the median of the blocks' (the lower one of two); None without any."""
+    """The answered example with the median latency (the lower one of two medians); None if none was answered."""
     answered = [e for block in blocks for e in block.examples if e.failure is None and e.calls]
     return sorted(answered, key=lambda example: example.latency_s)[(len(answered) - 1) // 2] if answered else None
 
 
 def waterfall(example: ExampleResult) -> str:
-    """An ``<svg>`` element: a bar for each call from its start to its end, on the time from submission to answer."""
+    """Draw an ``<svg>`` element with a bar for each call, on an axis from the submission to the answer."""
     shown = example.calls[:_MOST_ROWS]
     hidden = len(example.calls) - len(shown)
     end_s = max([example.latency_s, *(call.start_s + call.latency_s for call in shown)]) or 1.0
@@ -37,12 +37,12 @@ def waterfall(example: ExampleResult) -> str:
         tokens = f", {call.input_tokens} + {call.output_tokens} tokens" if call.output_tokens is not None else ""
         title = f"{call.agent} on {call.model}: {number(call.latency_s)} s from {number(call.start_s)} s{tokens}"
         parts.append(
-            f"<g><title>{escape(title + _said(call))}</title>"
+            f"<g><title>{escape(title + _parts_text(call))}</title>"
             f'<text x="{_NAMES - 6}" y="{y + 12}" text-anchor="end">{escape(name)}</text>'
             f"{_bar(call, y, scale)}</g>"
         )
     if hidden:
-        parts.append(f'<text x="{_NAMES}" y="{len(shown) * _ROW + 12}">and {hidden} calls more</text>')
+        parts.append(f'<text x="{_NAMES}" y="{len(shown) * _ROW + 12}">and {hidden} more calls</text>')
     base = height - 18
     parts.append(
         f'<path d="M{_NAMES},0 V{base} H{_WIDTH - _RIGHT}"/><text x="{_NAMES}" y="{height - 4}">0</text>'
@@ -52,23 +52,23 @@ def waterfall(example: ExampleResult) -> str:
 
 
 def has_parts(example: ExampleResult) -> bool:
-    """Whether the server said of any call what its time went into."""
+    """Whether the server reported the parts of the time of a call."""
     return any(_parts(call) for call in example.calls[:_MOST_ROWS])
 
 
 def _parts(call: Call) -> list[tuple[str, float]]:
-    """The parts of a call's time in their order, in seconds, as far as the server timed them."""
+    """The parts of the time of a call, in order and in seconds, if the server reported them."""
     known = (("queue", call.queue_s), ("prefill", call.ttft_s), ("decode", call.decode_s))
     return [(name, seconds) for name, seconds in known if seconds is not None]
 
 
-def _said(call: Call) -> str:
+def _parts_text(call: Call) -> str:
     words = {"queue": "in the queue", "prefill": "to the first token", "decode": "for the tokens after it"}
     return "".join(f"; {number(seconds)} s {words[name]}" for name, seconds in _parts(call))
 
 
 def _bar(call: Call, y: int, scale: float) -> str:
-    """One bar, or one of shades. What the server did ends where the call ends: what comes before is retries, mostly."""
+    """Draw one bar, with a shade for each part. The parts end with the call; the time before them is mostly retries."""
 
     def rect(start_s: float, seconds: float, kind: str = "", least: float = 0.0) -> str:
         return (
@@ -81,7 +81,7 @@ def _bar(call: Call, y: int, scale: float) -> str:
     drawn = [rect(call.start_s, call.latency_s, ' class="other"', 1.0)]
     left_s = call.latency_s
     for name, seconds in reversed(parts):
-        shown_s = min(seconds, left_s)  # clocks differ: a part is never drawn outside of its call
+        shown_s = min(seconds, left_s)  # clocks differ, so a part is cut to its call
         left_s -= shown_s
         drawn.append(rect(call.start_s + left_s, shown_s, f' class="{name}"'))
     return "".join(drawn)

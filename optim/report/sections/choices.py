@@ -1,4 +1,4 @@
-"""Which team to take: what ``orkester best`` says to the usual wishes, for the report."""
+"""The choice of a team: the answers of ``orkester best`` to frequent wishes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from .._material import Material
 from .._numbers import number, unit
 from .._section import Section
 
-#: Share of the best quality that is worth a look: what is saved beyond it is often much.
+#: The share of the best quality that one wish accepts: a small loss of quality often saves much.
 _SHARE = 0.9
 
 
 def choices(results: Results) -> list[dict[str, Any]]:
-    """Teams of the front with the wishes each of them is the choice for, in the order of the wishes.
+    """Choose a team for each wish.
 
-    One of equal wishes is enough: a front of one member is the knee point and no more.
+    Returns:
+        The chosen teams with the wishes that each is chosen for, in the order of the wishes.
     """
     numbers = {result.team.id: i for i, result in enumerate(results.front, start=1)}
     if not numbers:
@@ -54,7 +55,7 @@ def choices(results: Results) -> list[dict[str, Any]]:
 
 
 def _wishes(results: Results) -> list[tuple[str, str, dict[str, Any]]]:
-    """The name of a choice, its options for ``orkester best``, and the same as arguments of ``best``."""
+    """The wishes: a label, the options of ``orkester best``, and the same options as arguments of ``best``."""
     objectives = results.objectives
     knee: tuple[str, str, dict[str, Any]] = ("Knee point", "", {})
     if len(results.front) == 1:

@@ -25,14 +25,17 @@ from .._section import Section
 def confirmation_section(
     results: Results, blocks: Sequence[Block], *, held_out: int, seed: int, footprint: Footprint | None
 ) -> dict[str, Any] | None:
-    """For the template; None where nothing was confirmed.
+    """Make the values for the template.
 
     Args:
-        results: teams with their probabilities.
-        blocks: of the run.
-        held_out: examples there are for confirmation.
-        seed: of the study, for the intervals of what the search flattered.
-        footprint: what joules mean where the study runs.
+        results: The results of the run, with the probabilities of its teams.
+        blocks: The blocks of the run.
+        held_out: The number of examples held out for confirmation.
+        seed: The seed of the study; the intervals of the winner's curse use it.
+        footprint: The prices and emissions of joules.
+
+    Returns:
+        The values; None if no team was confirmed.
     """
     import numpy as np
 
@@ -96,14 +99,14 @@ def _cell(optimism: Optimism | None) -> dict[str, str]:
     least = 1e-9 * max(abs(optimism.search), abs(optimism.confirmed))
 
     def written(value: float) -> str:
-        return _signed(value if abs(value) > least else 0.0)  # the draws are off by what was rounded
+        return _signed(value if abs(value) > least else 0.0)  # the draws have rounding errors
 
     ends = f"{written(optimism.low)} to {written(optimism.high)}"
     return {"value": written(optimism.optimism), "range": ends, "power": ""}
 
 
 def _mean(mean: MeanOptimism) -> dict[str, str]:
-    """Shares in their own unit, the rest in per cent of the confirmed value."""
+    """Write a mean: shares in their own unit, other quantities in per cent of the confirmed value."""
 
     def written(value: float) -> str:
         if objective(mean.objective).share:

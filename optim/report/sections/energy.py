@@ -1,4 +1,4 @@
-"""The joules of the front's teams: where they went, and how reliable they are."""
+"""The joules of the front's teams: who used them, and how reliable they are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .._plot import Chart, chart
 from .._section import Section
 
 _INK, _WHITE = "#1c2429", "#ffffff"
-#: Of agents by their role, in turn, and of text on them; hatched in the second and third turn, if there are so many.
+#: The colours of roles, and of text on them. They repeat, with hatches, if there are more roles than colours.
 _COLOURS = (
     ("#0b6e4f", _WHITE),
     ("#e0a03a", _INK),
@@ -35,7 +35,7 @@ _QUANTITIES = {"power_w": "power [W]", "temperature_c": "temperature [°C]", "cl
 
 
 def energy_section(results: Results, blocks: Sequence[Block]) -> dict[str, Any] | None:
-    """The joules of the front, for the template; None where there are neither joules nor a reason for their absence."""
+    """Make the values for the template; None if there are neither joules nor a reason for their absence."""
     members = [_Member(number=i, result=result) for i, result in enumerate(results.front, start=1)]
     if not any(member.known or marks(member.result) for member in members):
         return None
@@ -43,7 +43,7 @@ def energy_section(results: Results, blocks: Sequence[Block]) -> dict[str, Any] 
     methods = sorted({member.method for member in known})
     roles = _roles(known)
     return {
-        # Joules of different methods have no axis in common.
+        # Joules of different methods never share an axis.
         "charts": [
             _chart(f"energy-by-agent-{i}", [m for m in known if m.method == method], method, roles)
             for i, method in enumerate(methods)
@@ -59,20 +59,20 @@ def energy_section(results: Results, blocks: Sequence[Block]) -> dict[str, Any] 
 
 
 def apart(results: Results) -> str:
-    """Which joules of the front are no agent's, in sentences."""
+    """Describe the joules of the front that belong to no agent, in sentences."""
     idle = [result.idle_j is not None for result in results.front if result.residual_j is not None]
-    told = "Idle power is not told apart."
+    idle_text = "Idle power is not shown separately."
     if any(idle):
-        where = "" if all(idle) else " where that is known"
-        told = f"What engines would have used had they been idle is told apart{where}."
+        where = "" if all(idle) else " where it is known"
+        idle_text = f"The energy that idle engines would have used is shown separately{where}."
     return (
-        f"{told} Joules of Orkester's own process, and of engines while no call that could be counted was under way, "
-        "are no agent's."
+        f"{idle_text} Joules of Orkester's own process, and of engines while no counted call was in progress, belong "
+        "to no agent."
     )
 
 
 def gauges(blocks: Sequence[Block]) -> list[dict[str, str]]:
-    """Temperatures, clocks and watts: the mean over blocks by their length, the lowest and the highest."""
+    """Temperatures, clock rates and watts: the mean over blocks, weighted by length, the lowest and the highest."""
     found: dict[str, list[tuple[float, Mapping[str, float]]]] = {}
     for block in blocks:
         for name, seen in block.energy_gauges.items():
@@ -104,7 +104,7 @@ class _Member:
 
     @property
     def known(self) -> bool:
-        """Whether there are joules."""
+        """Whether the joules of this member are known."""
         return self.result.residual_j is not None
 
     @property
@@ -113,19 +113,19 @@ class _Member:
 
     @property
     def total_j(self) -> float:
-        """Per example, all of it."""
+        """All joules per example."""
         spent = sum(share.energy_j or 0.0 for share in self.result.agents)
         return spent + (self.result.idle_j or 0.0) + (self.result.residual_j or 0.0)
 
     @property
     def nobody_j(self) -> float:
-        """Per example, of no agent and not idle; what subtraction leaves of nothing is nothing."""
+        """Joules per example that belong to no agent and are not idle; rounding errors count as 0."""
         left = self.result.residual_j or 0.0
         return left if abs(left) > 1e-9 * self.total_j else 0.0
 
     @property
     def table(self) -> dict[str, Any]:
-        """Its head and rows."""
+        """The head and the rows of its table."""
         ways = how_attributed(self.result.attribution)
         return {
             "number": self.number,
@@ -140,7 +140,7 @@ class _Member:
         }
 
     def share(self, joules: float | None) -> str:
-        """A part of the total, in per cent."""
+        """A part of the total in per cent."""
         return NOTHING if joules is None or self.total_j <= 0 else f"{100 * joules / self.total_j:.3g} %"
 
     def _row(self, share: AgentShare) -> dict[str, str]:
@@ -160,7 +160,7 @@ class _Member:
 
 
 def _roles(members: Sequence[_Member]) -> dict[str, dict[str, Any]]:
-    """Looks of a bar's part, by the agent's role."""
+    """The style of each role in a bar."""
     names = dict.fromkeys(share.agent for member in members for share in member.result.agents)
     looks: dict[str, dict[str, Any]] = {}
     for i, name in enumerate(names):
@@ -180,9 +180,9 @@ def _look(colour: str, text: str, edge: str = _WHITE) -> dict[str, Any]:
 
 
 def _chart(name: str, members: Sequence[_Member], method: str, roles: Mapping[str, dict[str, Any]]) -> Chart:
-    """A bar for each member: its agents one after the other, then idle, then what is no agent's."""
+    """A chart with a bar for each member: its agents in order, then idle power, then the joules of no agent."""
     found = dict.fromkeys((share.agent, share.model) for member in members for share in member.result.agents)
-    # In the order of the roles, so that a role has its place whatever its model.
+    # In the order of the roles, so that a role has the same place with each model.
     pairs = sorted(found, key=lambda pair: list(roles).index(pair[0]))
     spent: list[tuple[str, str, dict[str, Any], list[tuple[_Member, float]]]] = []
     for agent, model in pairs:
@@ -197,7 +197,7 @@ def _chart(name: str, members: Sequence[_Member], method: str, roles: Mapping[st
     spent.append(("idle", "idle", _look(_IDLE, _INK), idle))
     hatched = _look(_WHITE, _INK, _NOBODY)
     hatched["marker"]["pattern"] = {"shape": "/", "fgcolor": _NOBODY, "bgcolor": _WHITE, "size": 6}
-    spent.append(("", "no agent's", hatched, [(member, member.nobody_j) for member in members]))
+    spent.append(("", "no agent", hatched, [(member, member.nobody_j) for member in members]))
     data = [
         {
             "type": "bar",
@@ -232,12 +232,12 @@ def _chart(name: str, members: Sequence[_Member], method: str, roles: Mapping[st
             "range": [members[-1].number + 0.6, members[0].number - 0.6],
         },
     )
-    # A name that does not fit into its part is left to the legend.
+    # A name that does not fit into its part is shown in the legend only.
     return replace(drawn, layout={**drawn.layout, "barmode": "stack", "uniformtext": {"mode": "hide", "minsize": 10}})
 
 
 def _not_included(blocks: Sequence[Block], teams: set[str]) -> list[str]:
-    """What the joules of the teams do not include, as the meters say."""
+    """What the joules of the teams do not include, from the meters."""
     said = [
         str(block.energy_assumptions["not_included"])
         for block in blocks

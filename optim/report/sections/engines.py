@@ -19,7 +19,7 @@ _JOULES = "joules"
 
 
 def engine_tables(uses: Sequence[EngineUse], blocks: Sequence[Block]) -> list[dict[str, Any]]:
-    """Tables of ``label``, ``heads``, ``rows`` and ``has_joules``, a row for each engine.
+    """Make tables with ``label``, ``heads``, ``rows`` and ``has_joules``; each engine has a row.
 
     An engine is a model with the options that are searched. A row has ``model``, ``options``, ``cells`` (what and,
     below it, more of it) and ``note``. A column that would be empty is left out, and so is a table without any.
@@ -28,7 +28,7 @@ def engine_tables(uses: Sequence[EngineUse], blocks: Sequence[Block]) -> list[di
 
 
 def ledger_total(uses: Sequence[EngineUse]) -> str:
-    """Joules of all starts, sleeps, wakes and stops; empty where there are none, or where some were not measured."""
+    """The joules of all starts, sleeps, wakes and stops; empty if there are none, or if some were not measured."""
     known = [use.energy_j for use in uses if use.energy_j is not None]
     return number(sum(known)) if any(known) and len(known) == len(uses) else ""
 
@@ -89,13 +89,13 @@ class _Sum:
         return f"{samples} samples in {len(self.said)} blocks"
 
     def count(self, name: str) -> tuple[str, str] | None:
-        """How often; none at all is worth saying only of an engine of which more is known."""
+        """The number of preemptions; empty for an engine that reports no metrics."""
         total = sum(block.get(name, 0) for block in self.said)
         known = any(name in block and block["samples"] for block in self.said)
         return (number(total), "") if total or known else None
 
     def hits(self) -> tuple[str, str] | None:
-        """Tokens found in the prefix cache of those looked up; None where none was."""
+        """The share of looked-up tokens that were in the prefix cache; None if no token was looked up."""
         asked = sum(block.get("prefix_cache_queries", 0) for block in self.said)
         hits = sum(block.get("prefix_cache_hits", 0) for block in self.said)
         return (_percent(hits / asked), f"of {number(asked)} tokens") if asked else None

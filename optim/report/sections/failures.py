@@ -9,12 +9,12 @@ from orkester.optim.run.results import Results, TeamResult
 from .._material import Material
 from .._section import Section
 
-#: Most entries in the list.
+#: The most entries in the list.
 MOST_FAILURES = 100
 
 
 def failures(results: Results) -> tuple[list[dict[str, Any]], int]:
-    """Every infeasible team, and every other that had a failed example, these by phase and kind; how many are left out.
+    """List the infeasible teams, and the failed examples of other teams by phase and kind.
 
     Of many, those come first of which something failed: what breaks a limit has worked all the same.
     """

@@ -12,7 +12,7 @@ from .._section import Section
 
 
 def _content(material: Material) -> dict[str, Any]:
-    """The content, which is there for every run: without a front, the section says so."""
+    """The content. Each run has it: without a front, the section says so."""
     results = material.results
     return {
         "members": _members(material),

@@ -1,4 +1,4 @@
-"""Which knobs matter for each objective, and what would be worth trying next."""
+"""Which knobs matter for each objective."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .._section import Section
 
 _BAR, _GREY, _WHISKER = "#7fbf9f", "#c3ccd1", "#1c2429"
 _PAIRED, _REST = "pairs of knobs", "the rest"
-#: Knobs in a chart, and how much one must be able to decide to have a bar; the table has them all.
+#: The most knobs in a chart, and the least upper end of a share that gets a bar. The table has all knobs.
 _BARS, _VISIBLE = 12, 0.01
-#: Interactions in the table, of each objective.
+#: The most interactions in the table of an objective.
 _PAIRS = 5
 
 
 def importance_section(insights: Insights) -> dict[str, Any] | None:
-    """The content; None where there are too few teams."""
+    """The content; None if there are too few teams."""
     found = insights.importances
     if not found:
         return None

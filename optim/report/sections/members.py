@@ -1,4 +1,4 @@
-"""A front member up close: its agents, its graph, one example of its work."""
+"""Each front member in detail: its agents, its graph, and one example of its work."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def member(result: TeamResult, searched: Sequence[Block]) -> dict[str, Any]:
 
 
 def _table(result: TeamResult, searched: Sequence[Block]) -> list[dict[str, Any]]:
-    """A row for each quantity per example: a cell for each agent, the last one for the whole team."""
+    """A row for each quantity per example. It has a cell for each agent, and one for the whole team at the end."""
     agents = result.agents
     estimates = result.search.estimates if result.search is not None else {}
     of_agents = [(each, part) for each in objectives().values() if (part := each.of_agent) is not None]
@@ -62,13 +62,13 @@ def _table(result: TeamResult, searched: Sequence[Block]) -> list[dict[str, Any]
         ("p50 of an example [s]", [""] * len(agents), team(MEDIAN)),
         (f"energy [J, {method}]", [number(share.energy_j) for share in agents], team(ENERGY)),
         *([("… of it idle", [""] * len(agents), number(result.idle_j))] if result.idle_j is not None else []),
-        ("… of it no agent's", [""] * len(agents), number(result.residual_j)),
+        ("… of no agent", [""] * len(agents), number(result.residual_j)),
     ]
     return [{"label": label, "cells": [*cells, whole]} for label, cells, whole in rows]
 
 
 def _latency_parts(agents: Sequence[AgentShare], searched: Sequence[Block]) -> list[tuple[str, list[str], str]]:
-    """A row for each part of a call's latency that a server told of: medians over the agent's calls."""
+    """A row for each part of a call's latency that servers report: the medians over the agent's calls."""
     calls = [call for block in searched for example in block.examples for call in example.calls]
     kinds = (
         ("… in the engine's queue", "queue_s"),
@@ -82,9 +82,9 @@ def _latency_parts(agents: Sequence[AgentShare], searched: Sequence[Block]) -> l
 
 
 def _median(calls: Sequence[Call], agent: AgentShare, part: str) -> float | None:
-    of = [call for call in calls if (call.agent, call.model) == (agent.agent, agent.model)]
-    told = [value for call in of if (value := getattr(call, part)) is not None]
-    return statistics.median(told) if told else None
+    own = [call for call in calls if (call.agent, call.model) == (agent.agent, agent.model)]
+    values = [value for call in own if (value := getattr(call, part)) is not None]
+    return statistics.median(values) if values else None
 
 
 def _content(material: Material) -> dict[str, Any] | None:

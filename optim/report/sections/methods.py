@@ -25,7 +25,7 @@ _PREFIX_CACHE: Mapping[str, str] = {
 
 
 def methods(asked: Mapping[str, Any], blocks: Sequence[Block]) -> dict[str, Any]:
-    """Task and measurement as they were asked for, and the assumptions behind the joules."""
+    """The task and the measurement from the study file, and the assumptions behind the joules."""
     measured, task = asked.get("measure", {}), asked.get("task", {})
     states = {block.prefix_cache for block in blocks}
     return {

@@ -1,4 +1,4 @@
-"""Suggestions what to try next."""
+"""Suggestions: what to try next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._section import Section
 
 
 def suggestions(insights: Insights, results: Results) -> dict[str, Any] | None:
-    """Untried teams and ranges that end too early, for the template; None where there are neither."""
+    """Untried teams and ranges that end too early; None if there are neither."""
     if not insights.suggestions and not insights.hints:
         return None
     return {

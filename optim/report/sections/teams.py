@@ -1,4 +1,4 @@
-"""Which teams the report lists: all of a small run; of a large one those that a reader may want."""
+"""The table of teams: all teams of a small run, and the best teams of a large run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def listed(results: Results) -> Sequence[TeamResult]:
 def _front_by_front(
     teams: Sequence[TeamResult], objectives: Mapping[str, Direction], wanted: int
 ) -> Sequence[TeamResult]:
-    """At least so many teams, if there are as many; first those that are not beaten."""
+    """Choose at least this number of teams, if there are so many; teams that no other team beats come first."""
     found: list[TeamResult] = []
     rest = list(teams)
     while rest and len(found) < wanted:

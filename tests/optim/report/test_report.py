@@ -423,7 +423,7 @@ def test_other_numbers_of_objectives_have_their_plots(
     assert [name for name in drawn if name.startswith("front-")] == plots
     assert set(drawn) == set(page.charts)
     assert all(len(row) == len(objectives) + 1 for row in page.rows["front"] if row[0].startswith("search"))
-    assert ("The other axis is no objective" in page.texts["front"]) == (len(objectives) == 1)
+    assert ("The other axis is not an objective" in page.texts["front"]) == (len(objectives) == 1)
 
 
 def test_energy_that_is_unavailable_is_no_number(run: orkester.Run, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_of_a_large_run_the_front_the_near_and_those_behind_are_listed(tmp_path:
     assert {"0", "996", "997", "998", "999"} <= set(shown)
     # Front by front: each four teams before the last ones are the next, as far as there is room.
     assert shown == [str(number) for number in (0, 700, 701, 702, *range(704, 1000))]
-    assert "1,006 teams were tried. Listed are 300" in text
+    assert "1,006 teams were tried. This table lists 300" in text
     assert "706 are left out" in text
     assert all(f"<code>teams/{member.team.id}.json</code>" in text for member in found.front)
 

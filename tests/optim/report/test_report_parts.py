@@ -162,7 +162,7 @@ def test_a_waterfall_has_a_bar_for_each_call_to_scale() -> None:
 def test_calls_beyond_what_fits_are_counted() -> None:
     svg = waterfall(example("e", 20.0, calls=30))
     assert svg.count("<rect") == 24
-    assert "and 6 calls more" in svg
+    assert "and 6 more calls" in svg
 
 
 def test_the_range_of_a_power_model_is_given_as_factors() -> None:

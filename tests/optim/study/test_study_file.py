@@ -437,7 +437,7 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
             {**ELSEWHERE, "engine_options": {option: given}},
             f"engine_options.{option}",
             f"{option}:",
-            ["a server that someone else runs", "leave it out"],
+            ["the owner of the server decides how it starts", "leave this out"],
         )
         for option, given in {"max_num_active_seqs": 2, "prefix_caching": [True, False]}.items()
     ),
@@ -459,7 +459,7 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
         {**ELSEWHERE, "task": {"shots": 2, "completion": ["small"]}},
         "task.completion",
         "completion:",
-        ["a server that someone else runs"],
+        ["the owner of the server decides how it builds prompts"],
     ),
     ({"task": {"completion": ["small"]}}, "task.shots", "task:", ["small, which is not chatted with", "2 or more"]),
     ({"task": {"shots": 19}}, "task", "task:", ["20 examples are too few", "19 are shots"]),

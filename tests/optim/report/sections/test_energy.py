@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from html import escape, unescape
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ def test_a_bar_has_its_agents_then_idle_then_what_is_no_agents() -> None:
         ("first on small", [3.0], [1]),
         ("then on large", [1.0], [1]),
         ("idle", [4.0], [1]),
-        (escape("no agent's"), [2.0], [1]),
+        ("no agent", [2.0], [1]),
     ]
     assert chart.layout["barmode"] == "stack"
     assert "[J, nvml]" in chart.layout["xaxis"]["title"]["text"]
@@ -143,7 +143,7 @@ def test_the_table_has_the_numbers_of_the_plot_and_adds_up(tmp_path: Path) -> No
         ["first small", "1", "20", "5", "3", "30 %"],
         ["then large", "1", "20", "5", "1", "10 %"],
         ["idle", "4", "40 %"],
-        ["no agent's", "2", "20 %"],
+        ["no agent", "2", "20 %"],
         ["team", "10 no interval", ""],
     ]
 
@@ -247,12 +247,12 @@ def test_records_without_idle_and_without_marks_are_shared_by_tokens(tmp_path: P
         ["first small", "1", "2", "2", "3", "60 %"],
         ["then large", "1", "2", "2", "1", "20 %"],
         ["idle", "–", "–"],
-        ["no agent's", "1", "20 %"],
+        ["no agent", "1", "20 %"],
         ["team", "5 no interval", ""],
     ]
     names = [trace["name"] for trace in shown.charts["energy-by-agent-0"]["data"]]
-    assert names == ["first on small", "then on large", escape("no agent's")]
-    assert "Idle power is not told apart." in shown.texts["energy"]
+    assert names == ["first on small", "then on large", "no agent"]
+    assert "Idle power is not shown separately." in shown.texts["energy"]
     assert "with care" not in " ".join(shown.texts.values())
     assert "Not included" not in shown.texts["energy"]
 
@@ -265,7 +265,7 @@ def test_idle_joules_have_a_row_with_a_member_where_they_are_known() -> None:
     known = rows(measured())
     assert known["energy [J, nvml]"] == ["3", "1", "10"]
     assert known["… of it idle"] == ["", "", "4"]
-    assert known["… of it no agent's"] == ["", "", "2"]
+    assert known["… of no agent"] == ["", "", "2"]
     assert "… of it idle" not in rows(measured(energy_idle_j=None))
 
 
@@ -280,12 +280,12 @@ def test_idle_joules_have_a_row_with_a_member_where_they_are_known() -> None:
 def test_how_joules_were_shared_is_what_the_records_say(ways: list[str], said: str) -> None:
     made = found([measured(attribution=way, index=i) for i, way in enumerate(ways)])
     assert said in shared_how(made)
-    assert "is told apart. Joules" in apart(made)
+    assert "is shown separately. Joules" in apart(made)
 
 
 def test_idle_power_that_some_teams_know_is_said_to_be() -> None:
     other = Team("single", {"model": "large", "temperature": 0.0})
-    assert "told apart where that is known" in apart(found([measured(), measured(other, energy_idle_j=None)]))
+    assert "shown separately where it is known" in apart(found([measured(), measured(other, energy_idle_j=None)]))
 
 
 def test_marks_are_counted_by_blocks_wherever_joules_are_shown(tmp_path: Path) -> None:
@@ -299,15 +299,15 @@ def test_marks_are_counted_by_blocks_wherever_joules_are_shown(tmp_path: Path) -
     searched = (f"{SHORT} (2 of 3 blocks)", f"{FOREIGN} (1 of 3 blocks)", f"in confirmation: {FOREIGN} (1 of 1 block)")
     for part in ("energy", CASCADE.id):
         assert all(mark in shown.texts[part] for mark in searched)
-    assert "Joules of all members are to be taken with care" in shown.texts["front"]
-    assert f"Joules to be taken with care {SHORT} (2 of 4 blocks); {FOREIGN} (2 of 4 blocks)" in shown.texts["methods"]
+    assert "Joules of all members have warnings" in shown.texts["front"]
+    assert f"Warnings about the joules {SHORT} (2 of 4 blocks); {FOREIGN} (2 of 4 blocks)" in shown.texts["methods"]
 
 
 def test_only_members_with_marks_are_named(tmp_path: Path) -> None:
     other = Team("single", {"model": "large", "temperature": 0.0})
     blocks = [measured(), measured(other, energy_marks=(SHORT,))]
     shown = page(tmp_path, blocks, {"quality": "maximize", "energy_j": "minimize"})
-    assert "Joules of member 2 are to be taken with care" in shown.texts["front"]
+    assert "Joules of member 2 have warnings" in shown.texts["front"]
     assert "with care" not in page(tmp_path, blocks).texts["front"]
 
 
@@ -342,7 +342,7 @@ def test_gauges_have_a_table_where_there_are_some(tmp_path: Path) -> None:
 
 
 def test_what_is_not_included_is_next_to_the_plot(tmp_path: Path) -> None:
-    assert "Not included , whoever would have used it: CPU and cooling." in page(tmp_path, [measured()]).texts["energy"]
+    assert "Not included for any team: CPU and cooling." in page(tmp_path, [measured()]).texts["energy"]
 
 
 def test_grams_and_euros_say_what_they_stand_on(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_an_intensity_given_by_hand_has_no_year_and_an_energy_part_of_another_ve
 def test_joules_of_engines_belong_to_no_team(tmp_path: Path) -> None:
     uses = [use(starts=1, start_s=3.0, energy_j=1000.0), use(model="large", starts=1, energy_j=234.0)]
     text = page(tmp_path, [measured()], uses=uses).texts["engines"]
-    assert "and of blocks that died with their engine, 1,234 J in all: they belong to no team." in text
+    assert "and of blocks that were lost with their engine, 1,234 J in total; they belong to no team." in text
     assert ledger_total([*uses, use()]) == ""
     silent = page(tmp_path, [measured()], uses=[use(starts=1, start_s=3.0)])
     assert "belong to no team" not in silent.texts["engines"]
