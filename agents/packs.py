@@ -60,10 +60,13 @@ class RoleEntry(RoleChange):
 
     @classmethod
     def of(cls, role: Role) -> RoleEntry:
-        """Convert a role to the form of a file.
+        """Convert a role to its entry in a file.
 
         Args:
             role: The role to convert.
+
+        Returns:
+            The entry.
         """
         fields = {name: getattr(role, name) for name in cls.model_fields}
         return cls(**{**fields, "output": "text" if role.output is None else dict(role.output)})
@@ -126,5 +129,9 @@ def read_packs(folder: Path) -> Mapping[str, Role]:
 
 @cache
 def known_roles() -> Mapping[str, Role]:
-    """Return the roles that come with Orkester, by name. The packs are read once per process."""
+    """Read the roles that come with Orkester. The packs are read once per process.
+
+    Returns:
+        The roles by name.
+    """
     return read_packs(_FOLDER)

@@ -48,11 +48,14 @@ class Transport(Protocol):
         ...
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send the request of a chat completion and wait for the whole answer.
+        """Send the request of a chat completion, and wait for the whole answer.
 
         Args:
             body: The request as JSON.
             headers: HTTP headers for this request.
+
+        Returns:
+            The answer, with any status.
 
         Raises:
             Unreachable: There was no connection, or the connection broke.

@@ -12,7 +12,11 @@ from orkester.errors import ModelError, OrkesterError
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: ``$ORKESTER_CACHE`` if it is set, else ``orkester`` in the user's cache folder."""
+    """Return the cache folder.
+
+    Returns:
+        ``$ORKESTER_CACHE`` if it is set, otherwise ``orkester`` in the user's cache folder.
+    """
     if own := os.environ.get("ORKESTER_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orkester"

@@ -124,7 +124,11 @@ class Lease:
         return {each.name: await each.engine.reset_prefix_cache() for each in self.instances}
 
     async def metrics(self) -> Mapping[str, EngineMetrics]:
-        """Return the load of the engines that report it, by model name."""
+        """Read the metrics of the engines.
+
+        Returns:
+            Metrics by the model's name, without the engines that report none.
+        """
         all_metrics = await asyncio.gather(*(each.engine.metrics() for each in self.instances))
         return {
             each.name: metrics for each, metrics in zip(self.instances, all_metrics, strict=True) if metrics is not None

@@ -24,11 +24,14 @@ class Capacity:
     host_bytes: int | None = None
 
     def holds(self, device_bytes: int, host_bytes: int) -> bool:
-        """Whether this much memory is within the capacity.
+        """Check whether an amount of memory fits.
 
         Args:
             device_bytes: The memory needed on each accelerator.
             host_bytes: The memory needed on this machine.
+
+        Returns:
+            True if it fits. Memory of unknown size holds everything.
         """
         return (self.device_bytes is None or device_bytes <= self.device_bytes) and (
             self.host_bytes is None or host_bytes <= self.host_bytes
@@ -129,5 +132,12 @@ class MemoryLedger(Generic[Holder]):
 
 
 def gib(size_bytes: int) -> str:
-    """Format a size in GiB with one decimal, for example ``3.1 GiB``."""
+    """Format a size, such as ``3.1 GiB``.
+
+    Args:
+        size_bytes: Size in bytes.
+
+    Returns:
+        The size in GiB with one decimal place.
+    """
     return f"{size_bytes / 2**30:.1f} GiB"

@@ -13,7 +13,11 @@ __all__ = ["Gpu", "cpu_model", "facts", "gpus", "memory_bytes", "usable_threads"
 
 
 def usable_threads() -> int:
-    """Return the number of CPU threads that this process may use, by its affinity and its control group's quota."""
+    """Count the CPU threads that this process may use.
+
+    Returns:
+        The number of threads of the CPU affinity, or the quota of the control group if that is smaller.
+    """
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _first_line(Path("/sys/fs/cgroup/cpu.max"))
     if quota and not quota.startswith("max"):
@@ -23,7 +27,11 @@ def usable_threads() -> int:
 
 
 def memory_bytes() -> tuple[int, int]:
-    """Return the total and the available memory in bytes, both within the control group's limit."""
+    """Read the size of main memory, within the limit of the control group.
+
+    Returns:
+        Total and available memory, in bytes.
+    """
     fields: dict[str, int] = {}
     for line in _lines(Path("/proc/meminfo")):
         name, _, rest = line.partition(":")
@@ -38,7 +46,11 @@ def memory_bytes() -> tuple[int, int]:
 
 
 def cpu_model() -> str:
-    """Return the CPU's product name, or the architecture if the name is unknown."""
+    """Read the name of the CPU.
+
+    Returns:
+        The name of the model, or the architecture if the model is unknown.
+    """
     for line in _lines(Path("/proc/cpuinfo")):
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -62,7 +74,11 @@ def gpus(*, timeout_s: float = 20.0) -> tuple[list[Gpu], str]:
 
 
 def facts() -> Mapping[str, object]:
-    """Return the facts about this machine that records contain. They have no host names, user names or paths."""
+    """Collect the facts about the machine for a record. They contain no host name, no user name and no path.
+
+    Returns:
+        Facts by name.
+    """
     total, _ = memory_bytes()
     return {
         "cpu": cpu_model(),

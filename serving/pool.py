@@ -108,10 +108,13 @@ class Pool:
     # -- state and memory ---------------------------------------------------------------------------------------------
 
     def fits(self, configurations: Iterable[tuple[Collection[str], Overrides]]) -> bool:
-        """Whether the engines of all these teams fit into memory at the same time.
+        """Check whether all engines of several teams fit into memory together.
 
         Args:
             configurations: For each team, the names of its models and its engine options.
+
+        Returns:
+            True if they fit.
 
         Raises:
             EngineError: The memory that an engine needs cannot be computed.
@@ -133,11 +136,14 @@ class Pool:
         return tuple(each.name for each in instances if each.state != "running" or not each.engine.alive())
 
     def asleep(self, names: Collection[str], overrides: Overrides | None = None) -> tuple[str, ...]:
-        """Return the models whose engines sleep, so that a lease would wake them.
+        """Find the engines that a lease would wake.
 
         Args:
             names: The names of the models.
             overrides: The engine options that differ from the study's options.
+
+        Returns:
+            Names of the models whose engines sleep.
         """
         instances = [self._instance(name, overrides or {}) for name in names]
         return tuple(each.name for each in instances if each.state == "asleep" and each.engine.alive())
@@ -228,11 +234,14 @@ class Pool:
         return tuple(lost_models)
 
     def log_tail(self, name: str, overrides: Overrides | None = None) -> str:
-        """Return the end of an engine's log, to append to an error message.
+        """Format the end of an engine's log, for a message.
 
         Args:
             name: The model's name.
             overrides: The engine options that differ from the study's options.
+
+        Returns:
+            The last lines of the log, and its path.
         """
         return log_tail(self._instance(name, overrides or {}).log)
 

@@ -34,7 +34,11 @@ _chat_contexts: ContextVar[list[SpanContext] | None] = ContextVar("orkester_chat
 
 
 def current_tracer() -> Tracer:
-    """Return the study's tracer while an example runs, otherwise the process's global tracer."""
+    """Return the tracer to open spans with.
+
+    Returns:
+        The tracer of the study inside an example, and the global tracer of the process outside.
+    """
     return _tracer.get() or trace.get_tracer(_SCOPE)
 
 
@@ -44,6 +48,9 @@ def workflow_span(topology: str, *, team: str) -> AbstractContextManager[Span]:
     Args:
         topology: The topology's name.
         team: The team's id.
+
+    Returns:
+        A context manager that opens the span.
     """
     return current_tracer().start_as_current_span(
         f"invoke_workflow {topology}",
@@ -62,6 +69,9 @@ def agent_span(agent: str, *, model: str) -> AbstractContextManager[Span]:
     Args:
         agent: The agent's name, which is also the name of its graph node.
         model: The name of the model that the agent asks.
+
+    Returns:
+        A context manager that opens the span.
     """
     return current_tracer().start_as_current_span(
         f"invoke_agent {agent}",
@@ -76,11 +86,14 @@ def agent_span(agent: str, *, model: str) -> AbstractContextManager[Span]:
 
 @contextmanager
 def chat_span(model: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
-    """Open a span around one model call and its retries. The caller adds the token usage when it is known.
+    """Open a span around one call of a model, including its retries.
 
     Args:
         model: The model's name.
         attributes: More attributes of the span, by name.
+
+    Yields:
+        The span. The caller adds the usage to it after the call.
     """
     with current_tracer().start_as_current_span(
         f"chat {model}",
@@ -190,6 +203,9 @@ class TraceStore:
     def tracer(self) -> Tracer:
         """Return the tracer whose spans this store writes.
 
+        Returns:
+            The tracer.
+
         Raises:
             RuntimeError: The store has not been entered.
         """
@@ -250,11 +266,14 @@ class TraceStore:
 
     @contextmanager
     def trial(self, number: int, attributes: Mapping[str, Any]) -> Iterator[Span]:
-        """Open a trial's own trace, linked to the study's trace.
+        """Open a trace for a trial, linked to the trace of the study.
 
         Args:
             number: The trial's number.
             attributes: More attributes of the trial's span, by name.
+
+        Yields:
+            The span of the trial.
         """
         links = [Link(self._study_context)] if self._study_context else []
         with self.tracer().start_as_current_span(
@@ -267,11 +286,14 @@ class TraceStore:
 
     @contextmanager
     def example(self, example_id: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
-        """Open an example's own trace, linked to the current span, which is the trial's.
+        """Open a trace for an example, linked to the current span (that of its trial).
 
         Args:
             example_id: The example's id.
             attributes: More attributes of the example's span, by name.
+
+        Yields:
+            The span of the example.
         """
         current = trace.get_current_span().get_span_context()
         token = _tracer.set(self.tracer())
@@ -302,6 +324,9 @@ def traceparent() -> str | None:
     """Return the W3C ``traceparent`` header of the current span, or None if no span is recorded.
 
     An engine that receives the header adds its own spans to the same trace.
+
+    Returns:
+        The header, or None if there is no current span.
     """
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:

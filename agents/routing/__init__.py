@@ -27,11 +27,14 @@ ROUTING: Final = Registry(
 
 
 def routing_policy(name: str, *, folder: Path | None = None) -> RoutingPolicy:
-    """Return the routing policy with a name.
+    """Find a routing policy.
 
     Args:
         name: A name, or ``module:name``.
         folder: The folder that is searched for a module before other folders.
+
+    Returns:
+        The routing policy.
 
     Raises:
         InputError: There is no such routing policy, or it cannot be used.

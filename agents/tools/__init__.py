@@ -25,11 +25,14 @@ TOOLS: Final = Registry(kind="tool", group="tools", built_in=files_of("orkester.
 
 
 def tool(name: str, *, folder: Path | None = None) -> Tool:
-    """Return the tool with a name.
+    """Find a tool.
 
     Args:
         name: A name, or ``module:name``.
         folder: The folder that is searched for a module before other folders.
+
+    Returns:
+        The tool.
 
     Raises:
         InputError: There is no such tool, or it cannot be used.

@@ -36,7 +36,11 @@ class Catalogue:
 
     @classmethod
     def default(cls) -> Catalogue:
-        """Return the catalogue of the models that come with Orkester, with its weights in ``cache_folder()``."""
+        """Make the catalogue of the models that come with Orkester, with the weights in the cache folder.
+
+        Returns:
+            The catalogue.
+        """
         entries: dict[str, dict[str, Any]] = yaml.safe_load(_ENTRIES.read_text(encoding="utf-8"))
         models = {name: Model(name=name, **entry) for name, entry in entries.items()}
         return cls(
@@ -50,12 +54,15 @@ class Catalogue:
         return tuple(self._models)
 
     def find(self, name: str, *, folder: Path = Path()) -> Model:
-        """Return the model with a name, on the hub, or at a path.
+        """Find a model by its name, its repository or its path.
 
         Args:
             name: A name in the catalogue, ``hf:org/name``, or the path of a GGUF file or of a folder in Hugging Face's
                 layout.
             folder: The folder that a relative path is relative to.
+
+        Returns:
+            The model.
 
         Raises:
             InputError: There is no such model; the message suggests the most similar name.

@@ -52,7 +52,11 @@ class Model:
     safetensors: str = ""
 
     def in_safetensors(self) -> Model:
-        """Return the same model from its source in Hugging Face's layout, or this model if there is no such source."""
+        """Return this model with its source in Hugging Face's layout.
+
+        Returns:
+            The changed model, or this model if it has no such source.
+        """
         if not self.safetensors:
             return self
         return replace(
@@ -60,5 +64,9 @@ class Model:
         )
 
     def for_completion(self) -> Model:
-        """Return the same model as a base model, which continues a text of worked examples instead of chatting."""
+        """Return this model as a base model, which continues a text with worked examples instead of chatting.
+
+        Returns:
+            The changed model, with the same weights.
+        """
         return replace(self, base=True, chat_template=COMPLETION_TEMPLATE, stop=("\n",))

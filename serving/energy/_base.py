@@ -80,7 +80,11 @@ class Meter(Protocol):
         ...
 
     def read(self) -> Reading | None:
-        """Read the counters now; None if they are unavailable."""
+        """Read the counters now.
+
+        Returns:
+            The reading, or None when the counters cannot be read.
+        """
         ...
 
     def close(self) -> None:

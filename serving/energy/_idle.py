@@ -30,10 +30,13 @@ class IdlePower:
         self._idle_w: dict[frozenset[str], Mapping[str, float]] = {}
 
     def is_measured(self, resident: frozenset[str]) -> bool:
-        """Whether ``measure`` will return at once, without a new measurement.
+        """Check whether ``measure`` returns at once for these engines.
 
         Args:
             resident: The engines in memory; see ``Pool.resident_engines``.
+
+        Returns:
+            True if the idle power is measured already, or if the meter's joules include no idle power.
         """
         return self._meter.limits.idle_s <= 0 or resident in self._idle_w
 

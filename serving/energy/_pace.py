@@ -37,20 +37,26 @@ class Pace:
     steps_per_request: _Array
 
     def steps_at(self, at_s: _Array) -> _Array:
-        """Return the number of steps until each time.
+        """Interpolate ``steps``.
 
         Args:
             at_s: The times. Shape ``[m]``; the result has the same shape.
+
+        Returns:
+            Steps made until each time, in the shape of ``at_s``.
         """
         import numpy as np
 
         return np.interp(at_s, self.times_s, self.steps)
 
     def steps_per_request_at(self, at_s: _Array) -> _Array:
-        """Return the steps per active request until each time.
+        """Interpolate ``steps_per_request``.
 
         Args:
             at_s: The times. Shape ``[m]``; the result has the same shape.
+
+        Returns:
+            Steps per active request until each time, in the shape of ``at_s``.
         """
         import numpy as np
 
@@ -69,6 +75,9 @@ def pace(jobs: Sequence[Job]) -> Pace:
 
     Args:
         jobs: The jobs of one engine, at least one.
+
+    Returns:
+        The engine's steps over time.
     """
     import numpy as np
 

@@ -74,7 +74,11 @@ class Sampler:
             self._meter.watch(domain, pids)
 
     def read(self) -> Reading | None:
-        """Read the meter now, and keep the reading like those of the thread."""
+        """Read the meter now, and keep the reading like the others.
+
+        Returns:
+            The reading, or None when the counters cannot be read.
+        """
         with self._lock:
             reading = self._meter.read()
             if reading is not None:
@@ -82,11 +86,14 @@ class Sampler:
             return reading
 
     def between(self, start: Reading, end: Reading) -> tuple[Reading, ...]:
-        """Return two readings and all kept readings between them, in the order of time.
+        """Return the readings of a window.
 
         Args:
             start: The first reading.
             end: The last reading.
+
+        Returns:
+            Both readings and all kept readings between them, in the order of time.
         """
         with self._lock:
             kept = tuple(self._readings)

@@ -36,12 +36,15 @@ class Window:
 
 
 def window(readings: Sequence[Reading], limits: Limits, idle_w: Mapping[str, float] | None = None) -> Window:
-    """Sum up the readings of a window.
+    """Compute the energy of a window.
 
     Args:
         readings: The readings from the window's start to its end; fewer than two if the meter could not be read.
         limits: The meter's limits.
         idle_w: The idle power in watts by domain, with the same engines resident; None if it is unknown.
+
+    Returns:
+        The joules of the window, with their possible error and warnings.
     """
     if len(readings) < 2:
         return Window(readings=(), energy_j=None, error_j=0.0, marks=(), gauges={})

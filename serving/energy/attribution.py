@@ -101,6 +101,9 @@ def attribute(
         refresh_s: The time between two updates of the counters, see ``Limits``. If it is above 0, the joules of one
             update count as used evenly since the previous update.
 
+    Returns:
+        The joules by request, idle and unattributed.
+
     Raises:
         ValueError: The time or a counter decreases, or a value is not finite.
     """

@@ -88,6 +88,9 @@ def fit(points: Sequence[Point]) -> Coefficients:
     Args:
         points: The measured windows, at least four.
 
+    Returns:
+        The coefficients with the smallest error.
+
     Raises:
         ValueError: There are fewer than four points, or a point has no joules above 0.
     """
@@ -116,11 +119,14 @@ def fit(points: Sequence[Point]) -> Coefficients:
 
 
 def residual(coefficients: Coefficients, points: Sequence[Point]) -> float:
-    """Return the median relative error of coefficients over measured windows.
+    """Compute the median relative error of coefficients.
 
     Args:
         coefficients: The fitted coefficients.
         points: The measured windows.
+
+    Returns:
+        Median of |fitted − measured| / measured over the points.
     """
     costs: list[float] = [getattr(coefficients, name) for name in _NAMES]
     return median(
@@ -130,12 +136,15 @@ def residual(coefficients: Coefficients, points: Sequence[Point]) -> float:
 
 
 def fingerprint(engine_facts: Mapping[str, object], device: str, method: str) -> str:
-    """Return the fingerprint of an engine on a device with a meter: 16 hexadecimal digits.
+    """Compute the name under which a calibration is stored.
 
     Args:
         engine_facts: The engine's facts; see ``Endpoint.facts``. Ports and other volatile facts are ignored.
         device: The device's name.
         method: The meter's label.
+
+    Returns:
+        16 hexadecimal digits.
     """
     facts = {name: value for name, value in engine_facts.items() if name not in VOLATILE}
     text = json.dumps([facts, device, method], sort_keys=True, default=str)
@@ -166,11 +175,14 @@ def save(calibration: Calibration, folder: Path) -> Path:
 
 
 def load(fingerprint: str, folder: Path) -> Calibration | None:
-    """Read the calibration with a fingerprint; None if there is none.
+    """Read a calibration.
 
     Args:
         fingerprint: The fingerprint of engine, device and meter.
         folder: The folder with the calibrations.
+
+    Returns:
+        The calibration, or None if there is no file with this fingerprint.
 
     Raises:
         InputError: The calibration's file is damaged.

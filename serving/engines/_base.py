@@ -132,6 +132,9 @@ def proxy_for(base_url: str) -> str | None:
 
     Args:
         base_url: The address.
+
+    Returns:
+        Address of the proxy, or None if requests go directly to ``base_url``.
     """
     address = urlsplit(base_url)
     if loopback(base_url) or urllib.request.proxy_bypass(address.hostname or ""):
@@ -148,12 +151,15 @@ class Engine(Protocol):
     """
 
     def footprint(self, model: Model, weights: Path | None, options: EngineOptions) -> Footprint:
-        """Estimate the memory that the engine needs.
+        """Estimate the memory that the engine would need.
 
         Args:
             model: The model to serve.
             weights: The file or folder with the model's weights; None for engines that need none on this machine.
             options: The options that the engine would be started with.
+
+        Returns:
+            The memory.
 
         Raises:
             EngineError: The memory cannot be estimated, because the weights cannot be read.
@@ -183,11 +189,19 @@ class Engine(Protocol):
         ...
 
     def alive(self) -> bool:
-        """Whether the engine's process runs. For an endpoint that someone else runs, always true after ``start``."""
+        """Check whether the engine's process runs.
+
+        Returns:
+            True if it runs. For an endpoint that someone else runs, always True after ``start``.
+        """
         ...
 
     async def healthy(self) -> bool:
-        """Whether the engine still answers. It is asked, because a running process may hang inside."""
+        """Check whether the engine still answers, by a request to it. A process may run but no longer answer.
+
+        Returns:
+            True if it answers.
+        """
         ...
 
     async def sleep(self) -> None:
@@ -215,7 +229,11 @@ class Engine(Protocol):
         ...
 
     async def metrics(self) -> EngineMetrics | None:
-        """Return the engine's load; None if the engine does not report it."""
+        """Read the engine's metrics.
+
+        Returns:
+            The metrics, or None if the engine reports none.
+        """
         ...
 
 

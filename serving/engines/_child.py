@@ -99,7 +99,11 @@ class ChildServer:
         return first_line
 
     def alive(self) -> bool:
-        """Whether the process is running."""
+        """Check whether the process is running.
+
+        Returns:
+            True if it is running.
+        """
         if self._process is None or self._process.returncode is not None:
             return False
         try:
@@ -133,10 +137,13 @@ class ChildServer:
 
 
 def log_tail(log: Path) -> str:
-    """Return the last lines of a log and its path, to append to an error message.
+    """Format the last lines of a log and its path, as the end of an error message.
 
     Args:
         log: The log file. It need not exist.
+
+    Returns:
+        Text that starts with a full stop.
     """
     try:
         with log.open(encoding="utf-8", errors="replace") as file:

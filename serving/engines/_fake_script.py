@@ -67,11 +67,14 @@ class FakeScript(_Part):
     faults: list[Fault] = []
 
     def of(self, values: ByModel, model: str, default: float) -> float:
-        """Return the number for one model.
+        """Return the number for a model.
 
         Args:
             values: One number for all models, or numbers by model name.
             model: The model's name.
             default: The number for a model that is not in ``values``.
+
+        Returns:
+            The number.
         """
         return values.get(model, default) if isinstance(values, dict) else values

@@ -57,21 +57,27 @@ class ModelConfig:
         return self.files_bytes or self.parameters * self.weight_bytes
 
     def kv_bytes(self, tokens: int, *, dtype: str = "auto") -> int:
-        """Return the bytes of a key-value cache in which every layer keeps all tokens.
+        """Compute the size of the key-value cache, in which every layer keeps all tokens.
 
         Args:
             tokens: The number of tokens.
             dtype: The cache's data type, by vLLM's names. ``auto`` is the model's data type.
+
+        Returns:
+            Bytes.
         """
         value_bytes = 1 if dtype.startswith(("fp8", "int8")) else _BYTES.get(dtype, self.weight_bytes)
         return 2 * self.layers * self.kv_heads * self.head_size * value_bytes * tokens
 
 
 def read_model_config(folder: Path) -> ModelConfig:
-    """Read the sizes of a model in a folder in Hugging Face's layout.
+    """Read the sizes of a model.
 
     Args:
         folder: The folder with the model.
+
+    Returns:
+        The sizes.
 
     Raises:
         EngineError: The folder has no readable ``config.json``, or the file does not state the sizes.

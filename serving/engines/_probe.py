@@ -56,7 +56,7 @@ async def one_token(base_url: str, model: str, *, key: str | None = None, timeou
 
 
 async def greedy_answer(base_url: str, model: str, prompt: str, *, max_tokens: int, timeout_s: float) -> str:
-    """Ask a model one question at temperature 0 and return its answer.
+    """Request the answer in which each token is the most likely one (temperature 0).
 
     Args:
         base_url: The endpoint's address, ending with ``/v1``.
@@ -64,6 +64,9 @@ async def greedy_answer(base_url: str, model: str, prompt: str, *, max_tokens: i
         prompt: The question.
         max_tokens: The most tokens of the answer.
         timeout_s: The time limit for the whole answer.
+
+    Returns:
+        The answer.
 
     Raises:
         EngineError: There was no answer.
@@ -106,10 +109,13 @@ async def warm_up(base_url: str, model: str, *, requests: int, timeout_s: float)
 
 
 async def version(base_url: str) -> str:
-    """Return the version of a vLLM server, for example ``vllm 0.11.0``; empty if the server does not report one.
+    """Read the version of a vLLM server.
 
     Args:
         base_url: The endpoint's address, ending with ``/v1``.
+
+    Returns:
+        ``vllm VERSION``, or an empty text for a server that does not report a version.
     """
     url = f"{base_url.removesuffix('/v1')}/version"
     try:

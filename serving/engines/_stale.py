@@ -44,7 +44,14 @@ def process(pid: int) -> Process | None:
 
 
 def processes_of_group(group: int) -> tuple[Process, ...]:
-    """Return all processes of a process group, ordered by id."""
+    """Return all processes of a process group.
+
+    Args:
+        group: Id of the process group.
+
+    Returns:
+        The processes, sorted by id.
+    """
     pids = sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     member_pids = (pid for pid in pids if (fields := _stat(pid)) and fields[2] == str(group))
     return tuple(member for pid in member_pids if (member := process(pid)) is not None)

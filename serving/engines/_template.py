@@ -15,6 +15,9 @@ def with_bos_token(template: str, folder: Path) -> str:
     Args:
         template: The chat template, in Jinja.
         folder: The folder with the model, in Hugging Face's layout.
+
+    Returns:
+        The template that vLLM needs.
     """
     return template if "bos_token" in template or not _adds_bos(folder) else "{{ bos_token }}" + template
 

@@ -155,7 +155,11 @@ def end_group() -> None:
 
 
 def receive_spans(path: Path, model: str) -> str:
-    """Receive OTLP over HTTP on a loopback port and append it to ``path`` as OTLP JSON lines.
+    """Receive OTLP over HTTP on a loopback port, and append it to ``path`` as OTLP JSON lines.
+
+    Args:
+        path: File for the spans.
+        model: Name of the model, added to the attributes of the resource.
 
     Returns:
         The address that vLLM sends its spans to.

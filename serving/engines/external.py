@@ -75,10 +75,13 @@ class ExternalEngine(PlainEngine):
 
 
 def api_key(endpoint: Endpoint) -> str | None:
-    """Return an endpoint's key from the environment; None if the endpoint needs no key.
+    """Read the API key of an endpoint from the environment.
 
     Args:
         endpoint: The endpoint, which names the environment variable.
+
+    Returns:
+        The key, or None if the endpoint needs no key.
 
     Raises:
         InputError: The variable is not set.

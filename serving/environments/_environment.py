@@ -59,6 +59,9 @@ class VllmEnvironment:
         Args:
             python: The path of the interpreter, ``.../bin/python``.
 
+        Returns:
+            The environment.
+
         Raises:
             InputError: The path is not an interpreter, or the interpreter cannot import vLLM.
         """
@@ -104,5 +107,9 @@ class VllmEnvironment:
 
 
 def quiet_variables() -> Mapping[str, str]:
-    """Return the environment variables for a Python that imports vLLM: it must send no usage data and log little."""
+    """Return environment variables for a Python that imports vLLM, so that it sends no usage data and logs little.
+
+    Returns:
+        The variables of this process, and those that turn usage data and most log messages off.
+    """
     return {**os.environ, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "ERROR"}

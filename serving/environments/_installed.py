@@ -42,6 +42,9 @@ class Installed:
         """Return the reason why the environment does not work; empty if it works.
 
         The environment's Python imports vLLM, which takes some seconds.
+
+        Returns:
+            Why it does not work, with the remedy; an empty text if it works.
         """
         if self.environment is None:
             return "its installation is incomplete; install it again"
@@ -53,10 +56,13 @@ class Installed:
 
 
 def environments(cache: Path | None = None) -> Sequence[Installed]:
-    """Return all installed environments, the incomplete ones too, ordered by name.
+    """List all environments, including incomplete installations.
 
     Args:
         cache: The cache folder; None for the usual one.
+
+    Returns:
+        The environments, sorted by name.
     """
     root = engines_folder(cache)
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
@@ -64,11 +70,14 @@ def environments(cache: Path | None = None) -> Sequence[Installed]:
 
 
 def find_vllm(build: Build | None = None, *, cache: Path | None = None) -> VllmEnvironment | None:
-    """Return the installed vLLM for this machine, preferably Orkester's pinned version; None if there is none.
+    """Find an installed vLLM. The version that Orkester installs is preferred.
 
     Args:
         build: The build to look for; None for the build that suits this machine.
         cache: The cache folder; None for the usual one.
+
+    Returns:
+        The environment, or None if vLLM is not installed.
     """
     build = build or suitable_build()[0]
     candidates = [
@@ -114,10 +123,13 @@ def remove(name: str, *, cache: Path | None = None) -> int:
 
 
 def processes_using(folder: Path) -> Sequence[int]:
-    """Return the ids of the processes that use an environment, without this process.
+    """Find the processes that use an environment, other than this process.
 
     Args:
         folder: The folder of the environment.
+
+    Returns:
+        Process ids, in ascending order.
     """
     # The environment's interpreter may be a link to a shared one. So the path in the command line and the loaded files
     # are checked instead.
@@ -134,17 +146,38 @@ def processes_using(folder: Path) -> Sequence[int]:
 
 
 def engines_folder(cache: Path | None) -> Path:
-    """Return the folder with all environments."""
+    """Return the folder of all environments.
+
+    Args:
+        cache: Cache folder; None for the default.
+
+    Returns:
+        Path of the folder.
+    """
     return (cache or cache_folder()) / "engines"
 
 
 def lock_of(folder: Path) -> Path:
-    """Return the lock file of an environment, which only one installing or removing process can hold at a time."""
+    """Return the lock file of an environment, with which processes that install or remove it wait for each other.
+
+    Args:
+        folder: Folder of the environment.
+
+    Returns:
+        Path of the lock file.
+    """
     return folder.with_name(f"{folder.name}.lock")
 
 
 def read(folder: Path) -> Installed:
-    """Read an environment's stamp file. Without a valid stamp the installation is incomplete."""
+    """Read the facts about an environment from the file that marks it as complete.
+
+    Args:
+        folder: Folder of the environment.
+
+    Returns:
+        The facts, without an environment if the file is missing or damaged.
+    """
     try:
         stamp: dict[str, Any] = json.loads((folder / _STAMP).read_text(encoding="utf-8"))
         environment = VllmEnvironment(python=python_of(folder), version=stamp["version"], build=stamp["build"])
@@ -155,7 +188,15 @@ def read(folder: Path) -> Installed:
 
 
 def mark_complete(folder: Path, environment: VllmEnvironment) -> Installed:
-    """Write an environment's stamp file, in one step and synchronised to the disk."""
+    """Mark an environment as complete, with a file that is written to disk in one step.
+
+    Args:
+        folder: Folder of the environment.
+        environment: The environment.
+
+    Returns:
+        The installed environment, with its size.
+    """
     size = size_of(folder)
     stamp = {"schema": _SCHEMA, "version": environment.version, "build": environment.build, "size_bytes": size}
     temporary = folder / f"{_STAMP}.tmp"
@@ -168,18 +209,36 @@ def mark_complete(folder: Path, environment: VllmEnvironment) -> Installed:
 
 
 def discard(folder: Path) -> None:
-    """Remove an environment. The stamp is removed first, so that a partly removed folder counts as incomplete."""
+    """Remove an environment. Its mark is removed first, so that a partly removed folder counts as incomplete.
+
+    Args:
+        folder: Folder of the environment.
+    """
     (folder / _STAMP).unlink(missing_ok=True)
     shutil.rmtree(folder)
 
 
 def python_of(folder: Path) -> Path:
-    """Return the interpreter of a virtual environment."""
+    """Return the interpreter of a virtual environment.
+
+    Args:
+        folder: Folder of the environment.
+
+    Returns:
+        Path of the interpreter.
+    """
     return folder / "bin" / "python"
 
 
 def size_of(folder: Path) -> int:
-    """Return the number of bytes that a folder occupies on disk."""
+    """Measure the size of a folder on disk.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Size in bytes.
+    """
     total = 0
     for path, _, files in os.walk(folder):
         for name in files:

@@ -49,7 +49,11 @@ CONVERTER = ("gguf==0.19.0", "accelerate==1.15.0")
 
 
 def suitable_build() -> tuple[Build, str]:
-    """Return the build of vLLM for this machine, and the reason for it in words."""
+    """Choose the build of vLLM for this machine.
+
+    Returns:
+        The build, and a text with the reason.
+    """
     gpus, reason = machine.gpus()
     if not gpus:
         return "cpu", reason

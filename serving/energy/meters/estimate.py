@@ -125,6 +125,9 @@ def process_cpu_s(pid: int) -> float | None:
 
     Args:
         pid: The id of the process.
+
+    Returns:
+        CPU time in seconds, or None if the process has ended.
     """
     try:
         return time.clock_gettime((~pid << 3) | 2)
@@ -146,6 +149,9 @@ def meter(
         active_w_per_core: See ``PowerModel``.
         low_w_per_core: See ``PowerModel``.
         high_w_per_core: See ``PowerModel``.
+
+    Returns:
+        The meter.
 
     Raises:
         InputError: The engines run on GPUs, or the watts are not in the order low, active, high.

@@ -36,11 +36,14 @@ class _Gpu:
 
 
 def nvml_unavailable_reason(nvml: Any = None, indices: Sequence[int] | None = None) -> str | None:
-    """Return the reason why NVIDIA GPUs cannot be measured, with the remedy; None if they can be measured.
+    """Check whether the NVIDIA GPUs can be measured.
 
     Args:
         nvml: An object that replaces the module ``pynvml``; None to use the module.
         indices: The driver's numbers of the GPUs; None for all GPUs.
+
+    Returns:
+        Why they cannot be measured, with the remedy; None if they can.
     """
     try:
         NvmlMeter(indices, nvml=nvml).close()
@@ -253,10 +256,13 @@ class NvmlMeter:
 
 
 def parent_pid(pid: int) -> int | None:
-    """Return the id of a process's parent from ``/proc`` (proc_pid_stat(5)); None if the process does not exist here.
+    """Read the parent of a process from Linux (proc_pid_stat(5)).
 
     Args:
         pid: The id of the process.
+
+    Returns:
+        Process id of the parent, or None if this system has no such process.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -302,11 +308,16 @@ def _text(answer: str | bytes | None) -> str:
 
 
 def meter(request: MeterRequest, *, nvml: Any = None) -> NvmlMeter:
-    """Make the meter of the GPUs that this process may use. Other GPUs, which the driver lists too, are not measured.
+    """Make the meter of the NVIDIA GPUs that this process may use.
+
+    The driver lists all GPUs of the machine. The joules of GPUs that this process may not use are not counted.
 
     Args:
         request: The study's needs.
         nvml: An object that replaces the module ``pynvml``; None to use the module.
+
+    Returns:
+        The meter.
 
     Raises:
         InputError: There is no such GPU, a GPU cannot be measured, or the engines run on the CPU.

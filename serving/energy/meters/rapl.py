@@ -45,10 +45,13 @@ class _Zone:
 
 
 def rapl_unavailable_reason(root: Path = POWERCAP) -> str | None:
-    """Return the reason why RAPL cannot be read, with the remedy; None if it can be read.
+    """Check whether the RAPL counters can be read.
 
     Args:
         root: The kernel's folder with the power zones.
+
+    Returns:
+        Why they cannot be read, with the remedy; None if they can.
     """
     zones = _zones(root)
     if not any(zone.domain.startswith("cpu:") for zone in zones):
@@ -194,6 +197,9 @@ def meter(request: MeterRequest, *, root: Path = POWERCAP) -> RaplMeter:
     Args:
         request: The study's needs.
         root: The kernel's folder with the power zones.
+
+    Returns:
+        The meter.
 
     Raises:
         InputError: The counters cannot be read, or the engines run on GPUs.

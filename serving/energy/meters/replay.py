@@ -87,7 +87,11 @@ class ReplayMeter:
         """Do nothing: a recording does not depend on the processes that run now."""
 
     def read(self) -> Reading | None:
-        """Return the counters at this moment of the recording, interpolated between rows; None after its end."""
+        """Return the counters at this time of the recording.
+
+        Returns:
+            Values between two rows are interpolated linearly. None after the end of the recording, or after ``close``.
+        """
         now_s = self._clock()
         at_s = now_s - self._start_s + self._times_s[0]
         if self._closed or not self._times_s[0] <= at_s <= self._times_s[-1]:
@@ -206,11 +210,14 @@ def _number(where: str, name: str, cell: str) -> float:
 
 
 def meter(request: MeterRequest, *, path: str | Path) -> ReplayMeter:
-    """Make a meter that plays back a recording.
+    """Make the meter that plays back a recording.
 
     Args:
         request: The study's needs.
         path: The recording, a CSV file in the form that ``record`` writes.
+
+    Returns:
+        The meter.
 
     Raises:
         InputError: The recording cannot be read.

@@ -56,10 +56,13 @@ class _Source:
 
 
 def zeus_unavailable_reason(devices: ZeusDevices | None = None) -> str | None:
-    """Return the reason why Zeus cannot measure anything here, with the remedy; None if it can.
+    """Check whether Zeus can measure a device here.
 
     Args:
         devices: The devices; None to ask Zeus.
+
+    Returns:
+        Why Zeus cannot measure, with the remedy; None if it can.
     """
     try:
         ZeusMeter(devices).close()
@@ -253,11 +256,14 @@ def _ask(function: Callable[[], Any]) -> Any:
 
 
 def meter(request: MeterRequest, *, devices: ZeusDevices | None = None) -> ZeusMeter:
-    """Make the meter of the GPUs, or of the whole system on a chip.
+    """Make the meter of the GPUs, or of the system on a chip.
 
     Args:
         request: The study's needs.
         devices: The devices; None to ask Zeus.
+
+    Returns:
+        The meter.
 
     Raises:
         InputError: Zeus or a device is missing, or the engines run on a CPU that the devices do not include.
