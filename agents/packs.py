@@ -38,11 +38,14 @@ class RoleChange(BaseModel):
         "text", description="the form of the reply: text, or a JSON schema"
     )
 
-    def applied(self, role: Role) -> Role:
+    def apply_to(self, role: Role) -> Role:
         """Return a copy of a role with these changes.
 
         Args:
             role: The role before the changes.
+
+        Returns:
+            The changed copy.
 
         Raises:
             RoleFault: The changed role cannot be used.
@@ -97,7 +100,7 @@ def read_pack(path: Path) -> Mapping[str, Role]:
     roles: dict[str, Role] = {}
     for name, entry in entries.items():
         try:
-            roles[name] = entry.applied(Role(name=name))
+            roles[name] = entry.apply_to(Role(name=name))
         except RoleFault as fault:
             raise InputError(f"{path}: {name}.{fault}") from fault
     return roles

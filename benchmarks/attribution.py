@@ -30,7 +30,7 @@ from typing import Any
 from _simulator import REFRESH_S, Job, Physics, Run, simulate  # beside this file
 
 from orkester.serving import machine
-from orkester.serving.energy.attribution import Coefficients, attribute, steps
+from orkester.serving.energy.attribution import Coefficients, attribute, count_steps
 from orkester.serving.energy.calibration import Point, fit
 
 PHYSICS = (
@@ -59,7 +59,7 @@ def calibrated(physics: Physics, *, seed: int) -> Coefficients:
             seconds = run.readings[-1].time_s
             points.append(
                 Point(
-                    steps=steps(run.requests),
+                    steps=count_steps(run.requests),
                     prompt_tokens=size * prompt,
                     output_tokens=size * output,
                     context_output_tokens=size * (prompt * output + output * output / 2),

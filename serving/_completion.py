@@ -27,6 +27,9 @@ def parse_completion(completion: object, latency_s: float, attempts: int) -> Rep
         latency_s: The seconds from the first attempt to this completion.
         attempts: The number of attempts that were made.
 
+    Returns:
+        The reply.
+
     Raises:
         CallFailed: The completion has no text, or its token counts are impossible. An empty answer is a failure
             because it must not count as a very fast answer.

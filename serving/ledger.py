@@ -77,15 +77,22 @@ class MemoryLedger(Generic[Holder]):
         self._entries[holder] = _Entry(footprint, asleep)
 
     def release(self, holder: Holder) -> None:
-        """Remove a holder's entry, if there is one."""
+        """Remove a holder's entry, if there is one.
+
+        Args:
+            holder: The holder of the memory.
+        """
         self._entries.pop(holder, None)
 
     def has_room_for(self, footprints: Iterable[Footprint], *, without: Iterable[Holder] = ()) -> bool:
-        """Whether more memory fits beside the memory that is reserved.
+        """Check whether more memory fits beside the memory that is reserved.
 
         Args:
             footprints: The memory that is needed.
             without: Holders that are not counted.
+
+        Returns:
+            True if it fits.
         """
         excluded = set(without)
         reserved = [entry for holder, entry in self._entries.items() if holder not in excluded]
@@ -96,7 +103,14 @@ class MemoryLedger(Generic[Holder]):
         )
 
     def can_sleep(self, holder: Holder) -> bool:
-        """Whether the holder is able to sleep, and the host has enough memory for it asleep."""
+        """Check whether a holder is able to sleep, and the host has enough memory for it asleep.
+
+        Args:
+            holder: A holder with an entry.
+
+        Returns:
+            True if the holder can be put to sleep.
+        """
         entry = self._entries[holder]
         if entry.footprint.asleep_device_bytes is None or self.capacity.host_bytes is None:
             return entry.footprint.asleep_device_bytes is not None

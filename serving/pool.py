@@ -126,11 +126,14 @@ class Pool:
         return not self._ledger.shortage(footprints)
 
     def not_running(self, names: Collection[str], overrides: Overrides | None = None) -> tuple[str, ...]:
-        """Return the models whose engines a lease would have to start or wake.
+        """Find the engines that a lease would have to start or wake.
 
         Args:
             names: The names of the models.
             overrides: The engine options that differ from the study's options.
+
+        Returns:
+            Names of the models whose engines do not run.
         """
         instances = [self._instance(name, overrides or {}) for name in names]
         return tuple(each.name for each in instances if each.state != "running" or not each.engine.alive())
@@ -149,9 +152,11 @@ class Pool:
         return tuple(each.name for each in instances if each.state == "asleep" and each.engine.alive())
 
     def resident_engines(self) -> frozenset[str]:
-        """Return a text for each engine that holds memory now: model, options and state.
+        """List the engines that hold memory now.
 
-        Two equal sets mean that the same engines are in memory, in the same states.
+        Returns:
+            A text for each engine: its model, options and state. Two equal sets mean that the same engines are in
+            memory, in the same states.
         """
         return frozenset(
             f"{each.name} {sorted(each.overrides.items())} {each.state}"

@@ -26,7 +26,7 @@ from orkester.serving import machine
 from orkester.serving.cache import cache_folder
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.chat import Message
-from orkester.serving.energy import AUTO_METER, Meter, MeterRequest, UnavailableMeter, choose
+from orkester.serving.energy import AUTO_METER, Meter, MeterRequest, UnavailableMeter, choose_meter
 from orkester.serving.engines import (
     ENGINES,
     Accelerator,
@@ -108,12 +108,12 @@ class BackEnd:
             InputError: The meter that the study names is not available.
         """
         part = energy or EnergyPart()
-        if not self.plugin.here:
+        if not self.plugin.local:
             return UnavailableMeter("the endpoint runs elsewhere")
         # A device's joules say nothing about a fake engine.
         name = "estimate" if self.kind == "fake" and part.meter_name == AUTO_METER else part.meter_name
         request = MeterRequest(gpus=self.on_gpus, gpu_count=gpu_count, folder=self.folder)
-        return choose(name, request, {name: part.meter_options})
+        return choose_meter(name, request, {name: part.meter_options})
 
     def missing_weights(self, models: Mapping[str, Model], catalogue: Catalogue) -> Sequence[Model]:
         """The models whose weights are not on this machine yet."""

@@ -34,7 +34,7 @@ from orkester.optim.search.search import Search
 from orkester.optim.search.trials import Trials, storage_errors
 from orkester.optim.study.study import Study
 from orkester.serving import machine
-from orkester.serving.energy.calibration import calibrated
+from orkester.serving.energy.calibration import load_coefficients
 from orkester.serving.lease import EngineEvent
 from orkester.serving.pool import Pool
 from orkester.telemetry import TraceStore
@@ -150,7 +150,7 @@ class Session:
     def _runner(self, traces: TraceStore) -> BlockRunner:
         """With a trace per example, and joules by span where the engine is calibrated."""
         chosen, method = self.setup.back_end, self.setup.meter.method
-        coefficients = partial(calibrated, device=chosen.device, method=method, folder=chosen.calibrations)
+        coefficients = partial(load_coefficients, device=chosen.device, method=method, folder=chosen.calibrations)
         return replace(self.setup.runner(), traces=traces, coefficients=coefficients)
 
     def _sampler(self, log: BlockLog, trials: Trials) -> Sampler:

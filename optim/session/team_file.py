@@ -217,7 +217,7 @@ def _roles(file: TeamFile) -> dict[str, Role]:
     roles: dict[str, Role] = {}
     for name, entry in file.roles.items():
         try:
-            roles[name] = entry.applied(Role(name=name))
+            roles[name] = entry.apply_to(Role(name=name))
         except RoleFault as fault:
             raise InputError(f"roles.{name}.{fault}") from fault
     return roles

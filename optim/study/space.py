@@ -257,7 +257,7 @@ def changed_roles(study: StudyFile, searched: Iterable[str], complain: Complain)
             complain(["roles", name], f"no topology of the search has the role {nearest(name, used)}")
             continue
         try:
-            roles[name] = change.applied(used[name])
+            roles[name] = change.apply_to(used[name])
         except RoleFault as fault:
             complain(["roles", name, fault.field], fault.message)
     return roles

@@ -2,12 +2,12 @@
 
 from ._base import Limits, Meter, Reading
 from ._idle import IdlePower
-from ._request import MakeMeter, MeterRequest
+from ._request import MeterFactory, MeterRequest
 from ._sampler import Sampler
 from ._stopwatch import Stopwatch
 from ._unavailable import UnavailableMeter
 from ._window import Window, window
-from .choose import AUTO_METER, choose, require_meter, survey
+from .choose import AUTO_METER, available_meters, choose_meter, require_meter
 from .meters import METERS
 from .meters.estimate import EstimateMeter, PowerModel
 from .meters.nvml import NvmlMeter
@@ -21,8 +21,8 @@ __all__ = [
     "EstimateMeter",
     "IdlePower",
     "Limits",
-    "MakeMeter",
     "Meter",
+    "MeterFactory",
     "MeterRequest",
     "NvmlMeter",
     "PowerModel",
@@ -34,9 +34,9 @@ __all__ = [
     "UnavailableMeter",
     "Window",
     "ZeusMeter",
-    "choose",
+    "available_meters",
+    "choose_meter",
     "record",
     "require_meter",
-    "survey",
     "window",
 ]

@@ -59,7 +59,7 @@ class MeterRequest:
             )
 
 
-class MakeMeter(Protocol):
+class MeterFactory(Protocol):
     """The plug-in of a meter: a class or a function that makes the meter.
 
     Further keyword parameters are the meter's options, which a study file gives as ``meter: {NAME: {OPTION: VALUE}}``.
@@ -70,6 +70,9 @@ class MakeMeter(Protocol):
 
         Args:
             request: The study's needs.
+
+        Returns:
+            The meter, ready to be read.
 
         Raises:
             InputError: The meter cannot be used here, or it would leave out the devices that do the work.

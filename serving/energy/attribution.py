@@ -12,7 +12,7 @@ from ._base import Reading
 from ._jobs import Job, Request, fill_unknown
 from ._pace import Pace, pace
 
-__all__ = ["Attribution", "Coefficients", "Request", "attribute", "steps"]
+__all__ = ["Attribution", "Coefficients", "Request", "attribute", "count_steps"]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,11 +139,14 @@ def attribute(
     )
 
 
-def steps(requests: Sequence[Request]) -> float:
+def count_steps(requests: Sequence[Request]) -> float:
     """Return the number of engine steps that ``attribute`` assumes for the requests of one engine.
 
     Args:
         requests: The requests of one engine.
+
+    Returns:
+        The number of steps for all requests together.
     """
     return float(pace(fill_unknown(requests)).steps[-1]) if requests else 0.0
 

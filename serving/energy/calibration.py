@@ -207,14 +207,19 @@ def load(fingerprint: str, folder: Path) -> Calibration | None:
     return calibration
 
 
-def calibrated(engine_facts: Mapping[str, object], *, device: str, method: str, folder: Path) -> Coefficients | None:
-    """Return the calibrated costs of an engine's steps and tokens; None if the engine was not calibrated.
+def load_coefficients(
+    engine_facts: Mapping[str, object], *, device: str, method: str, folder: Path
+) -> Coefficients | None:
+    """Read the calibrated costs of an engine's steps and tokens.
 
     Args:
         engine_facts: The engine's facts; see ``Endpoint.facts``.
         device: The device's name.
         method: The meter's label.
         folder: The folder with the calibrations.
+
+    Returns:
+        The coefficients, or None if this engine was not calibrated on this device with this meter.
 
     Raises:
         InputError: The calibration's file is damaged.

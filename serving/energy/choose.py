@@ -11,7 +11,7 @@ from orkester.errors import InputError, nearest
 from orkester.registry import BUILT_IN, require_like, wrong_options
 
 from ._base import Meter
-from ._request import MakeMeter, MeterRequest
+from ._request import MeterFactory, MeterRequest
 from ._unavailable import UnavailableMeter
 from .meters import METERS
 
@@ -23,8 +23,8 @@ Options: TypeAlias = Mapping[str, Mapping[str, Any]]
 #: The meters that ``auto`` tries, in this order.
 _ON_GPUS: Final = ("nvml", "zeus")
 _ON_CPU: Final = ("rapl", "estimate")
-#: The order of ``survey``. ``replay`` is not in the list, because it works on every machine.
-_SURVEYED: Final = ("nvml", "rapl", "zeus", "estimate")
+#: The order of ``available_meters``. ``replay`` is not in the list, because it works on every machine.
+_LISTED: Final = ("nvml", "rapl", "zeus", "estimate")
 
 
 def require_meter(name: str, options: Mapping[str, Any], request: MeterRequest) -> None:
@@ -40,7 +40,7 @@ def require_meter(name: str, options: Mapping[str, Any], request: MeterRequest) 
     """
     if name == AUTO_METER:
         if options:
-            raise InputError(f"{AUTO_METER} takes no options")
+            raise InputError(f"the meter {AUTO_METER!r} takes no options; name a meter to give it options")
         return
     if ":" not in name and name not in METERS.names():
         raise InputError(f"unknown meter {nearest(name, (AUTO_METER, *METERS.names()))}, or module:name")
@@ -48,7 +48,7 @@ def require_meter(name: str, options: Mapping[str, Any], request: MeterRequest) 
         raise InputError(f"the meter {name!r} {fault}")
 
 
-def choose(name: str, request: MeterRequest, options: Options | None = None) -> Meter:
+def choose_meter(name: str, request: MeterRequest, options: Options | None = None) -> Meter:
     """Make a meter that measures the devices which do the work.
 
     For engines on a GPU, ``auto`` is ``nvml``, or else ``zeus``, or else a meter that only reports why there is no
@@ -58,6 +58,9 @@ def choose(name: str, request: MeterRequest, options: Options | None = None) -> 
         name: The name in a study file: ``auto``, a meter's name, or ``module:name``.
         request: The study's needs.
         options: The options of meters, by the meters' names. Only the options of meters that are tried are used.
+
+    Returns:
+        The meter.
 
     Raises:
         InputError: The named meter cannot be used, or it would leave out the device that does the work. ``auto`` never
@@ -81,7 +84,7 @@ def choose(name: str, request: MeterRequest, options: Options | None = None) -> 
     return UnavailableMeter("; ".join(reasons))
 
 
-def survey(options: Options | None = None) -> Mapping[str, str]:
+def available_meters(options: Options | None = None) -> Mapping[str, str]:
     """Check which meters work on this machine.
 
     Args:
@@ -90,14 +93,14 @@ def survey(options: Options | None = None) -> Mapping[str, str]:
     Returns:
         For each meter ``yes: …`` with the devices that it measures, or ``no: …`` with the reason and the remedy.
     """
-    lines = {name: _available(name, (options or {}).get(name, {})) for name in _SURVEYED}
+    lines = {name: _available(name, (options or {}).get(name, {})) for name in _LISTED}
     others = [name for name in METERS.names() if name not in lines and METERS.origin(name) != BUILT_IN]
     return lines | {name: _available(name, {}) for name in others}
 
 
 def _maker(name: str, request: MeterRequest) -> partial[Meter]:
-    make: MakeMeter = METERS.get(name, folder=request.folder)
-    return partial(make, request)
+    factory: MeterFactory = METERS.get(name, folder=request.folder)
+    return partial(factory, request)
 
 
 def _available(name: str, options: Mapping[str, Any]) -> str:

@@ -114,11 +114,14 @@ class Endpoint:
     concurrency: int | None = None
 
 
-def loopback(base_url: str) -> bool:
-    """Whether an address is on this machine. The proxies in the environment cannot reach such an address.
+def is_loopback(base_url: str) -> bool:
+    """Check whether an address is on this machine. The proxies in the environment cannot reach such an address.
 
     Args:
         base_url: The address.
+
+    Returns:
+        True for ``localhost`` and the loopback addresses.
     """
     host = urlsplit(base_url).hostname or ""
     return host in {"localhost", "::1"} or host.startswith("127.")
@@ -137,7 +140,7 @@ def proxy_for(base_url: str) -> str | None:
         Address of the proxy, or None if requests go directly to ``base_url``.
     """
     address = urlsplit(base_url)
-    if loopback(base_url) or urllib.request.proxy_bypass(address.hostname or ""):
+    if is_loopback(base_url) or urllib.request.proxy_bypass(address.hostname or ""):
         return None
     proxies = urllib.request.getproxies()
     return proxies.get(address.scheme) or proxies.get("all")
@@ -276,13 +279,14 @@ class EnginePlugin:
 
     Attributes:
         make: A class or function that makes an engine for one model. Its keyword parameters are the engine's options,
-            which a study file gives as ``engine: {NAME: {OPTION: VALUE}}``.
-        weights: The form in which it reads weights from this host's disk; None where it reads none.
-        gpus: Whether it runs on this host's GPUs, so that a meter has to see those. Orkester finds out for vLLM.
-        here: Whether it runs on this host. The energy of an engine that runs elsewhere is unavailable.
+            which a study file sets as ``engine: {NAME: {OPTION: VALUE}}``.
+        weights: The format of the weights that it reads from this host's disk; None if it reads no weights.
+        gpus: Whether it runs on this host's GPUs, so that the meter must measure GPUs. For vLLM, Orkester detects this
+            by itself.
+        local: Whether it runs on this host. The energy of an engine that runs elsewhere is unavailable.
     """
 
     make: Callable[..., Engine]
     weights: Literal["gguf", "safetensors"] | None = None
     gpus: bool = False
-    here: bool = True
+    local: bool = True

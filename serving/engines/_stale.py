@@ -37,7 +37,7 @@ class Record:
     owner: Process
 
 
-def process(pid: int) -> Process | None:
+def find_process(pid: int) -> Process | None:
     """Return the running process with this id; None if there is none."""
     fields = _stat(pid)
     return Process(pid, int(fields[19])) if fields and fields[0] not in {"Z", "X"} else None
@@ -54,7 +54,7 @@ def processes_of_group(group: int) -> tuple[Process, ...]:
     """
     pids = sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     member_pids = (pid for pid in pids if (fields := _stat(pid)) and fields[2] == str(group))
-    return tuple(member for pid in member_pids if (member := process(pid)) is not None)
+    return tuple(member for pid in member_pids if (member := find_process(pid)) is not None)
 
 
 class RunningEngines:
@@ -74,7 +74,7 @@ class RunningEngines:
         Args:
             group: The engine's process group.
         """
-        owner = process(os.getpid())
+        owner = find_process(os.getpid())
         if owner is None:  # this system has no /proc
             return
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ class RunningEngines:
         ended: list[int] = []
         for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
             record = _read(path)  # None if another study has just deleted the record
-            if record is not None and process(record.owner.pid) != record.owner:
+            if record is not None and find_process(record.owner.pid) != record.owner:
                 ended += _kill(record.engine)
                 path.unlink(missing_ok=True)
         return tuple(ended)
@@ -119,7 +119,7 @@ def _read(path: Path) -> Record | None:
 def _kill(processes: Iterable[Process]) -> list[int]:
     ended = []
     for each in processes:
-        if process(each.pid) == each:
+        if find_process(each.pid) == each:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(each.pid, signal.SIGKILL)
                 ended.append(each.pid)

@@ -96,4 +96,4 @@ def api_key(endpoint: Endpoint) -> str | None:
     return key
 
 
-engine = EnginePlugin(make=ExternalEngine, here=False)
+engine = EnginePlugin(make=ExternalEngine, local=False)

@@ -80,13 +80,13 @@ def test_a_role_is_in_one_pack(tmp_path: Path) -> None:
 
 def test_a_change_leaves_the_rest_as_it_is() -> None:
     role = Role(name="a", instruction="Think.", max_tokens=9, output={"type": "object"}, answers=False)
-    assert RoleChange().applied(role) == role
-    changed = RoleChange(instruction="Judge.", output="text", max_tokens=None).applied(role)
+    assert RoleChange().apply_to(role) == role
+    changed = RoleChange(instruction="Judge.", output="text", max_tokens=None).apply_to(role)
     assert changed == Role(name="a", instruction="Judge.", answers=False)
-    assert RoleChange(output={"type": "string"}).applied(role).output == {"type": "string"}
+    assert RoleChange(output={"type": "string"}).apply_to(role).output == {"type": "string"}
 
 
 @pytest.mark.parametrize("role", known_roles().values(), ids=lambda role: role.name)
 def test_a_role_survives_the_way_to_a_file_and_back(role: Role) -> None:
     text = RoleEntry.of(role).model_dump_json()
-    assert RoleEntry.model_validate_json(text).applied(Role(name=role.name)) == role
+    assert RoleEntry.model_validate_json(text).apply_to(Role(name=role.name)) == role

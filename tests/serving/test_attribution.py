@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orkester.serving.energy import Reading
-from orkester.serving.energy.attribution import Attribution, Coefficients, Request, attribute, steps
+from orkester.serving.energy.attribution import Attribution, Coefficients, Request, attribute, count_steps
 
 COST = Coefficients(step_j=1.0, prompt_token_j=0.01, output_token_j=0.1, context_token_j=1e-4)
 DOMAINS = ("gpu:0", "cpu:0", "engine:a", "engine:b", "orkester")
@@ -102,7 +102,7 @@ def test_finer_sampling_keeps_shares_where_the_work_is_steady() -> None:
 def test_a_step_is_shared_equally_and_own_work_is_ones_own() -> None:
     long = Request(id="l", engine="a", start_s=0, first_token_s=1, end_s=10, prompt_tokens=1000, output_tokens=100)
     short = Request(id="s", engine="a", start_s=0, first_token_s=1, end_s=10, prompt_tokens=100, output_tokens=100)
-    assert steps([long, short]) == pytest.approx(100, rel=1e-6)
+    assert count_steps([long, short]) == pytest.approx(100, rel=1e-6)
     cost = Coefficients(step_j=1, prompt_token_j=0.1, output_token_j=0.5, context_token_j=0)
     expected = {"l": 101 / 2 + 100 + 50, "s": 101 / 2 + 10 + 50}
     used = [Reading(time_s=at, energy_j={"gpu:0": j}) for at, j in ((0, 0.0), (10, sum(expected.values())))]

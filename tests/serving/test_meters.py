@@ -21,9 +21,9 @@ from orkester.serving.energy import (
     MeterRequest,
     Reading,
     UnavailableMeter,
-    choose,
+    available_meters,
+    choose_meter,
     require_meter,
-    survey,
     window,
 )
 from orkester.serving.energy.choose import Options
@@ -667,21 +667,21 @@ def test_auto_takes_the_best_that_sees_the_device_at_work(tmp_path: Path) -> Non
     (tmp_path / "some").mkdir()
     some = {"rapl": {"root": Zones.server(tmp_path / "some").root}}
     amd: Options = {"zeus": {"devices": AMD}}
-    rapl = choose("auto", ON_CPU, {**some, "nvml": {"nvml": FakeNvml()}, **amd})
+    rapl = choose_meter("auto", ON_CPU, {**some, "nvml": {"nvml": FakeNvml()}, **amd})
     assert rapl.method == "rapl"
     rapl.close()
-    estimate = choose("auto", ON_CPU, {"rapl": {"root": none}, "estimate": {"active_w_per_core": 5.0}})
+    estimate = choose_meter("auto", ON_CPU, {"rapl": {"root": none}, "estimate": {"active_w_per_core": 5.0}})
     assert (estimate.method, estimate.assumptions["active_w_per_core"]) == ("estimate", 5.0)
-    assert choose("auto", ON_GPUS, {**some, "nvml": {"nvml": FakeNvml()}, **amd}).method == "nvml"
-    assert choose("auto", ON_GPUS, {**some, "nvml": {"nvml": nobody}, **amd}).method == "zeus"
-    nothing = choose("auto", ON_GPUS, {**some, "nvml": {"nvml": nobody}, "zeus": {"devices": NO_ZEUS}})
+    assert choose_meter("auto", ON_GPUS, {**some, "nvml": {"nvml": FakeNvml()}, **amd}).method == "nvml"
+    assert choose_meter("auto", ON_GPUS, {**some, "nvml": {"nvml": nobody}, **amd}).method == "zeus"
+    nothing = choose_meter("auto", ON_GPUS, {**some, "nvml": {"nvml": nobody}, "zeus": {"devices": NO_ZEUS}})
     assert isinstance(nothing, UnavailableMeter)
     assert "nvml: there is no NVIDIA GPU" in nothing.reason
     assert "zeus: Zeus found no AMD GPU" in nothing.reason
 
 
 def test_only_the_gpus_that_work_are_measured() -> None:
-    meter = choose("nvml", replace(ON_GPUS, gpu_count=1), {"nvml": {"nvml": FakeNvml(gpus=8)}})
+    meter = choose_meter("nvml", replace(ON_GPUS, gpu_count=1), {"nvml": {"nvml": FakeNvml(gpus=8)}})
     assert set(read(meter).energy_j) == {"gpu:0"}
 
 
@@ -693,29 +693,29 @@ def test_only_gpus_that_this_process_may_use_are_measured(monkeypatch: pytest.Mo
 
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(gpus=8))
     monkeypatch.setattr(machine, "gpus", lambda: ([gpu(5), gpu(2)], ""))
-    assert set(read(choose("nvml", ON_GPUS)).energy_j) == {"gpu:5", "gpu:2"}
-    assert set(read(choose("auto", replace(ON_GPUS, gpu_count=1))).energy_j) == {"gpu:5"}
+    assert set(read(choose_meter("nvml", ON_GPUS)).energy_j) == {"gpu:5", "gpu:2"}
+    assert set(read(choose_meter("auto", replace(ON_GPUS, gpu_count=1))).energy_j) == {"gpu:5"}
     monkeypatch.setattr(machine, "gpus", lambda: ([gpu(0, "amd")], ""))
     with pytest.raises(InputError, match="the GPUs of this machine are from AMD"):
-        choose("nvml", ON_GPUS)
+        choose_meter("nvml", ON_GPUS)
 
 
 def test_a_meter_that_was_named_is_had_or_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the rapl meter cannot be used: .*virtual machines"):
-        choose("rapl", ON_CPU, {"rapl": {"root": tmp_path}})
+        choose_meter("rapl", ON_CPU, {"rapl": {"root": tmp_path}})
     with pytest.raises(InputError, match=r"the nvml meter cannot be used: .*nvidia-smi"):
-        choose("nvml", ON_GPUS, {"nvml": {"nvml": FakeNvml(gpus=0)}})
+        choose_meter("nvml", ON_GPUS, {"nvml": {"nvml": FakeNvml(gpus=0)}})
     with pytest.raises(InputError, match=r"the zeus meter cannot be used: .*nothing here"):
-        choose("zeus", ON_GPUS, {"zeus": {"devices": NO_ZEUS}})
+        choose_meter("zeus", ON_GPUS, {"zeus": {"devices": NO_ZEUS}})
     with pytest.raises(InputError, match=r"the estimate meter cannot be used: .*low <= active <= high"):
-        choose("estimate", ON_CPU, {"estimate": {"active_w_per_core": 99}})
+        choose_meter("estimate", ON_CPU, {"estimate": {"active_w_per_core": 99}})
     (tmp_path / "a.csv").write_text("time_s,gpu:0\n0,0\n1,1\n")
-    assert choose("replay", replace(ON_GPUS, folder=tmp_path), {"replay": {"path": "a.csv"}}).method == "replay"
-    assert choose("estimate", ON_CPU).method == "estimate"
+    assert choose_meter("replay", replace(ON_GPUS, folder=tmp_path), {"replay": {"path": "a.csv"}}).method == "replay"
+    assert choose_meter("estimate", ON_CPU).method == "estimate"
     soc = ZeusDevices(soc=FakeSoc(cpu_total_mj=1))
-    assert choose("zeus", ON_CPU, {"zeus": {"devices": soc}}).method == "zeus"
+    assert choose_meter("zeus", ON_CPU, {"zeus": {"devices": soc}}).method == "zeus"
     Zones.server(tmp_path / "zones")
-    rapl = choose("rapl", ON_CPU, {"rapl": {"root": tmp_path / "zones"}})
+    rapl = choose_meter("rapl", ON_CPU, {"rapl": {"root": tmp_path / "zones"}})
     assert rapl.method == "rapl"
     rapl.close()
 
@@ -726,7 +726,7 @@ def test_a_meter_that_was_named_is_had_or_refused_with_the_reason(tmp_path: Path
         ("nvlm", {}, r"unknown meter 'nvlm' \(did you mean 'nvml'\?\)\. Known: auto, estimate, nvml"),
         ("replay", {}, "the meter 'replay' needs the option 'path'"),
         ("estimate", {"watts": 3}, "the meter 'estimate' has no option 'watts'"),
-        ("auto", {"path": "a.csv"}, "auto takes no options"),
+        ("auto", {"path": "a.csv"}, "the meter 'auto' takes no options"),
         ("no_such_module:meter", {}, "cannot be imported: ModuleNotFoundError"),
     ],
 )
@@ -738,24 +738,26 @@ def test_what_no_meter_takes_is_refused(name: str, options: dict[str, Any], mess
 def test_a_meter_that_does_not_see_the_device_at_work_is_refused() -> None:
     for name in ("rapl", "estimate"):
         with pytest.raises(InputError, match="run on a GPU"):
-            choose(name, ON_GPUS)
+            choose_meter(name, ON_GPUS)
     with pytest.raises(InputError, match="run on the CPU"):
-        choose("nvml", ON_CPU, {"nvml": {"nvml": FakeNvml()}})
+        choose_meter("nvml", ON_CPU, {"nvml": {"nvml": FakeNvml()}})
     with pytest.raises(InputError, match="run on the CPU"):
-        choose("zeus", ON_CPU, {"zeus": {"devices": AMD}})
+        choose_meter("zeus", ON_CPU, {"zeus": {"devices": AMD}})
 
 
-def test_the_survey_says_of_every_meter_what_it_has_or_why_not(tmp_path: Path) -> None:
+def test_the_list_of_meters_says_of_every_meter_what_it_has_or_why_not(tmp_path: Path) -> None:
     (tmp_path / "zones").mkdir()
     Zones.server(tmp_path / "zones")
     nvml = FakeNvml(without_counter=(0,))
-    found = survey({"rapl": {"root": tmp_path / "zones"}, "nvml": {"nvml": nvml}, "zeus": {"devices": AMD}})
+    found = available_meters({"rapl": {"root": tmp_path / "zones"}, "nvml": {"nvml": nvml}, "zeus": {"devices": AMD}})
     assert list(found) == ["nvml", "rapl", "zeus", "estimate"]
     assert found["estimate"].startswith("yes: CPU seconds")
     assert found["nvml"] == "yes: gpu:0 (Fake 0), gpu:1 (Fake 1), labelled nvml-power"
     assert found["rapl"].startswith("yes: cpu:0 (package-0), dram:0")
     assert found["zeus"] == "yes: gpu:0 (Fake MI300X), labelled zeus"
     assert nvml.uses == 0
-    without = survey({"rapl": {"root": tmp_path}, "nvml": {"nvml": FakeNvml(gpus=0)}, "zeus": {"devices": NO_ZEUS}})
+    without = available_meters(
+        {"rapl": {"root": tmp_path}, "nvml": {"nvml": FakeNvml(gpus=0)}, "zeus": {"devices": NO_ZEUS}}
+    )
     assert [without[name][:4] for name in ("nvml", "rapl", "zeus")] == ["no: "] * 3
     assert without["estimate"].startswith("yes: CPU seconds of the engines")

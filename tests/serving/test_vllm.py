@@ -16,7 +16,7 @@ from orkester.errors import EngineError
 from orkester.serving.catalogue import Model
 from orkester.serving.engines import Accelerator, EngineOptions, VllmEngine
 from orkester.serving.engines._model_config import read_model_config
-from orkester.serving.engines._stale import Record, RunningEngines, process, processes_of_group
+from orkester.serving.engines._stale import Record, RunningEngines, find_process, processes_of_group
 from orkester.serving.engines.vllm import failure_reason
 from orkester.serving.environments import VllmEnvironment
 from orkester.testing.engine_contract import running, until
@@ -231,14 +231,14 @@ def test_what_a_killed_study_left_is_ended_and_nothing_else(tmp_path: Path) -> N
         engines.record(left.pid)
         assert engines.end_stale() == ()  # its owner, this process, lives
         record = next(tmp_path.rglob("*.json"))
-        gone = process(owner.pid)
+        gone = find_process(owner.pid)
         assert gone is not None
         owner.kill()
         owner.wait()
         data = json.loads(record.read_text())
         record.write_text(json.dumps({**data, "owner": list(gone)}))
         # Another one that has got the recorded id meanwhile: not the same start, so not the same process.
-        lookalike = process(other.pid)
+        lookalike = find_process(other.pid)
         assert lookalike is not None
         data["engine"].append([lookalike.pid, lookalike.started + 1])
         record.write_text(json.dumps({**data, "owner": list(gone)}))
@@ -254,7 +254,7 @@ def test_what_a_killed_study_left_is_ended_and_nothing_else(tmp_path: Path) -> N
 
 def test_a_record_that_cannot_be_read_does_no_harm(tmp_path: Path) -> None:
     engines = RunningEngines(tmp_path)
-    mine = process(os.getpid())
+    mine = find_process(os.getpid())
     assert mine is not None
     engines.record(os.getpgid(0))
     for number, text in enumerate(["", "[]", '{"engine": 3}', json.dumps(asdict(Record(engine=[], owner=mine)))]):

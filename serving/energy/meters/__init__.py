@@ -10,13 +10,13 @@ from typing import Final, cast
 
 from orkester.registry import Registry, files_of
 
-from .._request import MakeMeter
+from .._request import MeterFactory
 
 
-def _accept(_: str, loaded: object) -> MakeMeter:
+def _accept(_: str, loaded: object) -> MeterFactory:
     if not callable(loaded):
         raise TypeError(f"is neither a class nor a function but {loaded!r:.60}")
-    return cast("MakeMeter", loaded)
+    return cast("MeterFactory", loaded)
 
 
 METERS: Final = Registry(

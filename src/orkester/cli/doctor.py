@@ -17,7 +17,7 @@ def doctor() -> None:
     """
     from orkester.serving import machine
     from orkester.serving.catalogue import Catalogue
-    from orkester.serving.energy import survey
+    from orkester.serving.energy import available_meters
 
     total, available = machine.memory_bytes()
     gpus, no_gpu_reason = machine.gpus()
@@ -30,7 +30,7 @@ def doctor() -> None:
         "gpu": "; ".join(map(str, gpus)) or f"none: {no_gpu_reason}",
         "llama.cpp": _version("xllamacpp"),
         "vllm": _vllm(),
-        **survey(),
+        **available_meters(),
         "weights": f"{', '.join(with_weights) or 'none'}; cache: {catalogue.cache}",
     }
     for name, value in lines.items():
