@@ -121,7 +121,7 @@ def print_choice(chosen: Choice, file: Path | None) -> None:
     if file is not None:
         console.print(f"Team file: {file}", markup=False, soft_wrap=True)
     else:
-        say("Team file: none; a run writes those of its front, and this team is not on it")
+        say("Team file: none; a run writes files for the teams on and near its front, and this team is not one of them")
 
 
 def against(chosen: Choice) -> str:
