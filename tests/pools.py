@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orkester.errors import EngineError
-from orkester.testing.scripted import Asked, Scripted
+from orkester.testing.scripted import ChatCall, ScriptedModel
 
 
 @dataclass
@@ -15,7 +15,7 @@ class ScriptedLease:
     """Stands for ``orkester.serving.pool.Lease``."""
 
     pool: "ScriptedPool"
-    models: Mapping[str, Scripted]
+    models: Mapping[str, ScriptedModel]
     overrides: Mapping[str, object]
 
     @property
@@ -41,7 +41,7 @@ class ScriptedPool:
 
     keeps: Collection[str] = ()
     loses: list[tuple[str, ...]] = field(default_factory=list)
-    answer: Callable[[Asked, Mapping[str, object]], str] = lambda asked, overrides: guess(asked, overrides)  # noqa: PLW0108
+    answer: Callable[[ChatCall, Mapping[str, object]], str] = lambda asked, overrides: guess(asked, overrides)  # noqa: PLW0108
     did: list[tuple[str, ...]] = field(default_factory=list)
     reset_fails: dict[str, bool] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ class ScriptedPool:
         self.did.append(("lease", *sorted(names), json.dumps(dict(overrides))))
         asked = dict(overrides)
         return ScriptedLease(
-            self, {name: Scripted(name, lambda call: self.answer(call, asked)) for name in names}, asked
+            self, {name: ScriptedModel(name, lambda call: self.answer(call, asked)) for name in names}, asked
         )
 
     async def lost_engines(self, lease: ScriptedLease, *, energy_j: float | None = None) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class ScriptedPool:
         return f" (the log of {name} with {dict(overrides)})"
 
 
-def guess(asked: Asked, overrides: Mapping[str, object]) -> str:
+def guess(asked: ChatCall, overrides: Mapping[str, object]) -> str:
     """Right or wrong, as a hash of the call has it; the large model and more sequences are better."""
     number = int(str(asked.content).split()[2])
     digest = hashlib.sha256(f"{asked.content}{asked.seed}{asked.model}".encode()).digest()[0] / 256

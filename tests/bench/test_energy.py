@@ -34,7 +34,7 @@ from orkester.errors import CallFailed, EngineError, InputError
 from orkester.optim.study.engine_parts import FakePart
 from orkester.serving.energy import Limits, Reading, UnavailableMeter
 from orkester.serving.engines import FakeScript
-from orkester.testing.scripted import Asked, Scripted
+from orkester.testing.scripted import ChatCall, ScriptedModel
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -172,7 +172,7 @@ def test_a_cell_has_median_least_and_most_and_no_figure_that_a_window_lacks(tmp_
 async def test_exactly_the_batch_is_in_flight_until_the_time_is_over() -> None:
     now, in_flight, seen = [0.0], [0], []
 
-    async def answer(asked: Asked) -> str:
+    async def answer(asked: ChatCall) -> str:
         in_flight[0] += 1
         seen.append((now[0], in_flight[0]))
         for _ in range(1 + asked.sample):  # places take differently long
@@ -181,7 +181,7 @@ async def test_exactly_the_batch_is_in_flight_until_the_time_is_over() -> None:
         in_flight[0] -= 1
         return "so"
 
-    tally = await send_requests(Scripted("m", answer), SUMS, plan(), batch=3, seconds=1.0, clock=lambda: now[0])
+    tally = await send_requests(ScriptedModel("m", answer), SUMS, plan(), batch=3, seconds=1.0, clock=lambda: now[0])
     assert max(count for _, count in seen) == 3
     assert all(count == 3 for _, count in seen[2:])
     assert max(at for at, _ in seen) < 1.0  # nothing begins afterwards
@@ -193,7 +193,7 @@ async def test_exactly_the_batch_is_in_flight_until_the_time_is_over() -> None:
 async def test_failed_requests_are_counted_by_kind_and_others_go_on() -> None:
     number = [0]
 
-    def answer(asked: Asked) -> str:
+    def answer(asked: ChatCall) -> str:
         number[0] += 1
         if number[0] % 2:
             raise CallFailed("http 400", "no")
@@ -205,7 +205,7 @@ async def test_failed_requests_are_counted_by_kind_and_others_go_on() -> None:
         now[0] += 0.1
         return now[0]
 
-    tally = await send_requests(Scripted("m", answer), SUMS, plan(), batch=1, seconds=1.0, clock=clock)
+    tally = await send_requests(ScriptedModel("m", answer), SUMS, plan(), batch=1, seconds=1.0, clock=clock)
     assert tally.failures["http 400"] == number[0] - len(tally.replies) > 0
     assert len(tally.replies) > 0
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from orkester.graphs import topologies
-from orkester.testing.scripted import Asked, orchestra
+from orkester.testing.scripted import ChatCall, scripted_models
 from orkester.testing.topology_contract import Case, TopologyContract, apart, texts
 
 
@@ -61,7 +61,7 @@ class TestDebate(TopologyContract):
     )
 
 
-def approved(asked: Asked) -> str:
+def approved(asked: ChatCall) -> str:
     return "**Approved.**" if asked.agent == "critic" else apart(asked)
 
 
@@ -77,7 +77,7 @@ class TestReflect(TopologyContract):
     )
 
     async def test_the_critic_sees_the_last_reply_and_the_actor_what_is_said_about_it(self) -> None:
-        models, asked = orchestra(apart)
+        models, asked = scripted_models(apart)
         await self.run(self.cases[2], models, question="Which?", instruction="One word.")
         assert [call.agent for call in asked] == ["actor", "critic"] * 4 + ["actor"]
         opening, *turns = [texts(call) for call in asked]

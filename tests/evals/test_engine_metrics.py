@@ -16,7 +16,7 @@ from orkester.evals.task import Example, Task
 from orkester.graphs import Team
 from orkester.serving.energy import Reading, Sampler, UnavailableMeter
 from orkester.serving.engines import EngineMetrics
-from orkester.testing.scripted import Asked, orchestra, turns
+from orkester.testing.scripted import ChatCall, scripted_models, turns
 
 
 def said(**changes: float) -> EngineMetrics:
@@ -219,7 +219,7 @@ async def test_a_block_is_not_harmed_by_engines_that_say_nothing() -> None:
 
 
 async def run_block(seen: list[str], metrics: Metrics | None) -> Block:
-    def answer(_: Asked) -> str:
+    def answer(_: ChatCall) -> str:
         seen.append("example")
         return "x"
 
@@ -234,5 +234,5 @@ async def run_block(seen: list[str], metrics: Metrics | None) -> Block:
         phase="search",
         index=0,
     )
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     return await runner.run(plan, models, engines={}, metrics=metrics)

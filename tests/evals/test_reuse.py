@@ -27,7 +27,7 @@ from orkester.graphs import Team
 from orkester.serving.energy import EstimateMeter, Sampler, UnavailableMeter
 from orkester.telemetry import TraceStore, chat_span
 from orkester.testing.blocks import block, call, result
-from orkester.testing.scripted import Asked, Scripted, reply
+from orkester.testing.scripted import ChatCall, ScriptedModel, reply
 
 ENGINES = {name: {"engine": "none", "port": 1, "slots": 4} for name in ("small", "large")}
 
@@ -53,16 +53,16 @@ def task() -> Task:
     return Task(**known, instruction="", max_tokens=8, extract=None, data_sha256="")
 
 
-def seconds(asked: Asked) -> float:
+def seconds(asked: ChatCall) -> float:
     """What a call takes: no two of a team alike."""
     return 1.0 + asked.sample + (10.0 if asked.model == "large" else 0.0)
 
 
-def agreeing(asked: Asked) -> str:
+def agreeing(asked: ChatCall) -> str:
     return str(asked.content).splitlines()[0].replace("question", "answer")
 
 
-def differing(asked: Asked) -> str:
+def differing(asked: ChatCall) -> str:
     return f"{agreeing(asked)} {asked.sample if asked.model == 'small' else ''}"
 
 
@@ -70,12 +70,12 @@ class Bench:
     """A runner over models that answer by a function, with a clock and a meter that calls alone move."""
 
     def __init__(
-        self, say: Callable[[Asked], str] = agreeing, *, metered: bool = True, traces: Any = None, **changes: Any
+        self, say: Callable[[ChatCall], str] = agreeing, *, metered: bool = True, traces: Any = None, **changes: Any
     ) -> None:
         self.now_s, self.cpu_s = 100.0, {1: 0.0, 2: 0.0, 3: 0.0}
-        self.asked: list[Asked] = []
+        self.asked: list[ChatCall] = []
 
-        def answer(asked: Asked) -> Any:
+        def answer(asked: ChatCall) -> Any:
             with chat_span(asked.model, {}):
                 taken_s = seconds(asked)
                 self.now_s += taken_s
@@ -83,7 +83,7 @@ class Bench:
                 self.cpu_s[2 if asked.model == "small" else 3] += taken_s
                 return reply(say(asked), latency_s=taken_s, finish_reason="stop")
 
-        self.models = {name: Scripted(name, answer, self.asked) for name in ENGINES}
+        self.models = {name: ScriptedModel(name, answer, self.asked) for name in ENGINES}
         meter: Any = UnavailableMeter("none here")
         if metered:
             meter = EstimateMeter(cpu_s=self.cpu_s.get, own_pid=1, clock=lambda: self.now_s)
@@ -194,7 +194,7 @@ def test_an_engine_is_the_same_after_another_start() -> None:
     ids=str,
 )
 async def test_what_the_store_answers_is_what_the_team_answers(
-    say: Callable[[Asked], str], before: Sequence[Team], team: Team
+    say: Callable[[ChatCall], str], before: Sequence[Team], team: Team
 ) -> None:
     """Answers, scores, calls and composed times are those of the real graph that makes every call."""
     bench = Bench(say)
@@ -368,7 +368,7 @@ async def test_without_a_store_every_call_is_made_and_kept_for_later() -> None:
 async def test_a_failed_call_is_made_again() -> None:
     bench, fails = Bench(), True
 
-    def say(asked: Asked) -> str:
+    def say(asked: ChatCall) -> str:
         if fails and asked.sample == 1 and asked.content == "question 0":
             raise CallFailed("http 500", attempts=4)
         return agreeing(asked)
@@ -385,7 +385,7 @@ async def test_a_failed_call_is_made_again() -> None:
 
 
 async def test_an_example_that_fails_beside_reused_calls_keeps_what_was_spent() -> None:
-    def say(asked: Asked) -> str:
+    def say(asked: ChatCall) -> str:
         if asked.sample == 2:
             raise CallFailed("http 400")
         return agreeing(asked)

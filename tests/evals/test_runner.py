@@ -22,7 +22,7 @@ from orkester.evals.task import Example, Task
 from orkester.graphs import Team
 from orkester.serving.energy import EstimateMeter, Limits, Reading, Sampler, UnavailableMeter
 from orkester.telemetry import TraceStore, chat_span
-from orkester.testing.scripted import Asked, Scripted, orchestra, reply, turns
+from orkester.testing.scripted import ChatCall, ScriptedModel, reply, scripted_models, turns
 
 SINGLE = Team("single", {"model": "small", "temperature": 0.0})
 NONE = UnavailableMeter("nothing to measure here")
@@ -58,15 +58,20 @@ def runner(**changes: Any) -> BlockRunner:
 
 
 async def run(
-    models: Mapping[str, Scripted], *, team: Team = SINGLE, count: int = 4, by: BlockRunner | None = None, **plan: Any
+    models: Mapping[str, ScriptedModel],
+    *,
+    team: Team = SINGLE,
+    count: int = 4,
+    by: BlockRunner | None = None,
+    **plan: Any,
 ) -> Block:
     known: dict[str, Any] = {"team": team, "examples": examples(count), "phase": "search", "index": 0, "trial": 0}
     return await (by or runner()).run(BlockPlan(**{**known, **plan}), models, engines={"small": {"engine": "none"}})
 
 
-def right(asked: Asked) -> str:
+def right(call: ChatCall) -> str:
     """The right answer to every question."""
-    return str(asked.content).replace("question", "answer")
+    return str(call.content).replace("question", "answer")
 
 
 class Clock:
@@ -83,7 +88,7 @@ class Clock:
 
 
 async def test_a_block_says_what_was_run(tmp_path: Path) -> None:
-    models, _ = orchestra(right)
+    models, _ = scripted_models(right)
     by = runner(concurrency=2, seed=9, now=lambda: datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC))
     block = await run(models, team=vote(), by=by, phase="confirm", index=3, trial=None, reruns=1)
     assert (block.team, block.topology, block.knobs) == (vote().id, "vote", dict(vote().knobs))
@@ -96,12 +101,12 @@ async def test_a_block_says_what_was_run(tmp_path: Path) -> None:
 @settings(max_examples=15, deadline=None)
 @given(count=st.integers(1, 9), concurrency=st.integers(1, 12), slow=st.integers(0, 8))
 def test_results_are_in_the_order_of_the_data_however_long_each_takes(count: int, concurrency: int, slow: int) -> None:
-    async def answer(asked: Asked) -> str:
-        await turns(slow * (count - int(str(asked.content).split()[-1])))
-        return right(asked)
+    async def answer(call: ChatCall) -> str:
+        await turns(slow * (count - int(str(call.content).split()[-1])))
+        return right(call)
 
     async def main() -> Block:
-        models, _ = orchestra(answer)
+        models, _ = scripted_models(answer)
         return await run(models, count=count, by=runner(concurrency=concurrency))
 
     block = asyncio.run(main())
@@ -114,14 +119,14 @@ async def test_every_team_is_asked_the_same_questions_in_the_same_order() -> Non
     by = runner(concurrency=1)
     orders: list[list[Any]] = []
     for team in (SINGLE, vote(1), vote(3)):
-        models, asked = orchestra(right)
+        models, asked = scripted_models(right)
         await run(models, team=team, by=by)
         orders.append(list(dict.fromkeys(call.content for call in asked)))
     assert orders == [[f"question {i}" for i in range(4)]] * 3
 
 
 async def test_progress_counts_the_examples_done() -> None:
-    models, _ = orchestra(right)
+    models, _ = scripted_models(right)
     seen: list[int] = []
     plan = BlockPlan(team=SINGLE, examples=examples(5), phase="search", index=0)
     await runner(concurrency=2).run(plan, models, engines={}, progress=seen.append)
@@ -129,7 +134,7 @@ async def test_progress_counts_the_examples_done() -> None:
 
 
 async def test_the_tasks_settings_reach_the_team() -> None:
-    models, asked = orchestra(lambda call: f"so\n#### {right(call)}")
+    models, asked = scripted_models(lambda call: f"so\n#### {right(call)}")
     block = await run(models, by=runner(task=task(instruction="Be brief.", max_tokens=3, extract=r"#### (.+)")))
     assert {call.max_tokens for call in asked} == {3}
     assert {call.messages[0]["content"] for call in asked} == {"Be brief."}
@@ -137,7 +142,7 @@ async def test_the_tasks_settings_reach_the_team() -> None:
 
 
 async def test_votes_are_counted_by_the_scorers_key() -> None:
-    models, _ = orchestra(lambda call: ("forty", "It is 7.0", "7")[call.sample])
+    models, _ = scripted_models(lambda call: ("forty", "It is 7.0", "7")[call.sample])
     block = await run(models, team=vote(), count=1, by=runner(task=task(scorer=scorer("numeric"))))
     assert block.examples[0].answer == "It is 7.0"
 
@@ -149,15 +154,15 @@ async def test_no_more_examples_are_under_way_than_stated() -> None:
     for limit in (1, 2, 5):
         under_way, most = 0, 0
 
-        async def answer(asked: Asked) -> str:
+        async def answer(call: ChatCall) -> str:
             nonlocal under_way, most
             under_way += 1
             most = max(most, under_way)
             await turns(5)
             under_way -= 1
-            return right(asked)
+            return right(call)
 
-        models, _ = orchestra(answer)
+        models, _ = scripted_models(answer)
         await run(models, count=9, by=runner(concurrency=limit))
         assert most == limit
 
@@ -165,14 +170,14 @@ async def test_no_more_examples_are_under_way_than_stated() -> None:
 async def test_blocks_run_one_at_a_time() -> None:
     under_way: set[str] = set()
 
-    async def answer(asked: Asked) -> str:
-        under_way.add(asked.agent)
+    async def answer(call: ChatCall) -> str:
+        under_way.add(call.agent)
         assert len(under_way) == 1, "two blocks were under way at once"
         await turns(5)
-        return right(asked)
+        return right(call)
 
     async def block_of(team: Team) -> Block:
-        models, _ = orchestra(answer)
+        models, _ = scripted_models(answer)
         block = await run(models, team=team, by=by, count=6)
         under_way.clear()
         return block
@@ -200,11 +205,11 @@ async def test_blocks_run_one_at_a_time() -> None:
 async def test_latency_is_from_submission_to_answer_and_the_window_holds_all() -> None:
     clock = Clock()
 
-    async def answer(asked: Asked) -> Any:
+    async def answer(call: ChatCall) -> Any:
         clock.now_s += 2.0
-        return reply(right(asked), latency_s=1.5, attempts=2)
+        return reply(right(call), latency_s=1.5, attempts=2)
 
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     block = await run(models, count=3, by=runner(concurrency=1, clock=clock))
     assert [example.latency_s for example in block.examples] == [2.0] * 3  # waiting for a place is not counted
     assert block.wall_s == 6.0
@@ -230,7 +235,7 @@ async def test_the_first_run_of_a_topology_belongs_to_no_window(monkeypatch: pyt
             loaded.append(module in sys.modules)
             return Reading(time_s=0.0, energy_j={})
 
-    models, asked = orchestra(right)
+    models, asked = scripted_models(right)
     team = Team("debate", {"agents": 2, "rounds": 1, "model": "small", "temperature": 0.7})
     await run(models, team=team, count=1, by=runner(meter=Watching()))
     assert loaded == [True, True]
@@ -241,12 +246,12 @@ async def test_the_first_run_of_a_topology_belongs_to_no_window(monkeypatch: pyt
 
 
 async def test_an_example_that_fails_scores_0_at_its_deadline_and_the_others_go_on() -> None:
-    def answer(asked: Asked) -> str:
-        if asked.content == "question 1":
+    def answer(call: ChatCall) -> str:
+        if call.content == "question 1":
             raise CallFailed("http 400", "no", attempts=3)
-        return right(asked)
+        return right(call)
 
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     block = await run(models, by=runner(deadline_s=7.5))
     assert [example.failure for example in block.examples] == [None, "http 400", None, None]
     failed = block.examples[1]
@@ -257,12 +262,12 @@ async def test_an_example_that_fails_scores_0_at_its_deadline_and_the_others_go_
 
 
 async def test_a_model_that_hangs_meets_the_deadline() -> None:
-    async def answer(asked: Asked) -> str:
-        if asked.content == "question 0" and asked.sample:
+    async def answer(call: ChatCall) -> str:
+        if call.content == "question 0" and call.sample:
             await asyncio.Event().wait()
-        return right(asked)
+        return right(call)
 
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     block = await run(models, team=vote(), count=2, by=runner(deadline_s=0.15))
     hung, fine = block.examples
     assert (hung.failure, hung.answer, hung.score, hung.latency_s) == ("deadline", None, 0.0, 0.15)
@@ -273,17 +278,17 @@ async def test_a_model_that_hangs_meets_the_deadline() -> None:
 async def test_every_call_is_recorded_those_that_failed_or_were_cancelled_too() -> None:
     started = asyncio.Event()
 
-    async def answer(asked: Asked) -> str:
-        if asked.sample == 0:
-            return right(asked)
-        if asked.sample == 1:
+    async def answer(call: ChatCall) -> str:
+        if call.sample == 0:
+            return right(call)
+        if call.sample == 1:
             await started.wait()
             raise CallFailed("http 500", attempts=4)
         started.set()
         await asyncio.Event().wait()
         return ""
 
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     block = await run(models, team=vote(), count=1)
     (example,) = block.examples
     assert example.failure == "http 500"
@@ -297,7 +302,7 @@ async def test_every_call_is_recorded_those_that_failed_or_were_cancelled_too() 
 
 
 async def test_what_the_server_says_of_its_time_is_recorded() -> None:
-    models, _ = orchestra(lambda asked: reply(right(asked), queue_s=0.1, ttft_s=0.2, decode_s=None))
+    models, _ = scripted_models(lambda asked: reply(right(asked), queue_s=0.1, ttft_s=0.2, decode_s=None))
     block = await run(models, count=1)
     (call,) = block.examples[0].calls
     assert (call.queue_s, call.ttft_s, call.decode_s) == (0.1, 0.2, None)
@@ -313,27 +318,27 @@ async def test_what_the_server_says_of_its_time_is_recorded() -> None:
 async def test_calls_are_in_the_order_of_their_start() -> None:
     clock = Clock()
 
-    async def answer(asked: Asked) -> str:
+    async def answer(call: ChatCall) -> str:
         clock.now_s += 1
-        await turns(20 - 5 * asked.sample)
-        return right(asked)
+        await turns(20 - 5 * call.sample)
+        return right(call)
 
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     block = await run(models, team=vote(), count=1, by=runner(clock=clock))
     assert [(call.sample, call.start_s) for call in block.examples[0].calls] == [(0, 0.0), (1, 1.0), (2, 2.0)]
 
 
 async def test_a_graph_that_breaks_is_a_failed_example() -> None:
-    def answer(asked: Asked) -> str:
+    def answer(call: ChatCall) -> str:
         raise ZeroDivisionError
 
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     block = await run(models, count=1)
     assert block.examples[0].failure == "error ZeroDivisionError"
 
 
 async def test_a_failed_example_is_not_scored() -> None:
-    def answer(asked: Asked) -> str:
+    def answer(call: ChatCall) -> str:
         raise CallFailed("timeout")
 
     class Never:
@@ -345,7 +350,7 @@ async def test_a_failed_example_is_not_scored() -> None:
         def key(self, answer: str) -> str:
             return answer
 
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     block = await run(models, by=runner(task=task(scorer=Never())))
     assert {example.failure for example in block.examples} == {"timeout"}
 
@@ -353,7 +358,7 @@ async def test_a_failed_example_is_not_scored() -> None:
 async def test_a_scorer_that_breaks_ends_the_block_with_one_message(tmp_path: Path) -> None:
     (tmp_path / "breaking_scorer.py").write_text("def judge(answer, expected):\n    return 2\n")
     by = runner(task=task(scorer=scorer("breaking_scorer:judge", folder=tmp_path)))
-    models, _ = orchestra(right)
+    models, _ = scripted_models(right)
     with pytest.raises(InputError, match="must return a number from 0 to 1, but returned 2"):
         await run(models, by=by)
     with pytest.raises(InputError, match="must return a number from 0 to 1"):  # and the window is open again
@@ -361,7 +366,7 @@ async def test_a_scorer_that_breaks_ends_the_block_with_one_message(tmp_path: Pa
 
 
 async def test_a_model_that_the_team_needs_and_has_not_ends_the_block() -> None:
-    models, _ = orchestra(right, "another")
+    models, _ = scripted_models(right, "another")
     with pytest.raises(InputError, match="wants the model 'small'"):
         await run(models)
 
@@ -370,7 +375,7 @@ async def test_a_fault_of_our_own_is_not_taken_for_a_result() -> None:
     def fault(done: int) -> None:
         raise RuntimeError("a bug")
 
-    models, _ = orchestra(right)
+    models, _ = scripted_models(right)
     plan = BlockPlan(team=SINGLE, examples=examples(2), phase="search", index=0)
     with pytest.raises(ExceptionGroup) as raised:
         await runner().run(plan, models, engines={}, progress=fault)
@@ -380,18 +385,18 @@ async def test_a_fault_of_our_own_is_not_taken_for_a_result() -> None:
 async def test_a_block_that_is_cancelled_lets_the_next_begin() -> None:
     begun = asyncio.Event()
 
-    async def hang(asked: Asked) -> str:
+    async def hang(call: ChatCall) -> str:
         begun.set()
         await asyncio.Event().wait()
         return ""
 
     by = runner()
-    under_way = asyncio.create_task(run(orchestra(hang)[0], by=by))
+    under_way = asyncio.create_task(run(scripted_models(hang)[0], by=by))
     await begun.wait()
     under_way.cancel()
     with pytest.raises(asyncio.CancelledError):
         await under_way
-    block = await run(orchestra(right)[0], by=by)
+    block = await run(scripted_models(right)[0], by=by)
     assert {example.score for example in block.examples} == {1.0}
 
 
@@ -399,7 +404,7 @@ async def test_a_block_that_is_cancelled_lets_the_next_begin() -> None:
 
 
 async def seeds(team: Team, *, phase: Phase = "search", seed: int = 1) -> dict[tuple[str, str, int], int]:
-    models, asked = orchestra(right)
+    models, asked = scripted_models(right)
     await run(models, team=team, by=runner(seed=seed), phase=phase)
     assert all(call.seed is not None for call in asked)
     return {(str(call.content), call.agent, call.sample): call.seed or 0 for call in asked}
@@ -454,12 +459,12 @@ async def test_energy_is_what_each_domain_used_in_the_window() -> None:
     meter.watch("engine:idle", (3,))
     cpu_s[2] += 100.0  # before the window
 
-    def answer(asked: Asked) -> str:
+    def answer(call: ChatCall) -> str:
         cpu_s[1] += 0.5
         cpu_s[2] += 1.0
-        return right(asked)
+        return right(call)
 
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     block = await run(models, by=runner(meter=meter))
     cpu_s[2] += 100.0  # and after it
     assert block.energy_j == {"orkester": 4 * 0.5 * 8, "engine:small": 4 * 1.0 * 8, "engine:idle": 0.0}
@@ -471,12 +476,12 @@ async def test_an_engine_that_starts_in_the_window_counts_with_its_start() -> No
     cpu_s = {1: 0.0, 2: 3.0}
     meter = EstimateMeter(cpu_s=cpu_s.get, own_pid=1)
 
-    def answer(asked: Asked) -> str:
+    def answer(call: ChatCall) -> str:
         meter.watch("engine:small", (2,))
         cpu_s[2] += 1.0
-        return right(asked)
+        return right(call)
 
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     block = await run(models, count=1, by=runner(meter=meter))
     assert block.energy_j == {"orkester": 0.0, "engine:small": 32.0}
 
@@ -485,17 +490,17 @@ async def test_joules_are_shared_among_calls_and_join_the_trace(tmp_path: Path) 
     """A second of engine time for each call, while that call is under way, by a clock that only calls move."""
     clock, cpu_s = Clock(), {1: 0.0, 2: 0.0}
 
-    async def answer(asked: Asked) -> Any:
+    async def answer(call: ChatCall) -> Any:
         with chat_span("small", {}):
             clock.now_s += 1.0
             cpu_s[2] += 1.0
-            if asked.content == "question 1":
+            if call.content == "question 1":
                 raise CallFailed("http 400", "no", attempts=1)
-            return reply(right(asked), latency_s=1.0)
+            return reply(right(call), latency_s=1.0)
 
     meter = Sampler(EstimateMeter(cpu_s=cpu_s.get, own_pid=1, clock=clock))
     meter.watch("engine:small", (2,))
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     with TraceStore(tmp_path, study="small") as traces:
         by = BlockRunner(task=task(), meter=meter, concurrency=1, deadline_s=20.0, seed=1, traces=traces, clock=clock)
         block = await run(models, count=3, by=by)
@@ -520,7 +525,7 @@ async def test_joules_are_shared_among_calls_and_join_the_trace(tmp_path: Path) 
 
 
 async def test_energy_that_cannot_be_had_is_none_and_not_0() -> None:
-    models, _ = orchestra(right)
+    models, _ = scripted_models(right)
     block = await run(models)
     assert block.energy_j is None
     assert block.energy_method == "unavailable"
@@ -543,7 +548,7 @@ async def test_a_meter_that_fails_at_one_end_gives_no_number(readings: Sequence[
             energy_j = self.left.pop(0)
             return None if energy_j is None else Reading(time_s=0.0, energy_j=energy_j)
 
-    models, _ = orchestra(right)
+    models, _ = scripted_models(right)
     assert (await run(models, count=1, by=runner(meter=Failing()))).energy_j is None
 
 
@@ -551,12 +556,12 @@ async def test_a_meter_that_fails_at_one_end_gives_no_number(readings: Sequence[
 
 
 async def test_every_example_is_a_trace_with_its_score_or_its_failure(tmp_path: Path) -> None:
-    def answer(asked: Asked) -> str:
-        if asked.content == "question 1":
+    def answer(call: ChatCall) -> str:
+        if call.content == "question 1":
             raise CallFailed("http 400")
-        return right(asked)
+        return right(call)
 
-    models, _ = orchestra(answer)
+    models, _ = scripted_models(answer)
     with TraceStore(tmp_path, study="small") as traces:
         await run(models, team=vote(), count=2, by=runner(traces=traces))
         (file,) = tmp_path.iterdir()

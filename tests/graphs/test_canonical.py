@@ -18,7 +18,7 @@ from orkester.agents import Role
 from orkester.agents.packs import known_roles
 from orkester.graphs import Form, Team, TeamSettings, form_of, topologies, topology
 from orkester.optim.study.space import Grid, Space
-from orkester.testing import Asked, orchestra
+from orkester.testing import ChatCall, scripted_models
 
 MODELS = ("small", "large")
 #: Values for each knob, the ends of votes and agreement among them.
@@ -54,7 +54,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "shorter replies of the cascade's first agents": {"first": {"max_tokens": 3}},
 }
 
-Pattern = Callable[[str, Asked], str]
+Pattern = Callable[[str, ChatCall], str]
 
 
 def digest(*parts: object) -> int:
@@ -71,7 +71,7 @@ def patterns() -> Iterator[Pattern]:
         yield lambda call, asked, seed=seed, words=words: words[digest(seed, call) % len(words)]
 
 
-def identity(asked: Asked) -> str:
+def identity(asked: ChatCall) -> str:
     """What an answer may depend on. A call's agent is not among it."""
     parts = [asked.model, list(asked.messages), asked.temperature, asked.max_tokens, asked.sample, asked.seed]
     return json.dumps([*parts, asked.response_format], sort_keys=True)
@@ -83,12 +83,12 @@ async def behaviour(name: str, knobs: Mapping[str, Any], roles: Mapping[str, Rol
     for pattern in patterns():
         made: Counter[str] = Counter()
 
-        def answer(asked: Asked, pattern: Pattern = pattern, made: Counter[str] = made) -> str:
+        def answer(asked: ChatCall, pattern: Pattern = pattern, made: Counter[str] = made) -> str:
             call = identity(asked)
             made[call] += 1
             return pattern(f"{call} {made[call]}", asked)
 
-        models, _ = orchestra(answer, *MODELS)
+        models, _ = scripted_models(answer, *MODELS)
         settings = TeamSettings(instruction="Answer yes or no.", roles=roles)
         text = await Team(name, knobs).answer("A question?", models, settings)
         found.append((tuple(sorted(made.items())), text))

@@ -3,7 +3,7 @@
 import pytest
 
 from orkester.graphs import Team
-from orkester.testing.scripted import orchestra
+from orkester.testing.scripted import scripted_models
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from orkester.testing.scripted import orchestra
     ],
 )
 async def test_it_escalates_only_under_the_agreement(votes: str, agreement: float, escalates: bool) -> None:
-    models, asked = orchestra(lambda call: votes[call.sample] if call.agent == "first" else "escalated")
+    models, asked = scripted_models(lambda call: votes[call.sample] if call.agent == "first" else "escalated")
     knobs = {"first": "small", "then": "large", "votes": len(votes), "temperature": 0.7, "agreement": agreement}
     answer = await Team("cascade", knobs).answer("?", models)
     assert [call.model for call in asked] == ["small"] * len(votes) + ["large"] * escalates
@@ -30,7 +30,7 @@ async def test_it_escalates_only_under_the_agreement(votes: str, agreement: floa
 
 
 async def test_the_larger_model_sees_the_question_alone_and_is_greedy() -> None:
-    models, asked = orchestra(lambda call: f"{call.agent} {call.sample}")
+    models, asked = scripted_models(lambda call: f"{call.agent} {call.sample}")
     knobs = {"first": "small", "then": "large", "votes": 2, "temperature": 0.7, "agreement": 1.0}
     assert await Team("cascade", knobs).answer("Which?", models) == "then 0"
     assert [(call.agent, call.content, call.temperature) for call in asked[2:]] == [("then", "Which?", 0.0)]

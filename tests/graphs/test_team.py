@@ -14,7 +14,7 @@ from orkester.agents import Role
 from orkester.errors import InputError
 from orkester.graphs import Between, Team, TeamContext, TeamSettings, check_value, topologies, topology
 from orkester.graphs._knobs import knobs
-from orkester.testing.scripted import orchestra
+from orkester.testing.scripted import scripted_models
 
 VOTE = {"agents": 5, "model": "small", "temperature": 0.7}
 
@@ -161,7 +161,7 @@ def test_knobs_are_the_annotated_fields_in_order() -> None:
 
 
 async def test_a_team_asks_its_models() -> None:
-    models, asked = orchestra(lambda call: "Oslo")
+    models, asked = scripted_models(lambda call: "Oslo")
     assert await Team("single", {"model": "large", "temperature": 0.0}).answer("Capital?", models) == "Oslo"
     assert [(call.model, call.content) for call in asked] == [("large", "Capital?")]
 
@@ -178,7 +178,7 @@ async def test_a_team_asks_its_models() -> None:
 )
 async def test_the_messages_of_runs_that_exist_never_change(team: Team) -> None:
     # Records of runs know a call by its messages, sampling and number.
-    models, asked = orchestra(lambda call: f"{call.agent} {call.sample}")
+    models, asked = scripted_models(lambda call: f"{call.agent} {call.sample}")
     await team.answer("Which?", models, TeamSettings(instruction="Be {brief}.", max_tokens=5))
     for call in asked:
         system, user = call.messages
@@ -197,7 +197,7 @@ async def test_the_messages_of_runs_that_exist_never_change(team: Team) -> None:
 
 
 async def test_a_team_works_with_the_roles_it_is_given() -> None:
-    models, asked = orchestra(lambda call: "Oslo")
+    models, asked = scripted_models(lambda call: "Oslo")
     roles = {"solo": Role(name="solo", instruction="Think.", temperature=0.2, max_tokens=7)}
     team = Team("single", {"model": "small", "temperature": 0.9})
     await team.answer("Which?", models, TeamSettings(instruction="One word.", roles=roles))
@@ -207,7 +207,7 @@ async def test_a_team_works_with_the_roles_it_is_given() -> None:
 
 
 def test_a_role_that_nobody_knows_is_refused() -> None:
-    context = TeamContext(models=orchestra(lambda call: "")[0])
+    context = TeamContext(models=scripted_models(lambda call: "")[0])
     with pytest.raises(InputError, match=r"unknown role 'sol'\. Known: .*\bsolo\b.*roles=\{name: Role\(…\)\}"):
         context.agent("sol", "small")
 

@@ -1,7 +1,7 @@
 """Vote: the majority of independent answers."""
 
 from orkester.graphs import Team, TeamSettings
-from orkester.testing.scripted import Answer, orchestra
+from orkester.testing.scripted import Answer, scripted_models
 
 
 def says(*answers: str) -> Answer:
@@ -9,7 +9,7 @@ def says(*answers: str) -> Answer:
 
 
 async def vote(*answers: str, settings: TeamSettings | None = None) -> str:
-    models, _ = orchestra(says(*answers))
+    models, _ = scripted_models(says(*answers))
     team = Team("vote", {"agents": len(answers), "model": "small", "temperature": 0.7})
     return await team.answer("?", models, settings)
 
@@ -29,7 +29,7 @@ async def test_the_task_says_which_answers_are_the_same() -> None:
 
 
 async def test_voters_see_the_question_alone() -> None:
-    models, asked = orchestra(says("a", "b", "c"))
+    models, asked = scripted_models(says("a", "b", "c"))
     await Team("vote", {"agents": 3, "model": "small", "temperature": 0.7}).answer("Which?", models)
     assert {call.content for call in asked} == {"Which?"}
     assert sorted(call.sample for call in asked) == [0, 1, 2]

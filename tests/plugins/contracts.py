@@ -11,8 +11,8 @@ from orkester.serving.catalogue import Model
 from orkester.serving.energy import Meter, MeterRequest
 from orkester.serving.engines import Engine
 from orkester.testing import (
-    Asked,
     Case,
+    ChatCall,
     EngineContract,
     MeterContract,
     ObjectiveContract,
@@ -25,7 +25,7 @@ from orkester.testing import (
 from orkester.testing.meter_contract import Clock
 
 
-def different(asked: Asked) -> str:
+def different(asked: ChatCall) -> str:
     return f"{asked.agent} on {asked.model}"
 
 

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from .routing_contract import RoutingContract
     from .sampler_contract import SamplerContract
     from .scorer_contract import ScorerContract
-    from .scripted import Asked, Scripted, orchestra
+    from .scripted import ChatCall, ScriptedModel, scripted_models
     from .tool_contract import ToolContract
     from .topology_contract import Case, TopologyContract
 
 _HOMES = {
-    "Asked": "scripted",
+    "ChatCall": "scripted",
     "Case": "topology_contract",
     "EngineContract": "engine_contract",
     "LifecycleContract": "engine_contract",
@@ -37,15 +37,15 @@ _HOMES = {
     "RoutingContract": "routing_contract",
     "SamplerContract": "sampler_contract",
     "ScorerContract": "scorer_contract",
-    "Scripted": "scripted",
+    "ScriptedModel": "scripted",
     "ToolContract": "tool_contract",
     "TopologyContract": "topology_contract",
-    "orchestra": "scripted",
+    "scripted_models": "scripted",
 }
 
 __all__ = [
-    "Asked",
     "Case",
+    "ChatCall",
     "EngineContract",
     "LifecycleContract",
     "MeterContract",
@@ -53,10 +53,10 @@ __all__ = [
     "RoutingContract",
     "SamplerContract",
     "ScorerContract",
-    "Scripted",
+    "ScriptedModel",
     "ToolContract",
     "TopologyContract",
-    "orchestra",
+    "scripted_models",
 ]
 
 

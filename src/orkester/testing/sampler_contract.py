@@ -187,7 +187,7 @@ class SamplerContract:
         with Trials(space, GOAL, path=folder / "optuna.db", name="study") as trials:
             yield self.make(Setting(space=space, goal=GOAL, seed=seed, start=start), trials), trials
 
-    def asked(self, folder: Path, bench: Bench, turns: int, most: int = 1, **setting: Any) -> list[str]:
+    def chosen_teams(self, folder: Path, bench: Bench, turns: int, most: int = 1, **setting: Any) -> list[str]:
         """The ids of the teams, in the order of their turns."""
         with self.opened(folder, **setting) as (sampler, _):
             return [team for _ in range(turns) for team in teams_of(bench.turn(sampler, most))]
@@ -238,18 +238,18 @@ class SamplerContract:
     def test_a_choice_depends_only_on_what_was_told(self, folder: Path, most: int) -> None:
         bench, again = Bench(), Bench()
         turns = self.turns // most
-        straight = self.asked(folder / made(folder, "straight"), bench, turns, most)
+        straight = self.chosen_teams(folder / made(folder, "straight"), bench, turns, most)
         killed: list[str] = []
         killed_run = folder / made(folder, "killed")
         for _ in range(turns):
             with self.opened(killed_run) as (sampler, _):  # and the process is gone
                 sampler.choose(again.standing(), most)
-            killed += self.asked(killed_run, again, 1, most)
+            killed += self.chosen_teams(killed_run, again, 1, most)
         assert killed == straight
 
     def test_a_kill_within_a_team_changes_nothing(self, folder: Path) -> None:
         bench, again = Bench(), Bench()
-        straight = self.asked(folder / made(folder, "straight"), bench, self.turns)
+        straight = self.chosen_teams(folder / made(folder, "straight"), bench, self.turns)
         killed_run = folder / made(folder, "killed")
         killed: list[str] = []
         while len(killed) < len(straight):
@@ -257,12 +257,12 @@ class SamplerContract:
                 (turn,) = sampler.choose(again.standing(), 1)
                 if turn.blocks is None:
                     again.run_block(turn.team)  # its first block, and the process is gone
-            killed += self.asked(killed_run, again, 1)
+            killed += self.chosen_teams(killed_run, again, 1)
         assert killed == straight
 
     def test_a_team_that_was_closed_just_before_a_kill_is_told_all_the_same(self, folder: Path) -> None:
         bench = Bench()
-        self.asked(folder, bench, 4)
+        self.chosen_teams(folder, bench, 4)
         with self.opened(folder) as (sampler, _):
             (turn,) = sampler.choose(bench.standing(), 1)
             while turn.team.id not in bench.closed:
@@ -274,7 +274,7 @@ class SamplerContract:
 
     def test_the_first_of_a_choice_do_not_depend_on_how_many_follow(self, folder: Path) -> None:
         bench = Bench()
-        self.asked(folder, bench, self.turns)
+        self.chosen_teams(folder, bench, self.turns)
         found = []
         for most in (1, 2, 5):
             with self.opened(folder) as (sampler, _):
@@ -283,8 +283,8 @@ class SamplerContract:
         assert found[1] == found[2][:2]
 
     def test_another_seed_chooses_other_teams(self, folder: Path) -> None:
-        first = self.asked(folder / made(folder, "first"), Bench(), 6)
-        other = self.asked(folder / made(folder, "other"), Bench(), 6, seed=2)
+        first = self.chosen_teams(folder / made(folder, "first"), Bench(), 6)
+        other = self.chosen_teams(folder / made(folder, "other"), Bench(), 6, seed=2)
         assert first != other
 
     @pytest.mark.parametrize("space", [SMALL, Space({"single": {"model": Grid(("small",))}})], ids=["small", "one"])

@@ -10,7 +10,7 @@ from orkester.serving.chat import Message, Reply
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ChatCall:
     """One call as the model received it. The fields are the arguments of ``ChatModel.chat``."""
 
     model: str
@@ -28,24 +28,24 @@ class Asked:
         return self.messages[-1]["content"]
 
 
-Answer = Callable[[Asked], str | Reply | Awaitable[str | Reply]]
+Answer = Callable[[ChatCall], str | Reply | Awaitable[str | Reply]]
 
 
 @dataclass
-class Scripted:
+class ScriptedModel:
     """A ``ChatModel`` whose answers come from a function.
 
     Attributes:
         name: The name of the model.
         answer: Returns the answer to a call: a text, a ``Reply``, or an awaitable of one of these.
-        asked: The calls, in the order of their start. Several models may share this list.
-        answered: The calls, in the order of their end. Several models may share this list.
+        started: The calls, in the order of their start. Several models may share this list.
+        ended: The calls, in the order of their end. Several models may share this list.
     """
 
     name: str
     answer: Answer
-    asked: list[Asked] = field(default_factory=list)
-    answered: list[Asked] = field(default_factory=list)
+    started: list[ChatCall] = field(default_factory=list)
+    ended: list[ChatCall] = field(default_factory=list)
 
     async def chat(
         self,
@@ -58,7 +58,7 @@ class Scripted:
         seed: int | None = None,
         response_format: Mapping[str, Any] | None = None,
     ) -> Reply:
-        call = Asked(
+        call = ChatCall(
             model=self.name,
             messages=messages,
             agent=agent,
@@ -68,11 +68,11 @@ class Scripted:
             seed=seed,
             response_format=response_format,
         )
-        self.asked.append(call)
+        self.started.append(call)
         answer = self.answer(call)
         if inspect.isawaitable(answer):
             answer = await answer
-        self.answered.append(call)
+        self.ended.append(call)
         return answer if isinstance(answer, Reply) else reply(answer)
 
 
@@ -87,18 +87,18 @@ def reply(text: str, **facts: Any) -> Reply:
     return Reply(text=text, **{**defaults, **facts})
 
 
-def orchestra(answer: Answer, *names: str) -> tuple[Mapping[str, Scripted], list[Asked]]:
+def scripted_models(answer: Answer, *names: str) -> tuple[Mapping[str, ScriptedModel], list[ChatCall]]:
     """Make several models with the same answers.
 
     Args:
-        answer: Returns the answer to a call; see ``Scripted``.
+        answer: Returns the answer to a call; see ``ScriptedModel``.
         names: The names of the models; ``small`` and ``large`` when there are none.
 
     Returns:
         The models by name, and the list to which all their calls are added.
     """
-    asked: list[Asked] = []
-    return {name: Scripted(name, answer, asked) for name in names or ("small", "large")}, asked
+    calls: list[ChatCall] = []
+    return {name: ScriptedModel(name, answer, calls) for name in names or ("small", "large")}, calls
 
 
 async def turns(count: int) -> None:

@@ -26,7 +26,7 @@ from orkester.graphs import (
     form_of,
     topology,
 )
-from orkester.testing.scripted import Asked, Scripted, orchestra, turns
+from orkester.testing.scripted import ChatCall, ScriptedModel, scripted_models, turns
 
 #: A question with an image, as content parts of OpenAI's chat format.
 PARTS = (
@@ -35,19 +35,19 @@ PARTS = (
 )
 
 
-def alike(asked: Asked) -> str:
+def alike(call: ChatCall) -> str:
     """An answer function: all calls get the same answer."""
     return "Oslo"
 
 
-def apart(asked: Asked) -> str:
+def apart(call: ChatCall) -> str:
     """An answer function: no two calls get the same answer."""
-    return f"{asked.model} {asked.agent} {asked.sample}"
+    return f"{call.model} {call.agent} {call.sample}"
 
 
-def texts(asked: Asked) -> str:
+def texts(call: ChatCall) -> str:
     """The texts of all messages of a call."""
-    parts = [part for message in asked.messages for part in content_of(message)]
+    parts = [part for message in call.messages for part in content_of(message)]
     return "\n".join(part["text"] for part in parts if part["type"] == "text")
 
 
@@ -68,7 +68,7 @@ class Case:
 
     knobs: Mapping[str, KnobValue]
     calls: Mapping[str, int]
-    answer: Callable[[Asked], str] = alike
+    answer: Callable[[ChatCall], str] = alike
 
     def __str__(self) -> str:
         return f"{'-'.join(map(str, self.knobs.values()))}-{self.answer.__name__}"
@@ -97,7 +97,7 @@ class TopologyContract:
         """The roles of the topology, from the role packs."""
         return self.topology.default_roles
 
-    async def run(self, case: Case, models: Mapping[str, Scripted], question: Any = "?", **settings: Any) -> str:
+    async def run(self, case: Case, models: Mapping[str, ScriptedModel], question: Any = "?", **settings: Any) -> str:
         """Run the graph as a user of LangGraph would, and return its answer."""
         context = self.topology.context(**{**case.knobs, "models": models, **settings})
         result = await self.topology.graph.ainvoke({"question": question}, context=context)
@@ -167,41 +167,41 @@ class TopologyContract:
             assert (await self.calls(name, knobs, case.answer))[0] == expected
 
     async def calls(
-        self, name: str, knobs: Mapping[str, KnobValue], answer: Callable[[Asked], str]
+        self, name: str, knobs: Mapping[str, KnobValue], answer: Callable[[ChatCall], str]
     ) -> tuple[Counter[str], str]:
         """The calls of a team, without the names of the agents, and its answer."""
-        models, asked = orchestra(lambda call: answer(replace(call, agent="")))
+        models, calls = scripted_models(lambda call: answer(replace(call, agent="")))
         text = await Team(name, knobs).answer("?", models)
-        return Counter(repr(replace(call, agent="")) for call in asked), text
+        return Counter(repr(replace(call, agent="")) for call in calls), text
 
     # -- what it does ---------------------------------------------------------------------------------------------
 
     async def test_it_works_alone_with_its_defaults(self) -> None:
         knobs = {knob.name: knob.default for knob in self.topology.knobs.values()}
         names = Team(self.name, knobs).models
-        models, asked = orchestra(alike, *names)
+        models, calls = scripted_models(alike, *names)
         context = self.topology.context(models=models)
         assert (await self.topology.graph.ainvoke({"question": "?"}, context=context))["answer"] == "Oslo"
-        assert {call.model for call in asked} <= set(names)
+        assert {call.model for call in calls} <= set(names)
 
     async def test_it_asks_the_models_of_its_knobs_as_often_as_they_say(self, case: Case) -> None:
-        models, asked = orchestra(case.answer, "small", "large", "another")
+        models, calls = scripted_models(case.answer, "small", "large", "another")
         await self.run(case, models)
-        assert Counter(call.model for call in asked) == Counter(case.calls)
+        assert Counter(call.model for call in calls) == Counter(case.calls)
         assert set(case.calls) <= set(Team(self.name, case.knobs).models)
 
     async def test_no_two_calls_of_an_agent_are_the_same_draw(self, case: Case) -> None:
-        models, asked = orchestra(case.answer)
+        models, calls = scripted_models(case.answer)
         await self.run(case, models)
-        draws = Counter((call.agent, call.model, call.sample) for call in asked)
+        draws = Counter((call.agent, call.model, call.sample) for call in calls)
         assert set(draws.values()) == {1}
 
     async def test_agents_are_its_roles_and_nodes_of_the_graph(self) -> None:
         agents: set[str] = set()
         for case in self.cases:
-            models, asked = orchestra(case.answer)
+            models, calls = scripted_models(case.answer)
             await self.run(case, models)
-            agents |= {call.agent for call in asked}
+            agents |= {call.agent for call in calls}
         assert agents == set(self.topology.roles), "the topology has other roles than those that ask"
         assert agents <= set(self.topology.graph.nodes)
         assert len(set(self.topology.roles)) == len(self.topology.roles)
@@ -210,19 +210,19 @@ class TopologyContract:
         assert any(role.answers for role in self.topology.default_roles.values())
 
     async def test_what_the_answer_must_look_like_reaches_whoever_answers(self, case: Case) -> None:
-        models, asked = orchestra(case.answer)
+        models, calls = scripted_models(case.answer)
         await self.run(case, models, instruction="Be {brief}.", max_tokens=5)
-        for call in asked:
+        for call in calls:
             role = self.roles[call.agent]
             assert call.max_tokens == (role.max_tokens or 5)
             assert role.answers <= ("Be {brief}." in texts(call))
-        assert any(self.roles[call.agent].answers for call in asked)
+        assert any(self.roles[call.agent].answers for call in calls)
 
     async def test_an_agent_with_an_instruction_of_its_own_gets_it_beside_the_tasks(self, case: Case) -> None:
         roles = {name: replace(role, instruction=f"You are the {name}.") for name, role in self.roles.items()}
-        models, asked = orchestra(case.answer)
+        models, calls = scripted_models(case.answer)
         await self.run(case, models, instruction="Be brief.", roles=roles)
-        for call in asked:
+        for call in calls:
             assert f"You are the {call.agent}." in texts(call)
             assert not any(f"You are the {name}." in texts(call) for name in roles if name != call.agent)
             assert roles[call.agent].answers <= ("Be brief." in texts(call))
@@ -232,32 +232,32 @@ class TopologyContract:
             name: replace(role, temperature=0.01 * i, max_tokens=i, output={"title": name})
             for i, (name, role) in enumerate(self.roles.items(), 1)
         }
-        models, asked = orchestra(case.answer)
+        models, calls = scripted_models(case.answer)
         await self.run(case, models, max_tokens=999, roles=roles)
-        for call in asked:
+        for call in calls:
             role = roles[call.agent]
             settings = call.temperature, call.max_tokens, call.response_format
             assert settings == (role.temperature, role.max_tokens, role.response_format)
 
     async def test_a_temperature_is_that_of_its_role_or_its_knob_or_greedy(self, case: Case) -> None:
-        models, asked = orchestra(case.answer)
+        models, calls = scripted_models(case.answer)
         await self.run(case, models)
-        for call in asked:
+        for call in calls:
             own = self.roles[call.agent].temperature
             assert call.temperature in ({case.knobs.get("temperature", 0.0), 0.0} if own is None else {own})
 
     async def test_the_answer_is_read_out_of_what_models_say(self, case: Case) -> None:
-        models, _ = orchestra(lambda asked: f"Well: {case.answer(asked)}")
+        models, _ = scripted_models(lambda calls: f"Well: {case.answer(calls)}")
         answer = await self.run(case, models, read=lambda text: text.removeprefix("Well: "))
         assert answer
         assert not answer.startswith("Well")
 
     async def test_content_parts_reach_every_model_unchanged(self, case: Case) -> None:
-        models, asked = orchestra(case.answer)
+        models, calls = scripted_models(case.answer)
         parts = [dict(part) for part in PARTS]
         await self.run(case, models, question=parts)
         assert parts == list(PARTS)
-        for call in asked:
+        for call in calls:
             sent = [part for message in call.messages for part in content_of(message)]
             (at,) = [i for i, part in enumerate(sent) if part["type"] != "text"]
             begin = at + 1 - len(PARTS)  # the image is the last of them
@@ -265,42 +265,42 @@ class TopologyContract:
 
     async def test_any_call_that_fails_fails_the_team(self, case: Case) -> None:
         for failing in range(sum(case.calls.values())):
-            asked: list[Asked] = []
+            calls: list[ChatCall] = []
 
-            def answer(call: Asked, failing: int = failing, asked: list[Asked] = asked) -> str:
-                if len(asked) == failing + 1:
+            def answer(call: ChatCall, failing: int = failing, calls: list[ChatCall] = calls) -> str:
+                if len(calls) == failing + 1:
                     raise CallFailed("http 500", f"call {failing}")
                 return case.answer(call)
 
-            models = {name: Scripted(name, answer, asked) for name in ("small", "large")}
+            models = {name: ScriptedModel(name, answer, calls) for name in ("small", "large")}
             with pytest.raises(CallFailed) as raised:
                 await self.run(case, models)
             assert raised.value.detail == f"call {failing}"
 
     async def test_a_model_that_is_not_there_is_the_askers_fault(self, case: Case) -> None:
         with pytest.raises(InputError, match="the context has another"):
-            await self.run(case, orchestra(alike, "another")[0])
+            await self.run(case, scripted_models(alike, "another")[0])
 
     async def test_the_answer_does_not_depend_on_who_is_quick(self, case: Case) -> None:
         answers, orders, most = [], [], sum(case.calls.values())
         together = False
         for slowest_first in (False, True):
-            asked: list[Asked] = []
-            answered: list[Asked] = []
+            calls: list[ChatCall] = []
+            answered: list[ChatCall] = []
 
             async def answer(
-                call: Asked,
+                call: ChatCall,
                 slowest_first: bool = slowest_first,
-                asked: list[Asked] = asked,
-                answered: list[Asked] = answered,
+                calls: list[ChatCall] = calls,
+                answered: list[ChatCall] = answered,
             ) -> str:
                 nonlocal together
-                number = len(asked)
+                number = len(calls)
                 together |= number > len(answered) + 1
                 await turns(10 * (most - number if slowest_first else number))
                 return case.answer(call)
 
-            models = {name: Scripted(name, answer, asked, answered) for name in ("small", "large")}
+            models = {name: ScriptedModel(name, answer, calls, answered) for name in ("small", "large")}
             answers.append(await self.run(case, models))
             orders.append([(call.agent, call.model, call.sample) for call in answered])
         assert answers[0] == answers[1]
@@ -308,11 +308,11 @@ class TopologyContract:
             assert orders[0] != orders[1], "the replies came in the same order both times: nothing was tested"
 
     async def test_runs_at_the_same_time_do_not_meet(self, case: Case) -> None:
-        async def echo(call: Asked) -> str:
+        async def echo(call: ChatCall) -> str:
             await turns(3)
             (question,) = set(re.findall(r"question \d", texts(call)))
             return str(question)
 
-        models, _ = orchestra(echo)
+        models, _ = scripted_models(echo)
         questions = [f"question {i}" for i in range(5)]
         assert await asyncio.gather(*(self.run(case, models, question=q) for q in questions)) == questions

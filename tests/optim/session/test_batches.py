@@ -35,7 +35,7 @@ from orkester.optim.session.progress import Progress
 from orkester.optim.session.tuner import Tuner
 from orkester.serving.energy import Sampler, UnavailableMeter
 from orkester.telemetry import TraceStore
-from orkester.testing.scripted import Asked
+from orkester.testing.scripted import ChatCall
 
 SEARCH: dict[str, Any] = {
     "single": {"model": "any"},
@@ -349,11 +349,11 @@ async def test_a_team_that_was_cut_off_gets_empty_caches_again(short: Bench) -> 
 # -- engines that are lost --------------------------------------------------------------------------------------------
 
 
-def failing(kind: str, times: int) -> Callable[[Asked, Mapping[str, object]], str]:
+def failing(kind: str, times: int) -> Callable[[ChatCall, Mapping[str, object]], str]:
     """Calls fail so often with ``kind``, then go well."""
     left = [times]
 
-    def answer(asked: Asked, overrides: Mapping[str, object]) -> str:
+    def answer(asked: ChatCall, overrides: Mapping[str, object]) -> str:
         if left[0]:
             left[0] -= 1
             raise orkester.CallFailed(kind)

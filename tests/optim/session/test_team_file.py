@@ -12,7 +12,7 @@ import orkester
 from orkester.errors import InputError
 from orkester.graphs import topology
 from orkester.optim.session.team_file import TeamFile
-from orkester.testing.scripted import orchestra
+from orkester.testing.scripted import scripted_models
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_a_team_file_has_the_roles_that_the_team_was_measured_with(quick_path: P
         saved = orkester.load_team(quick_path / "run" / "teams" / f"{result.team.id}.json")
         known = orkester.load_study(path).task.roles
         assert saved.settings.roles == {name: known[name] for name in topology(result.team.topology).roles}
-        models, asked = orchestra(lambda call: "4")
+        models, asked = scripted_models(lambda call: "4")
         asyncio.run(saved.team.answer("What is 2 + 2?", models, saved.settings))
         for call in asked:
             role = known[call.agent]
