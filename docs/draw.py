@@ -1,4 +1,4 @@
-"""Draws what docs/architecture.md shows: the tree of packages, and the way of the data.
+"""Draws what docs/architecture.md shows: the tree of packages, and the data flow.
 
 ``python docs/draw.py`` writes both into the page; a test fails when the page is not what this draws.
 """

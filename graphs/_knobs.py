@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from orkester.errors import InputError
+
 #: What a knob can be set to.
 KnobValue: TypeAlias = int | float | str
 
@@ -79,5 +81,8 @@ def knobs(context: type) -> Mapping[str, Knob]:
 
 def _default(field: dataclasses.Field[Any]) -> KnobValue:
     if field.default is dataclasses.MISSING:
-        raise TypeError(f"knob {field.name!r} needs a default: a topology works alone, without a study")
+        raise InputError(
+            f"the knob {field.name!r} needs a default, since a topology also works without a study: "
+            f"{field.name}: Annotated[…] = VALUE"
+        )
     return typing.cast("KnobValue", field.default)

@@ -53,13 +53,20 @@ class Topology:
         """
         known = known_roles_of(self)
         if missing := [name for name in self.roles if name not in known]:
-            raise InputError(f"the topology {self.name} names the role {missing[0]!r}, which no role pack has")
+            raise InputError(
+                f"it names the role {missing[0]!r}, which neither a role pack nor {self.context.__name__}.own_roles "
+                f"has. Known: {', '.join(sorted(known))}"
+            )
         return {name: known[name] for name in self.roles}
 
 
 def _accept(name: str, loaded: object) -> Topology:
     if not isinstance(loaded, Topology):
-        raise TypeError(f"is no orkester.graphs.Topology but {loaded!r:.60}")
+        raise TypeError(f"is not an orkester.graphs.Topology, but {loaded!r:.60}")
+    try:
+        _ = loaded.knobs, loaded.default_roles
+    except InputError as error:
+        raise TypeError(f"cannot be used: {error}") from error
     return loaded if loaded.name == name else replace(loaded, name=name)  # so that a team leads back to its topology
 
 

@@ -88,10 +88,13 @@ def test_a_package_that_cannot_be_imported_is_named_and_harms_nobody_else(
 ) -> None:
     install("sound-words", "WORD = 'fine'", fine="sound_words:WORD")
     install("broken-words", "raise RuntimeError('no GPU here\\nand more lines')", lost="broken_words:WORD")
+    install("ending-words", "import sys; sys.exit('need cuda')", ending="ending_words:WORD")
     install("wrong-words", "WORD = 3", three="wrong_words:WORD", none="wrong_words:NOTHING")
     assert words.get("fine") == "fine"
     assert words.get("plain") == "ours"
     assert set(words.in_use()) == {"plain", "fine"}
+    with pytest.raises(InputError, match=r"'ending' of the package ending-words 1\.5 cannot be loaded: Sys"):
+        words.get("ending")
     why = "the word 'lost' of the package broken-words 1.5 cannot be loaded: RuntimeError: no GPU here"
     with pytest.raises(InputError) as raised:
         words.get("lost")

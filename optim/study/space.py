@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import random
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orkester.agents import Role, RoleFault
 from orkester.errors import InputError, nearest
-from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, Team, topology
+from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, Team, TeamContext, topology
 
 from .engine_parts import RESTARTS, Restart
 from .same_teams import SameTeams
@@ -226,7 +227,14 @@ def build_space(study: StudyFile, complain: Complain, *, folder: Path | None = N
             complain(["search", name], str(error))
             continue
         for unknown in [key for key in specs or {} if key not in knobs]:
-            complain(["search", name, unknown], f"unknown knob {nearest(unknown, knobs)}")
+            fields = {field.name for field in dataclasses.fields(topology(name).context)}
+            fault = f"unknown knob {nearest(unknown, knobs)}"
+            if unknown in fields - {field.name for field in dataclasses.fields(TeamContext)}:
+                fault = (
+                    f"the field {unknown!r} is no knob, since it has no range: annotate it in the topology's context, "
+                    f"such as {unknown}: Annotated[float, Between(0, 1)] = 0.5"
+                )
+            complain(["search", name, unknown], fault)
         grids[name] = {}
         for knob in knobs.values():
             try:

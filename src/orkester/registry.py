@@ -196,7 +196,7 @@ class Registry(Generic[T]):
         where = "" if plugin.origin == BUILT_IN else f" of the package {plugin.origin}"
         try:
             loaded = plugin.load()
-        except Exception as error:  # the code is somebody else's and may raise anything
+        except (Exception, SystemExit) as error:  # the code is somebody else's and may raise anything
             raise InputError(
                 f"the {self.kind} {plugin.name!r}{where} cannot be loaded: {_first_line(error)}"
             ) from error
@@ -220,9 +220,10 @@ class Registry(Generic[T]):
         module_name, _, attribute = spec.partition(":")
         try:
             module = import_beside(module_name, folder)
-        except Exception as error:  # the code is the user's and may raise anything
+        except (Exception, SystemExit) as error:  # the code is the user's and may raise anything
+            where = _searched(module_name, error, folder)
             raise InputError(
-                f"the {self.kind}'s module {module_name!r} cannot be imported: {_first_line(error)}"
+                f"the {self.kind}'s module {module_name!r} cannot be imported: {_first_line(error)}{where}"
             ) from error
         place = str(module.__file__ or module_name)
         if place not in known or known[place][0] is not module:
@@ -383,6 +384,14 @@ def _package(entry: importlib.metadata.EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unknown package"
 
 
-def _first_line(error: Exception) -> str:
+def _searched(module: str, error: BaseException, folder: Path | None) -> str:
+    """Where a module was looked for that is not there, and the file with the most similar name."""
+    if folder is None or not isinstance(error, ModuleNotFoundError) or error.name != module:
+        return ""
+    there = sorted(path.stem for path in folder.glob("*.py"))
+    return f". It was looked for in {folder.resolve()} and on Python's import path{did_you_mean(module, there)}"
+
+
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -23,7 +23,7 @@ import orkester
 from orkester.cli import main
 
 COMMANDS = [
-    *("", "tune", "report", "front", "run", "doctor", "models", "models list", "models pull", "models where"),
+    *("", "tune", "check", "report", "front", "run", "doctor", "models", "models list", "models pull", "models where"),
     *("engines", "engines install", "engines list", "engines remove"),
 ]
 
@@ -71,6 +71,23 @@ def test_every_commands_help_has_an_example_that_is_one(cli: Callable[..., Said]
 
 def test_no_command_shows_the_help(cli: Callable[..., Said]) -> None:
     assert "Usage: orkester" in cli().out
+
+
+def test_a_study_is_checked_without_a_trace(cli: Callable[..., Said], tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    said = cli("check", path)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines() == [
+        "small: 124 teams to choose from; 12 examples for the search, 5 held out for confirmation, 0 shots",
+        "models: small, large; energy: estimate",
+        f"Everything is there. To run it: orkester tune {path}",
+    ]
+    assert sorted(tmp_path.rglob("*")) == before
+    path.write_text(path.read_text().replace("vote:", "vot:"))
+    said = cli("check", path)
+    assert said.code == 2
+    assert "did you mean 'vote'?" in said.err
 
 
 def test_the_version_is_printed(cli: Callable[..., Said]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from orkester.graphs import topologies
 from orkester.testing.scripted import ChatCall, scripted_models
-from orkester.testing.topology_contract import Case, TopologyContract, apart, texts
+from orkester.testing.topology_contract import Case, TopologyContract, different_answers, texts
 
 
 class TestSingle(TopologyContract):
@@ -22,7 +22,7 @@ class TestVote(TopologyContract):
     name = "vote"
     cases = (
         Case({"agents": 1, "model": "small", "temperature": 0.7}, {"small": 1}),
-        Case({"agents": 4, "model": "large", "temperature": 0.3}, {"large": 4}, apart),
+        Case({"agents": 4, "model": "large", "temperature": 0.3}, {"large": 4}, different_answers),
         Case({"agents": 9, "model": "small", "temperature": 0.7}, {"small": 9}),
     )
 
@@ -37,17 +37,17 @@ class TestCascade(TopologyContract):
         Case(
             {"first": "small", "then": "large", "votes": 9, "temperature": 0.3, "agreement": 0.5},
             {"small": 9, "large": 1},
-            apart,
+            different_answers,
         ),
         Case(
             {"first": "large", "then": "large", "votes": 3, "temperature": 0.3, "agreement": 1.0},
             {"large": 4},
-            apart,
+            different_answers,
         ),
         Case(
             {"first": "large", "then": "small", "votes": 3, "temperature": 0.3, "agreement": 1.0},
             {"large": 3, "small": 1},
-            apart,
+            different_answers,
         ),
     )
 
@@ -56,28 +56,36 @@ class TestDebate(TopologyContract):
     name = "debate"
     cases = (
         Case({"agents": 2, "rounds": 1, "model": "small", "temperature": 0.7}, {"small": 4}),
-        Case({"agents": 3, "rounds": 2, "model": "large", "temperature": 0.3}, {"large": 9}, apart),
-        Case({"agents": 6, "rounds": 4, "model": "small", "temperature": 0.3}, {"small": 30}, apart),
+        Case({"agents": 3, "rounds": 2, "model": "large", "temperature": 0.3}, {"large": 9}, different_answers),
+        Case({"agents": 6, "rounds": 4, "model": "small", "temperature": 0.3}, {"small": 30}, different_answers),
     )
 
 
 def approved(asked: ChatCall) -> str:
-    return "**Approved.**" if asked.agent == "critic" else apart(asked)
+    return "**Approved.**" if asked.agent == "critic" else different_answers(asked)
 
 
 class TestReflect(TopologyContract):
     name = "reflect"
     cases = (
         Case({"rounds": 3, "model": "small", "critic": "small", "temperature": 0.7}, {"small": 2}),
-        Case({"rounds": 1, "model": "small", "critic": "large", "temperature": 0.3}, {"small": 2, "large": 1}, apart),
-        Case({"rounds": 4, "model": "large", "critic": "small", "temperature": 0.3}, {"large": 5, "small": 4}, apart),
+        Case(
+            {"rounds": 1, "model": "small", "critic": "large", "temperature": 0.3},
+            {"small": 2, "large": 1},
+            different_answers,
+        ),
+        Case(
+            {"rounds": 4, "model": "large", "critic": "small", "temperature": 0.3},
+            {"large": 5, "small": 4},
+            different_answers,
+        ),
         Case(
             {"rounds": 4, "model": "large", "critic": "small", "temperature": 0.3}, {"large": 1, "small": 1}, approved
         ),
     )
 
     async def test_the_critic_sees_the_last_reply_and_the_actor_what_is_said_about_it(self) -> None:
-        models, asked = scripted_models(apart)
+        models, asked = scripted_models(different_answers)
         await self.run(self.cases[2], models, question="Which?", instruction="One word.")
         assert [call.agent for call in asked] == ["actor", "critic"] * 4 + ["actor"]
         opening, *turns = [texts(call) for call in asked]

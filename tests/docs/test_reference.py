@@ -43,15 +43,18 @@ def test_what_another_value_of_a_searched_option_costs_is_documented(option: str
 
 @pytest.mark.parametrize("name", topologies())
 def test_every_knob_and_role_is_documented(name: str) -> None:
-    row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` |"))
+    row = next((line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` |")), None)
+    assert row is not None, f"docs/study-file.md has no row for the topology {name} in the table below ## search"
     knobs, roles = row.strip("|").split("|")[1:]
     assert [knob for knob in topology(name).knobs if f"`{knob}`" not in knobs] == []
     assert [role for role in topology(name).roles if f"`{role}`" not in roles] == []
 
 
 def test_every_quantity_and_scorer_is_documented() -> None:
-    assert [name for name in objectives() if f"`{name}`" not in REFERENCE or f"`{name}`" not in MEASUREMENT] == []
-    assert [name for name in scorers() if f"`{name}`" not in REFERENCE] == []
+    names = [*objectives(), *scorers()]
+    assert [name for name in names if f"`{name}`" not in REFERENCE] == [], "docs/study-file.md does not name them"
+    unknown = [name for name in objectives() if f"`{name}`" not in MEASUREMENT]
+    assert unknown == [], "docs/measurement.md does not name them"
 
 
 def test_the_file_that_is_shown_for_an_objective_is_the_real_one() -> None:

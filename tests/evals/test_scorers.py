@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orkester.errors import InputError
-from orkester.evals.scorers import plain_text, scorer
+from orkester.evals.scorers import plain_text, scorer, scorers
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_answers_without_a_match_are_one_vote() -> None:
     ("spec", "said"),
     [
         ("exat", "did you mean 'exact'"),
-        ("zzz", "Known: choice, contains, exact, numeric, regex, or module:name"),
+        ("zzz", f"Known: {', '.join(scorers())}, or module:name"),
         ({}, "a scorer must be a name"),
         ({"exact": {}, "contains": {}}, "a scorer must be a name"),
         ("regex", "needs the option 'pattern'"),

@@ -146,7 +146,7 @@ def test_a_context_that_needs_a_value_without_a_default_is_no_topology() -> None
     class Bare:
         agents: Annotated[int, Between(1, 3)]
 
-    with pytest.raises(TypeError, match="knob 'agents' needs a default"):
+    with pytest.raises(InputError, match="knob 'agents' needs a default, since a topology also works without a study"):
         knobs(Bare)
 
 

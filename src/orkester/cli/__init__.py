@@ -14,6 +14,7 @@ from orkester.errors import OrkesterError
 from . import bench, engines, models
 from .best import best
 from .calibrate import calibrate
+from .check import check
 from .doctor import doctor
 from .plugins import list_plugins
 from .results import front, report
@@ -31,6 +32,7 @@ app = typer.Typer(
     "Example: `orkester tune examples/arithmetic.yaml`",
 )
 app.command()(tune)
+app.command()(check)
 app.command()(report)
 app.command()(front)
 app.command()(best)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Columns where there is no terminal: enough that nothing is cut or broken in a log.
 LOG_WIDTH = 250
-#: Before a team that cannot be told apart from the one above it.
+#: Printed before a team that cannot be told apart from the first team of its group.
 _ALIKE = "  ≈"
 #: Lines that say why nobody is on the front.
 _MOST_REASONS = 5
@@ -82,7 +82,7 @@ def print_front(run: Run) -> None:
         markup=False,
     )
     if any(result.front_probability is not None for result in found.front):
-        near = " Near: beaten in the search, but likelier on it than not." if found.likely else ""
+        near = " Near: beaten in the search, but but more probably on the front than not." if found.likely else ""
         console.print(f"Chance: that no other confirmed team beats it on the held-out examples.{near}", markup=False)
 
 
@@ -95,7 +95,7 @@ def _why_none(found: Results) -> list[str]:
         lines.append(f"and {len(reasons) - _MOST_REASONS} other reasons; `orkester report` lists them")
     if unfinished:
         lines.append(
-            f"{unfinished} not measured to the end when the budget was spent; more budget goes on from here: "
+            f"{unfinished} not measured to the end when the budget was spent. To continue, add budget: "
             "orkester tune STUDY.yaml --extend llm_calls=NUMBER (or trials, tokens, joules, minutes)"
         )
     return lines

@@ -1,4 +1,4 @@
-"""Contracts that plug-ins are held to, and scripted models, for the tests of those who write plug-ins.
+"""Contract tests for plug-ins, and scripted models for the tests of those who write plug-ins.
 
 Needs the extra ``testing``: ``pip install 'orkester[testing]'``. A test of a topology from another package::
 

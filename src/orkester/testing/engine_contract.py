@@ -123,7 +123,7 @@ class EngineContract:
         texts = {(await ask(endpoint, "What is 2 + 3?"))[1]["choices"][0]["message"]["content"] for _ in range(3)}
         assert len(texts) == 1
 
-    async def test_a_seed_is_taken_and_holds_where_it_says_so(self, endpoint: Endpoint) -> None:
+    async def test_a_seed_gives_repeatable_answers_where_the_engine_says_so(self, endpoint: Endpoint) -> None:
         if not endpoint.takes_seed:
             pytest.skip("this engine takes no seed")
         replies = [await ask(endpoint, "What is 2 + 3?", temperature=1.0, seed=7) for _ in range(3)]

@@ -58,7 +58,7 @@ class MeterContract:
     def test_it_is_labelled(self, meter: Meter) -> None:
         assert meter.method == self.method
 
-    def test_it_says_what_its_numbers_stand_on(self, meter: Meter) -> None:
+    def test_it_states_its_assumptions(self, meter: Meter) -> None:
         facts = meter.assumptions
         assert json.loads(json.dumps(facts)) == facts, (
             "the assumptions must be plain JSON, because records contain them"

@@ -35,12 +35,12 @@ PARTS = (
 )
 
 
-def alike(call: ChatCall) -> str:
+def same_answer(call: ChatCall) -> str:
     """An answer function: all calls get the same answer."""
     return "Oslo"
 
 
-def apart(call: ChatCall) -> str:
+def different_answers(call: ChatCall) -> str:
     """An answer function: no two calls get the same answer."""
     return f"{call.model} {call.agent} {call.sample}"
 
@@ -68,7 +68,7 @@ class Case:
 
     knobs: Mapping[str, KnobValue]
     calls: Mapping[str, int]
-    answer: Callable[[ChatCall], str] = alike
+    answer: Callable[[ChatCall], str] = same_answer
 
     def __str__(self) -> str:
         return f"{'-'.join(map(str, self.knobs.values()))}-{self.answer.__name__}"
@@ -150,9 +150,16 @@ class TopologyContract:
         assert set(plan.decided_by) <= set(plan.knobs)
         form = form_of(self.name, case.knobs)
         stand_ins = {name: object() for name in case.knobs if name not in plan.decided_by}
-        image = form_of(self.name, {**case.knobs, **stand_ins})
+        try:
+            image = form_of(self.name, {**case.knobs, **stand_ins})
+        except TypeError as error:
+            raise AssertionError(f"canonical looks at a knob that decided_by does not name: {error}") from error
         values = {id(stand_in): case.knobs[name] for name, stand_in in stand_ins.items()}
-        assert {name: values.get(id(value), value) for name, value in image.knobs.items()} == form.knobs
+        assert {name: values.get(id(value), value) for name, value in image.knobs.items()} == form.knobs, (
+            "the form depends on a knob that decided_by does not name"
+        )
+        own = topology(form.topology).knobs
+        assert set(form.knobs) <= set(own), f"canonical returns knobs that {form.topology} does not have"
         defaults = {knob.name: knob.default for knob in topology(form.topology).knobs.values()}
         assert form_of(form.topology, {**defaults, **form.knobs}) == form, "the form is not its own form"
 
@@ -164,7 +171,11 @@ class TopologyContract:
             settings = [(form.topology, form.knobs)]
         expected, _ = await self.calls(self.name, case.knobs, case.answer)
         for name, knobs in settings:
-            assert (await self.calls(name, knobs, case.answer))[0] == expected
+            made = (await self.calls(name, knobs, case.answer))[0]
+            assert made == expected, (
+                f"canonical says that {dict(case.knobs)} is the same team as {name}: {dict(knobs)}, "
+                "but they do not make the same calls"
+            )
 
     async def calls(
         self, name: str, knobs: Mapping[str, KnobValue], answer: Callable[[ChatCall], str]
@@ -179,7 +190,7 @@ class TopologyContract:
     async def test_it_works_alone_with_its_defaults(self) -> None:
         knobs = {knob.name: knob.default for knob in self.topology.knobs.values()}
         names = Team(self.name, knobs).models
-        models, calls = scripted_models(alike, *names)
+        models, calls = scripted_models(same_answer, *names)
         context = self.topology.context(models=models)
         assert (await self.topology.graph.ainvoke({"question": "?"}, context=context))["answer"] == "Oslo"
         assert {call.model for call in calls} <= set(names)
@@ -202,8 +213,9 @@ class TopologyContract:
             models, calls = scripted_models(case.answer)
             await self.run(case, models)
             agents |= {call.agent for call in calls}
-        assert agents == set(self.topology.roles), "the topology has other roles than those that ask"
-        assert agents <= set(self.topology.graph.nodes)
+        roles, nodes = set(self.topology.roles), set(self.topology.graph.nodes)
+        assert agents == roles, f"the cases' calls have the roles {sorted(agents)}, the topology names {sorted(roles)}"
+        assert agents <= nodes, f"a node has the name of its role: {sorted(agents)} are not all among {sorted(nodes)}"
         assert len(set(self.topology.roles)) == len(self.topology.roles)
 
     def test_its_roles_are_known_and_one_of_them_answers(self) -> None:
@@ -277,9 +289,9 @@ class TopologyContract:
                 await self.run(case, models)
             assert raised.value.detail == f"call {failing}"
 
-    async def test_a_model_that_is_not_there_is_the_askers_fault(self, case: Case) -> None:
+    async def test_a_model_that_is_not_there_is_an_input_error(self, case: Case) -> None:
         with pytest.raises(InputError, match="the context has another"):
-            await self.run(case, scripted_models(alike, "another")[0])
+            await self.run(case, scripted_models(same_answer, "another")[0])
 
     async def test_the_answer_does_not_depend_on_who_is_quick(self, case: Case) -> None:
         answers, orders, most = [], [], sum(case.calls.values())
@@ -307,7 +319,7 @@ class TopologyContract:
         if together:
             assert orders[0] != orders[1], "the replies came in the same order both times: nothing was tested"
 
-    async def test_runs_at_the_same_time_do_not_meet(self, case: Case) -> None:
+    async def test_concurrent_runs_share_no_state(self, case: Case) -> None:
         async def echo(call: ChatCall) -> str:
             await turns(3)
             (question,) = set(re.findall(r"question \d", texts(call)))

@@ -187,9 +187,7 @@ def test_the_reference_names_every_sampler_and_where_auto_turns() -> None:
 
 
 def test_an_unknown_sampler_is_refused_with_those_there_are() -> None:
-    with pytest.raises(
-        InputError, match=r"unknown sampler 'nsga' \(did you mean 'nsga[23]'\?\)\. Known: auto, ehvi, gp"
-    ):
+    with pytest.raises(InputError, match=r"unknown sampler 'nsga' \(did you mean 'nsga[23]'\?\)\. Known: auto, "):
         require("nsga")
 
 
