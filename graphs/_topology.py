@@ -102,14 +102,28 @@ def form_of(name: str, knobs: Mapping[str, Any], roles: Mapping[str, Role] | Non
         roles: Those that a study changes, by name.
 
     Raises:
-        InputError: There is no such topology.
+        InputError: There is no such topology, or its ``canonical`` does not work.
     """
     form, seen = Form(name, knobs), {""}
     while form.topology not in seen:  # a topology may say that a setting is one of another topology
         seen.add(form.topology)
         plan = topology(form.topology)
-        form = plan.canonical(form, {**known_roles_of(plan), **(roles or {})})
+        form = _canonical(plan, form, {**known_roles_of(plan), **(roles or {})})
     return form
+
+
+def _canonical(plan: Topology, form: Form, roles: Mapping[str, Role]) -> Form:
+    try:
+        result = plan.canonical(form, roles)
+    except Exception as error:  # the code may be somebody else's and may raise anything
+        knobs = {name: value for name, value in form.knobs.items() if name in plan.decided_by}
+        fault = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"canonical of the topology {plan.name!r} fails for the values {knobs} of the knobs in decided_by: {fault}"
+        ) from error
+    if not isinstance(result, Form):
+        raise InputError(f"canonical of the topology {plan.name!r} must return a Form, but returned {result!r:.60}")
+    return result
 
 
 def known_roles_of(plan: Topology) -> Mapping[str, Role]:

@@ -17,8 +17,10 @@ import pytest
 
 from orkester.agents import Role
 from orkester.agents.packs import known_roles
+from orkester.errors import InputError
 from orkester.graphs import (
     Between,
+    Canonical,
     Form,
     Knob,
     OneOf,
@@ -30,6 +32,7 @@ from orkester.graphs import (
     topology,
 )
 from orkester.optim.study.space import Grid, Space
+from orkester.registry import Plugin, Registry
 from orkester.testing import ChatCall, scripted_models
 
 MODELS = ("small", "large")
@@ -216,3 +219,37 @@ def test_the_plainest_setting_stands_for_a_team() -> None:
     cascades = Space({"cascade": {knob: Grid(tuple(values)) for knob, values in GRIDS["cascade"].items()}})
     knobs = {"first": "small", "then": "large", "votes": 3, "temperature": 0.5}
     assert cascades.representative(Team("cascade", {**knobs, "agreement": 0.8})).knobs["agreement"] == 1.0
+
+
+def fails(form: Form, roles: Mapping[str, Role]) -> Form:
+    raise RuntimeError("boom")
+
+
+def returns_nothing(form: Form, roles: Mapping[str, Role]) -> Form:
+    return None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("canonical", "message"),
+    [
+        (
+            fails,
+            "canonical of the topology 'own' fails for the values {'model': 'small'} of the knobs in decided_by: "
+            "RuntimeError: boom",
+        ),
+        (returns_nothing, "canonical of the topology 'own' must return a Form, but returned None"),
+    ],
+)
+def test_a_canonical_that_does_not_work_is_named(canonical: Canonical, message: str) -> None:
+    own = replace(topology("single"), name="own", canonical=canonical, decided_by=("model",))
+    registry = Registry(
+        kind="topology",
+        group="topologies",
+        built_in=lambda: [Plugin(name="own", origin="built in", target="own:topology", load=lambda: own)],
+        accept=lambda _, loaded: loaded,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orkester.graphs._topology.TOPOLOGIES", registry)
+        with pytest.raises(InputError) as raised:
+            form_of("own", {"model": "small", "temperature": 0.0})
+    assert str(raised.value) == message

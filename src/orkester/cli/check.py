@@ -20,9 +20,10 @@ def check(study: Annotated[Path, typer.Argument(help="The study file.", metavar=
     loaded = orkester.load_study(study)
     for note in loaded.notes:
         typer.echo(note)
-    sizes, task = loaded.sizes, loaded.task
+    sizes, task, teams = loaded.sizes, loaded.task, len(loaded.space)
     typer.echo(
-        f"{loaded.name}: {len(loaded.space):,} teams to choose from; {sizes['search']} examples for the search, "
+        f"{loaded.name}: {teams:,} {'team' if teams == 1 else 'teams'} to choose from; "
+        f"{sizes['search']} examples for the search, "
         f"{sizes['confirm']} held out for confirmation, {len(task.shots)} shots"
     )
     setup = MeasurementSetup.of(loaded, Catalogue.default())

@@ -152,7 +152,7 @@ class TopologyContract:
         stand_ins = {name: object() for name in case.knobs if name not in plan.decided_by}
         try:
             image = form_of(self.name, {**case.knobs, **stand_ins})
-        except TypeError as error:
+        except InputError as error:
             raise AssertionError(f"canonical looks at a knob that decided_by does not name: {error}") from error
         values = {id(stand_in): case.knobs[name] for name, stand_in in stand_ins.items()}
         assert {name: values.get(id(value), value) for name, value in image.knobs.items()} == form.knobs, (
