@@ -234,8 +234,10 @@ def returns_nothing(form: Form, roles: Mapping[str, Role]) -> Form:
     [
         (
             fails,
-            "canonical of the topology 'own' fails for the values {'model': 'small'} of the knobs in decided_by: "
-            "RuntimeError: boom",
+            (
+                "canonical of the topology 'own' fails for the values {'model': 'small'} of the knobs in decided_by: "
+                "RuntimeError: boom"
+            ),
         ),
         (returns_nothing, "canonical of the topology 'own' must return a Form, but returned None"),
     ],
