@@ -82,7 +82,7 @@ def print_front(run: Run) -> None:
         markup=False,
     )
     if any(result.front_probability is not None for result in found.front):
-        near = " Near: beaten in the search, but but more probably on the front than not." if found.likely else ""
+        near = " Near: beaten in the search, but more probably on the front than not." if found.likely else ""
         console.print(f"Chance: that no other confirmed team beats it on the held-out examples.{near}", markup=False)
 
 
