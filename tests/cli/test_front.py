@@ -27,7 +27,7 @@ def test_who_is_likely_on_the_front_stands_below_it(capsys: pytest.CaptureFixtur
     assert [line.split()[0] for line in lines[1:5]] == ["vote:", "confirmed", "near:", "confirmed"]
     assert "agents=3" in lines[3]
     assert "agents=4" not in "".join(lines)
-    assert "likelier on it than not" in lines[-1]
+    assert "more probably on the front than not" in lines[-1]
 
 
 def test_an_empty_front_says_why(capsys: pytest.CaptureFixture[str]) -> None:
