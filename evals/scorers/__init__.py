@@ -16,9 +16,10 @@ from typing import Any, Final, TypeAlias, cast
 from orkester.errors import InputError
 from orkester.registry import Registry, files_of, wrong_options
 
-from ._base import Scorer, plain_text
+from ._base import Scorer
+from ._text import exact_text
 
-__all__ = ["SCORERS", "Scorer", "ScoringFunction", "plain_text", "scorer", "scorers"]
+__all__ = ["SCORERS", "Scorer", "ScoringFunction", "exact_text", "scorer", "scorers"]
 
 #: Makes a scorer from the options in a study file.
 MakeScorer: TypeAlias = Callable[..., Scorer]
@@ -77,7 +78,7 @@ def scorer(spec: str | Mapping[str, Any], *, folder: Path | None = None) -> Scor
 
 @dataclass(frozen=True)
 class ScoringFunction:
-    """A scorer made from a function. Votes are compared as ``plain_text``.
+    """A scorer made from a function. Votes are compared in the form of ``exact``.
 
     Attributes:
         name: The name of the scorer in the study file.
@@ -108,4 +109,4 @@ class ScoringFunction:
 
     def key(self, answer: str) -> str:
         """See ``Scorer.key``."""
-        return plain_text(answer)
+        return exact_text(answer)

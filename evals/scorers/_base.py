@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 # An article must be followed by a word: the last word of "Hepatitis A" is not an article.
@@ -68,10 +69,19 @@ def _is_word_character(c: str) -> bool:
     return c.isalnum() or c == "-" or unicodedata.category(c).startswith("M")
 
 
+def entries(expected: Any) -> Sequence[Any]:
+    """The right answers as they are in the data.
+
+    Args:
+        expected: See ``Scorer.score``.
+    """
+    return expected if isinstance(expected, (list, tuple)) else [expected]
+
+
 def accepted(expected: Any) -> list[str]:
     """The right answers as texts.
 
     Args:
         expected: See ``Scorer.score``.
     """
-    return [str(entry) for entry in expected] if isinstance(expected, (list, tuple)) else [str(expected)]
+    return [str(entry) for entry in entries(expected)]

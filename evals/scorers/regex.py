@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ._base import accepted, plain_text
+from ._base import accepted
+from ._text import exact_text
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Regex:
 
     pattern: str
     name: ClassVar[str] = "regex"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def __post_init__(self) -> None:
         try:
@@ -32,15 +33,15 @@ class Regex:
     def score(self, answer: str, expected: Any) -> float:
         """1 when the match is one of the expected texts; 0 when nothing matches."""
         match = self._find(answer)
-        return float(match is not None and match in {plain_text(right) for right in accepted(expected)})
+        return float(match is not None and match in {exact_text(right) for right in accepted(expected)})
 
     def key(self, answer: str) -> str:
-        """The plain text of the match. All answers without a match are the same vote."""
+        """The form of the match. All answers without a match are the same vote."""
         return self._find(answer) or ""
 
     def _find(self, answer: str) -> str | None:
         matches = [text for text in re.findall(self.pattern, answer) if text.strip()]
-        return plain_text(matches[-1]) if matches else None
+        return exact_text(matches[-1]) if matches else None
 
 
 scorer = Regex

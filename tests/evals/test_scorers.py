@@ -8,43 +8,15 @@ from typing import Any
 import pytest
 
 from orkester.errors import InputError
-from orkester.evals.scorers import plain_text, scorer, scorers
-
-
-@pytest.mark.parametrize(
-    ("text", "plain"),
-    [
-        ("The São Paulo.", "sao paulo"),
-        ("  Oslo,\tNorway ", "oslo norway"),
-        ("Straße", "strasse"),
-        ("_Oslo_", "oslo"),
-        ("Hepatitis A", "hepatitis a"),  # an article has a word after it
-        ("An A", "a"),
-        ("theory of a thing", "theory of thing"),
-        ("−5", "-5"),
-        ("10-5", "10 5"),
-        ("- 5", "5"),
-        ("...", "..."),  # nothing but punctuation
-        ("", ""),
-    ],
-)
-def test_plain_text_takes_away_what_does_not_matter(text: str, plain: str) -> None:
-    assert plain_text(text) == plain
-
-
-@pytest.mark.parametrize(
-    ("one", "other"), [("ハハ", "パパ"), ("दिल", "दाल"), ("-5", "5"), ("+", "-"), ("Hepatitis A", "Hepatitis B")]
-)
-def test_plain_text_keeps_different_answers_apart(one: str, other: str) -> None:
-    assert plain_text(one) != plain_text(other)
+from orkester.evals.scorers import scorer, scorers
 
 
 @pytest.mark.parametrize(
     ("answer", "expected", "score"),
     [
-        ("the Oslo.", "oslo", 1),
+        ("the Oslo.", "oslo", 0),
         ("Oslo, Norway", "Oslo", 0),
-        ("Bogota", "Bogotá", 1),
+        ("Bogota", "Bogotá", 0),
         ("5", "-5", 0),
         ("−5", -5, 1),
         ("...", "A", 0),
@@ -63,7 +35,6 @@ def test_exact(answer: str, expected: Any, score: float) -> None:
         ("It is Bucharest, in Romania.", "Oman", 0),  # not inside another word
         ("Muscat is in Oman.", "Oman", 1),
         ("The capital is Port of Spain.", "port of spain", 1),
-        ("The capital is the Port of the Spain", "Port of Spain", 1),
         ("Port-au-Prince", "Port au Prince", 1),
         ("It is N'Djamena!", "N’Djamena", 1),
         ("San José is it", "San Jose", 1),
@@ -181,7 +152,7 @@ def test_choice_is_quick_on_a_long_gap() -> None:
         (r"\d+", "4 apples and 5", "5", 1),  # no group: the whole match
         (r"\d*", "4 apples", "4", 1),  # empty matches are none
         (r"(Oslo)?", "it is Oslo.", "OSLO", 1),
-        (r"is (.+)$", "it is São Paulo", ["Rio", "Sao Paulo"], 1),
+        (r"is (.+)$", "it is São Paulo.", ["Rio", "SÃO PAULO"], 1),
     ],
 )
 def test_regex(pattern: str, answer: str, expected: Any, score: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from orkester.evals.scorers import plain_text
+from orkester.evals.scorers import exact_text
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,4 @@ class Prefix:
 
     def key(self, answer: str) -> str:
         """The beginning, as it is compared."""
-        return plain_text(plain_text(answer)[: self.length])
+        return exact_text(exact_text(answer)[: self.length])
