@@ -1,69 +1,121 @@
-"""The scorer ``numeric``: an answer is right when its last number is the expected number."""
+"""The scorer ``numeric``: an answer is right when the number that it gives has the expected value."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from decimal import Decimal
 from typing import Any, ClassVar
 
-from ._base import accepted, plain_text
+from ._base import plain_text
+from ._exact import ARITHMETIC, Digits, Exact, UnreadableError
+from ._expressions import Locale, Value
+from ._numbers import read_number
 
-_NUMBER = re.compile(
-    r"""(?<!\w)(?<!\d\.)[-+−]?
-    (?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\d.])\.\d+)
-    (?:[eE][-+]?\d{1,3})?""",
-    re.VERBOSE,
+# Languages that write a decimal comma, and those in which a billion is a million millions.
+_DECIMAL_COMMA = frozenset(
+    "af az be bg bs ca cs da de el es et eu fi fr gl hr hu hy id is it ka kk lt lv mk nb nl nn no pl pt ro ru sk sl sq sr sv tr uk vi".split()
 )
-# Large enough for any answer. Only the comparison with a tolerance is rounded, to 60 digits.
-_ARITHMETIC = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_DECIMAL_POINT_REGIONS = frozenset({"de-ch", "de-li", "es-mx", "es-us", "fr-ch", "it-ch"})
+_LONG_SCALE = frozenset("cs da de es fi fr hr hu nb nl nn no pl sk sl sr sv".split())
+_DECIMAL_POINT = frozenset("ar bn cy en fa ga gu he hi ja km kn ko lo ml mn mr ms mt my ne pa si sw ta te th tl ur zh".split())
 
 
 @dataclass(frozen=True)
 class Numeric:
-    """Compares numbers; thousands may be separated by commas.
+    """Compares the values of numbers, however they are written: ``3/2``, ``1.5`` and ``\\frac{3}{2}`` are equal.
 
     Attributes:
         tolerance: The largest relative difference from the expected number with which an answer is right.
+        locale: A language, such as ``de`` or ``de-CH``. It decides what can be read in two ways: ``1.234`` is a little
+            more than one with ``en``, and a thousand with ``de``.
     """
 
     tolerance: float = 0.0
+    locale: str = "en"
     name: ClassVar[str] = "numeric"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def __post_init__(self) -> None:
         if not isinstance(self.tolerance, (int, float)) or not 0 <= self.tolerance < 1:
             raise ValueError(f"0 <= tolerance < 1 must hold, but got {self.tolerance!r}")
+        language = _language(self.locale)
+        if language not in _DECIMAL_COMMA and language not in _DECIMAL_POINT:
+            raise ValueError(f"locale must be a language, such as en, de or de-CH, but it is {self.locale!r}")
 
     def score(self, answer: str, expected: Any) -> float:
-        """1 when the last number of the answer is the last number of an expected text, within the tolerance."""
-        number = _last_number(answer)
-        rights = [right for text in accepted(expected) if (right := _last_number(text)) is not None]
-        if number is None:
+        """1 when the number of the answer is the number of an expected text, within the tolerance."""
+        value = read_number(answer, self._locale)
+        if value is None:
             return 0.0
-        return float(any(number == right or self._is_near(number, right) for right in rights))
+        return float(any(self._is_right(value, right) for right in self._rights(expected)))
 
     def key(self, answer: str) -> str:
-        """The number; the plain text when there is no number."""
-        number = _last_number(answer)
-        return plain_text(answer) if number is None else _plain_number(number)
+        """The number without its percent sign; the plain text when there is no number."""
+        value = read_number(answer, self._locale)
+        if value is None:
+            plain = plain_text(answer)
+            value = read_number(plain, self._locale)
+            if value is None:
+                return plain
+        number = value.number
+        return number.text(self._locale.mark)
+
+    @property
+    def _locale(self) -> Locale:
+        tag = self.locale.replace("_", "-").casefold()
+        language = _language(self.locale)
+        comma = language in _DECIMAL_COMMA and tag not in _DECIMAL_POINT_REGIONS
+        return Locale("," if comma else ".", long_scale=language in _LONG_SCALE)
+
+    def _rights(self, expected: Any) -> Iterator[Value]:
+        for entry in expected if isinstance(expected, (list, tuple)) else [expected]:
+            # Numbers of a data file have a decimal point in every language.
+            locale = self._locale if isinstance(entry, str) else Locale()
+            if (value := read_number(str(entry), locale)) is not None:
+                yield value
+
+    def _is_right(self, value: Value, right: Value) -> bool:
+        if self._is_equal(value.number, right.number):
+            return True
+        if value.rounded is not None and self._is_equal(value.rounded, right.number):
+            return True
+        return value.percent != right.percent and self._is_equal(_share(value), _share(right))
+
+    def _is_equal(self, number: Exact | Digits, right: Exact | Digits) -> bool:
+        if number == right:
+            return True
+        one, two = _exact(number), _exact(right)
+        if one is not None and two is not None and one == two:
+            return True
+        if not self.tolerance:
+            return False
+        return self._is_near(number.decimal(), right.decimal())
 
     def _is_near(self, number: Decimal, right: Decimal) -> bool:
-        gap = _ARITHMETIC.subtract(number, right).copy_abs()
-        return gap <= _ARITHMETIC.multiply(right.copy_abs(), Decimal(str(self.tolerance)))
+        gap = ARITHMETIC.subtract(number, right).copy_abs()
+        return gap <= ARITHMETIC.multiply(right.copy_abs(), Decimal(str(self.tolerance)))
 
 
-def _last_number(text: str) -> Decimal | None:
-    numbers = _NUMBER.findall(text)
-    return Decimal(numbers[-1].replace(",", "").replace("−", "-")) if numbers else None
+def _language(locale: object) -> str:
+    return locale.replace("_", "-").casefold().split("-")[0] if isinstance(locale, str) else ""
 
 
-def _plain_number(number: Decimal) -> str:
-    """A number as text, with all digits. Equal numbers give the same text. (``Decimal.normalize`` would round.)"""
-    digits = format(number, "f")
-    if "." in digits:
-        digits = digits.rstrip("0").rstrip(".")
-    return "0" if number == 0 else digits
+def _exact(number: Exact | Digits) -> Exact | None:
+    if isinstance(number, Exact):
+        return number
+    return number.exact() if number.is_short else None
+
+
+def _share(value: Value) -> Exact | Digits:
+    """The number divided by 100 when it has a percent sign."""
+    exact = _exact(value.number)
+    if value.percent == 1 or exact is None:
+        return value.number
+    try:
+        return exact / Exact.of(value.percent)
+    except UnreadableError:
+        return value.number
 
 
 scorer = Numeric

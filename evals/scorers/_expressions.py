@@ -1,0 +1,547 @@
+"""Finds the numbers in a text: ``3/2``, ``1 1/2``, ``\\frac{3}{2}``, ``2\\sqrt{3}``, ``1.5 × 10^3``, ``5 million``, ``50%``.
+
+Nothing here raises an error for any text, and the time is linear in its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Final
+
+from ._exact import Digits, Exact, UnreadableError
+from ._number_text import Token
+
+_MAX_DEPTH = 12
+# Longer expressions are no answers.
+_MAX_TOKENS = 400
+_GROUPS: Final = {
+    ",": re.compile(r"\d{1,3}(?:,\d{3})+|[1-9]\d?(?:,\d\d)*,\d{3}"),
+    ".": re.compile(r"\d{1,3}(?:\.\d{3})+|[1-9]\d?(?:\.\d\d)*\.\d{3}"),
+}
+_FRACTIONS = frozenset({"\\frac", "\\dfrac", "\\tfrac", "\\cfrac", "\\nicefrac", "\\sfrac"})
+_ROOTS = {"\\sqrt": 2, "√": 2, "sqrt": 2, "∛": 3}
+_PIS = frozenset({"\\pi", "π", "pi"})
+_TIMES = frozenset({"\\times", "\\cdot", "\\ast", "*"})
+#: Commands that only change how their text looks.
+STYLES: Final = frozenset(
+    "\\" + name
+    for name in (
+        "text textbf textit textrm textsf texttt mathrm mathbf mathit mathsf mathtt mathbb boldsymbol bm mbox hbox operatorname "
+        "boxed fbox emph underline displaystyle color bf rm it"
+    ).split()
+)
+#: Words after which the answer follows.
+LINKS: Final = frozenset(
+    (
+        "is are was were be equal equals gives give makes make has have had gets totals total costs cost yields becomes remain "
+        "remains contains "
+        "är blir har kostar ger ist sind war lautet beträgt ergibt macht hat haben kostet est sont fait vaut égale donne a coûte "
+        "es son fue da tiene vale cuesta é são dá tem è sono fa ha is zijn wordt er utgör"
+    ).split()
+)
+_FUNCTIONS = frozenset(
+    "ln log lg sin cos tan cot sec csc arcsin arccos arctan exp lim max min gcd lcm sum int prod binom tbinom dbinom "
+    "phi theta alpha beta gamma infty".split()
+)
+_PERCENT = {
+    **dict.fromkeys(
+        "% percent percents percentage procent prozent pourcent porcento pct процент процента процентов".split(), 100
+    ),
+    "‰": 1000,
+    "permille": 1000,
+    "promille": 1000,
+}
+_TWO_WORDS = {("per", "cent"): 100, ("pour", "cent"): 100, ("por", "ciento"): 100, ("por", "cento"): 100, ("per", "mille"): 1000}
+_MAGNITUDES = {
+    **dict.fromkeys("hundred hundreds hundert honderd".split(), 10**2),
+    **dict.fromkeys("dozen".split(), 12),
+    **dict.fromkeys(
+        "thousand thousands tausend tusen tusind duizend mille mil mila k тысяч тысяча тысячи тыс 千".split(), 10**3
+    ),
+    **dict.fromkeys("万 萬 만".split(), 10**4),
+    **dict.fromkeys("lakh lakhs lac lacs".split(), 10**5),
+    **dict.fromkeys(
+        "million millions millionen mio mln mn miljon miljoner miljoen millioner millón millon millones milhão milhões milione "
+        "milioni млн миллион миллиона миллионов".split(),
+        10**6,
+    ),
+    **dict.fromkeys("crore crores cr".split(), 10**7),
+    **dict.fromkeys("亿 億 억".split(), 10**8),
+    **dict.fromkeys(
+        "billion billions bn milliarde milliarden mrd mia miljard miljarder milliard milliards milliarder miliardo miliardi "
+        "bilhão bilhões млрд миллиард миллиарда миллиардов".split(),
+        10**9,
+    ),
+    **dict.fromkeys("trillion trillions billionen biljon biljoner billón billones".split(), 10**12),
+}
+# "billion" in a language with the long scale.
+_LONG_SCALE = {"billion": 10**12, "billions": 10**12, "trillion": 10**18, "trillionen": 10**18}
+_LETTER_MAGNITUDES = {"K": 10**3, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Locale:
+    """How numbers are written.
+
+    Attributes:
+        mark: The decimal mark where a number can be read in two ways, such as ``1.234``.
+        long_scale: Whether a billion is a million millions.
+    """
+
+    mark: str = "."
+    long_scale: bool = False
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number with its percent sign.
+
+    Attributes:
+        number: The number.
+        percent: 100 for percent, 1000 for per mille, otherwise 1. The number is not divided by it.
+        rounded: The rounded number that stands after it: 2.33 in ``7/3 ≈ 2.33``.
+    """
+
+    number: Exact | Digits
+    percent: int = 1
+    rounded: Exact | Digits | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A place in a text where a number, or something that looks like one, is written.
+
+    Attributes:
+        value: The number; None when there is no single one, as in ``3-5``, ``12:30``, ``2x + 1`` and ``12 + 30``.
+        start: The index of the first token.
+        end: The index after the last token.
+        to_do: Whether it is a sum, a difference or a product that was left to be calculated.
+        whole: Whether it is a number without a mark, a sign or a fraction.
+    """
+
+    value: Value | None
+    start: int
+    end: int
+    to_do: bool = False
+    whole: bool = False
+
+
+class _NothingError(Exception):
+    """No number begins here."""
+
+
+@dataclass
+class _Part:
+    exact: Exact | None
+    big: Digits | None = None
+    to_do: bool = False
+    whole: bool = False
+    power: bool = False
+    percent: int = 1
+
+
+def plain_number(text: str, mark: str) -> Digits | None:
+    """Read a number of digits and marks, such as ``1,234.5``; None when the marks fit no way to write a number.
+
+    Args:
+        text: ASCII digits, spaces, apostrophes, underscores, dots and commas; maybe ``e`` and an exponent.
+        mark: The decimal mark where both readings are possible.
+    """
+    mantissa, _, power = text.replace("E", "e").partition("e")
+    if len(power) > 12:
+        return None
+    exponent = int(power) if power else 0
+    if any(c in mantissa for c in " '_"):
+        mantissa = mantissa.replace(" ", "").replace("'", "").replace("_", "")
+        mark = "," if "," in mantissa else "."
+    dots, commas = mantissa.count("."), mantissa.count(",")
+    if dots and commas:
+        mark = "." if mantissa.rfind(".") > mantissa.rfind(",") else ","
+        if mantissa.count(mark) > 1:
+            return None
+    elif dots + commas == 1:
+        used = "." if dots else ","
+        if used != mark and (not _GROUPS[used].fullmatch(mantissa) or mantissa.startswith("0")):
+            mark = used
+    elif dots + commas > 1:
+        mark = "," if dots else "."
+    whole, _, fraction = mantissa.partition(mark)
+    group = "," if mark == "." else "."
+    if group in whole:
+        if not _GROUPS[group].fullmatch(whole):
+            return None
+        whole = whole.replace(group, "")
+    return Digits.of(whole, fraction, exponent) if group not in fraction else None
+
+
+class Finder:
+    """Finds the numbers in tokens, from left to right."""
+
+    def __init__(self, tokens: Sequence[Token], locale: Locale) -> None:
+        self._tokens = tokens
+        self._locale = locale
+        self._limit = 0
+        self._bullets = sum(token.new_line and token.text == "-" for token in tokens)
+
+    def all(self) -> list[Found]:
+        """All numbers, and all that look like numbers, in their order."""
+        founds: list[Found] = []
+        at, poisoned = 0, False
+        while at < len(self._tokens):
+            token = self._tokens[at]
+            if token.kind == "power" or (token.kind == "other" and token.text in "<>±"):
+                at = self._after_power(at) if token.kind == "power" else at + 1
+                poisoned = token.kind != "power" and not (token.text == ">" and token.new_line)
+                continue
+            found = self._found(at)
+            if found is None:
+                poisoned = self._poisons(at, poisoned)
+                at += 1
+                continue
+            if poisoned or self._is_in_formula(found):
+                found = replace(found, value=None, to_do=False)
+            founds.append(found)
+            poisoned = False
+            at = self._after_uncertainty(found.end)
+        return founds
+
+    def _token(self, at: int) -> Token | None:
+        return self._tokens[at] if 0 <= at < len(self._tokens) else None
+
+    def _text(self, at: int) -> str:
+        token = self._token(at)
+        return token.text if token else ""
+
+    def _kind(self, at: int) -> str:
+        token = self._token(at)
+        return token.kind if token else ""
+
+    def _is_glued(self, at: int) -> bool:
+        token = self._token(at)
+        return token is not None and not token.spaced
+
+    def _poisons(self, at: int, poisoned: bool) -> bool:
+        """Whether the number after this token is an argument of a function, or a part of a formula."""
+        token = self._tokens[at]
+        name = token.text.removeprefix("\\").casefold()
+        if token.kind in {"command", "word"} and name in _FUNCTIONS:
+            follower = self._token(at + 1)
+            if token.kind == "command" or (follower is not None and follower.kind in {"number", "subscript"}) or self._text(at + 1) == "(":
+                return token.kind == "command" or name not in {"max", "min", "sum", "int", "log", "sec", "lim"} or self._is_glued(at + 1)
+        if token.kind == "word" and len(token.text) == 1 and token.text.isascii() and token.text not in "aAI":
+            after = self._skipped_power(at + 1)
+            return self._text(after) in {"+", "-", "*", "/"} and self._starts_number(after + 1)
+        if token.kind == "other" and token.text in "+-*/({" or token.kind in {"subscript", "currency"}:
+            return poisoned
+        return poisoned and token.kind in {"command"}
+
+    def _skipped_power(self, at: int) -> int:
+        return self._after_power(at) if self._kind(at) == "power" else at
+
+    def _after_power(self, at: int) -> int:
+        """Skip ``^2``, ``^{2}`` and ``^\\circ`` that belong to no number."""
+        at += 1
+        if self._text(at) == "{":
+            for end in range(at + 1, min(at + 12, len(self._tokens))):
+                if self._text(end) == "}":
+                    return end + 1
+            return at + 1
+        if self._text(at) in {"-", "+"}:
+            at += 1
+        return at + 1 if self._kind(at) in {"number", "command", "word"} else at
+
+    def _after_uncertainty(self, at: int) -> int:
+        if self._text(at) in {"±", "\\pm"}:
+            found = self._found(at + 1)
+            return found.end if found else at + 1
+        return at
+
+    def _is_in_formula(self, found: Found) -> bool:
+        """Whether a variable or a function is joined to the number: ``2x + 1``, ``4i``, ``2\\ln 3``."""
+        follower = self._token(found.end)
+        if follower is None or follower.new_line:
+            return False
+        if follower.kind == "command" and not follower.spaced:
+            return follower.text.removeprefix("\\") in _FUNCTIONS
+        if follower.spaced or follower.kind != "word" or len(follower.text) != 1 or not follower.text.isascii():
+            return False
+        if follower.text == "i":
+            return True
+        sign = self._text(found.end + 1)
+        if self._kind(found.end + 1) == "power":
+            return follower.text not in "m"
+        return sign in {"+", "-", "*", "/"} and self._starts_number(found.end + 2)
+
+    def _starts_number(self, at: int) -> bool:
+        return self._kind(at) == "number" or self._text(at) in {"(", "{", "$", *_FRACTIONS, *_ROOTS}
+
+    def _found(self, at: int) -> Found | None:
+        token = self._tokens[at]
+        if token.kind in {"word", "stop", "line", "link", "bold"} and token.text not in _ROOTS and token.text not in {"pi", "minus", "negative", "moins", "menos"}:
+            return None
+        if token.kind == "composite":
+            return Found(None, at, at + 1)
+        if token.text == "-" and self._is_separator(at):
+            return None
+        self._limit = at + _MAX_TOKENS
+        try:
+            part, end = self._sum(at, 0)
+        except _NothingError:
+            return None
+        end, part = self._with_suffix(end, part)
+        number = part.big or part.exact
+        if part.to_do or number is None:
+            return Found(None, at, end, to_do=part.to_do)
+        return Found(Value(number, part.percent), at, end, whole=part.whole and end == at + 1)
+
+    def _is_separator(self, at: int) -> bool:
+        """Whether a dash is a list mark or stands between words, and is no sign: ``Total - 5``."""
+        token, follower, before = self._tokens[at], self._token(at + 1), self._token(at - 1)
+        if follower is None or not follower.spaced:
+            return False
+        if token.new_line:
+            return self._bullets > 1
+        return before is not None and (
+            before.text in {")", "]", "*", "`", '"', "%"}
+            or before.kind in {"bold", "number"}
+            or (before.kind == "word" and before.text.casefold() not in LINKS)
+        )
+
+    # The grammar: a sum of products of signed powers of atoms.
+
+    def _sum(self, at: int, depth: int) -> tuple[_Part, int]:
+        if depth > _MAX_DEPTH or at > self._limit:
+            raise _NothingError
+        part, at = self._product(at, depth)
+        while at < self._limit:
+            sign = self._token(at)
+            if sign is None or (depth == 0 and sign.new_line):
+                break
+            follower = self._token(at + 1)
+            if sign.text not in {"+", "-", "--"} or follower is None or (depth == 0 and follower.new_line):
+                break
+            try:
+                right, at = self._product(at + 1, depth)
+            except _NothingError:
+                break
+            part = self._joined(part, right, Exact.__add__ if sign.text == "+" else lambda one, two: one + -two, adds=True)
+        return part, at
+
+    def _product(self, at: int, depth: int) -> tuple[_Part, int]:
+        part, at = self._signed(at, depth)
+        while at < self._limit:
+            token = self._token(at)
+            if token is None or (depth == 0 and token.new_line):
+                break
+            times = token.text in _TIMES or (token.text in {"x", "X"} and self._kind(at + 1) == "number")
+            over = token.text in {"/", "\\div"}
+            skip = 1 if times or over else 0
+            follower = self._token(at + skip)
+            if follower is None or (depth == 0 and follower.new_line):
+                break
+            if not skip and not self._is_joined(at, part):
+                break
+            mixed = None if skip else self._mixed(at, part, depth)
+            try:
+                right, at = mixed or self._signed(at + skip, depth)
+            except _NothingError:
+                break
+            if mixed:
+                part = right
+            elif over:
+                part = self._joined(part, right, Exact.__truediv__)
+            else:
+                part = self._joined(part, right, Exact.__mul__, adds=not right.power)
+        return part, at
+
+    def _is_joined(self, at: int, part: _Part) -> bool:
+        """Whether the token continues a product without a sign: ``2√3``, ``2π``, ``1 1/2``, ``2(3)``."""
+        token = self._tokens[at]
+        if token.text in _FRACTIONS or token.text in _ROOTS or token.text in _PIS:
+            return token.kind == "command" or token.text == "√" or not token.spaced
+        if token.kind == "number":
+            return part.whole and token.spaced and self._text(at + 1) == "/" and self._kind(at + 2) == "number"
+        return token.text == "(" and not token.spaced and (self._kind(at + 1) == "number" or self._text(at + 1) == "-")
+
+    def _mixed(self, at: int, part: _Part, depth: int) -> tuple[_Part, int] | None:
+        """Read ``1 1/2`` and ``1\\frac{1}{2}``."""
+        if not part.whole or part.exact is None:
+            return None
+        token = self._tokens[at]
+        if token.kind == "number":
+            top, bottom = self._atom(at, depth)[0], self._atom(at + 2, depth)[0]
+            end = at + 3
+            proper = top.whole and bottom.whole and not self._tokens[at + 1].spaced
+        elif token.text in _FRACTIONS and self._has_plain_arguments(at + 1):
+            (top, bottom), end = self._arguments(at + 1, depth)
+            proper = top.whole and bottom.whole
+        else:
+            return None
+        one, two = (p.exact.rational if p.exact else None for p in (top, bottom))
+        if not proper or one is None or not two or one >= two:
+            return None
+        return self._joined(part, _Part(Exact.of(Fraction(one / two))), Exact.__add__), end
+
+    def _has_plain_arguments(self, at: int) -> bool:
+        return self._kind(at) == "number" or (self._text(at + 2) == "}" and self._kind(at + 1) == "number")
+
+    def _signed(self, at: int, depth: int) -> tuple[_Part, int]:
+        token = self._token(at)
+        if token is None:
+            raise _NothingError
+        negative = token.text in {"-", "minus", "negative", "moins", "menos"}
+        if not negative and token.text != "+":
+            return self._power(at if token.kind != "currency" else self._after_currency(at), depth)
+        at = self._after_currency(at + 1)
+        follower = self._token(at)
+        if follower is None or (follower.new_line and depth == 0) or (not negative and follower.spaced):
+            raise _NothingError
+        part, at = self._power(at, depth)
+        if not negative:
+            return replace(part, whole=False), at
+        big = replace(part.big, negative=not part.big.negative) if part.big else None
+        return replace(part, exact=-part.exact if part.exact else part.exact, big=big, whole=False), at
+
+    def _after_currency(self, at: int) -> int:
+        return at + 1 if self._kind(at) == "currency" else at
+
+    def _power(self, at: int, depth: int) -> tuple[_Part, int]:
+        part, at = self._atom(at, depth)
+        if self._kind(at) != "power" or at >= self._limit:
+            return part, at
+        try:
+            if self._text(at + 1) in {"-", "+"}:
+                exponent, end = self._atom(at + 2, depth)
+                if self._text(at + 1) == "-" and exponent.exact:
+                    exponent = replace(exponent, exact=-exponent.exact)
+            else:
+                exponent, end = self._atom(at + 1, depth)
+        except _NothingError:
+            return part, at
+        if self._kind(end) == "power":  # a tower
+            return _Part(None, power=True), end
+        raised = exponent.exact.rational if exponent.exact else None
+        if raised is None or part.exact is None or exponent.to_do:
+            return _Part(None, power=True), end
+        try:
+            return _Part(part.exact.power(raised), power=True, to_do=part.to_do), end
+        except UnreadableError:
+            return _Part(None, power=True), end
+
+    def _atom(self, at: int, depth: int) -> tuple[_Part, int]:
+        token = self._token(at)
+        if token is None or at > self._limit or depth > _MAX_DEPTH:
+            raise _NothingError
+        if token.kind == "number":
+            return self._number(token), at + 1
+        if token.kind == "composite":
+            return _Part(None), at + 1
+        if token.kind == "coded":
+            return _Part(Exact.of(int(token.text, 0)), whole=True), at + 1
+        if token.text in _PIS:
+            return _Part(Exact.pi()), at + 1
+        if token.text in {"(", "{"}:
+            part, end = self._sum(at + 1, depth + 1)
+            if self._text(end) != (")" if token.text == "(" else "}"):
+                raise _NothingError
+            return part, end + 1
+        if token.text in _FRACTIONS:
+            (top, bottom), end = self._arguments(at + 1, depth)
+            return self._joined(top, bottom, Exact.__truediv__), end
+        if token.text in _ROOTS:
+            return self._root(at, depth)
+        raise _NothingError
+
+    def _number(self, token: Token) -> _Part:
+        digits = plain_number(token.text, self._locale.mark)
+        if digits is None:
+            return _Part(None)
+        if not digits.is_short:
+            return _Part(None, big=digits)
+        return _Part(digits.exact(), whole=token.text.isdecimal())
+
+    def _arguments(self, at: int, depth: int) -> tuple[tuple[_Part, _Part], int]:
+        """Read the two parts of a LaTeX fraction, which may be single digits: ``\\frac12``, ``\\frac{1}2``."""
+        token = self._token(at)
+        if token is not None and token.kind == "number" and token.text.isdecimal():
+            follower = self._token(at + 1)
+            if len(token.text) > 1:
+                if len(token.text) > 2:
+                    raise _NothingError
+                return (_Part(Exact.of(int(token.text[0])), whole=True), _Part(Exact.of(int(token.text[1])), whole=True)), at + 1
+            if follower is None:
+                raise _NothingError
+        top, at = self._signed(at, depth + 1)
+        bottom, at = self._atom(at, depth + 1)
+        return (top, bottom), at
+
+    def _root(self, at: int, depth: int) -> tuple[_Part, int]:
+        degree = Fraction(_ROOTS[self._text(at)])
+        at += 1
+        if self._text(at) == "[":
+            index, at = self._atom(at + 1, depth + 1)
+            given = index.exact.rational if index.exact else None
+            if self._text(at) != "]" or not given:
+                raise _NothingError
+            degree, at = given, at + 1
+        token = self._token(at)
+        if token is not None and self._tokens[at - 1].text == "\\sqrt" and token.kind == "number" and len(token.text) > 1:
+            raise _NothingError
+        part, at = self._atom(at, depth + 1)
+        try:
+            root = part.exact.power(1 / degree) if part.exact and not part.to_do else None
+        except UnreadableError:
+            root = None
+        return _Part(root), at
+
+    @staticmethod
+    def _joined(one: _Part, two: _Part, operation: Callable[[Exact, Exact], Exact], *, adds: bool = False) -> _Part:
+        if one.exact is None or two.exact is None:
+            return _Part(None, to_do=one.to_do or two.to_do)
+        to_do = one.to_do or two.to_do
+        if adds and one.exact.rational is not None and two.exact.rational is not None:
+            to_do = to_do or not one.power
+        try:
+            return _Part(operation(one.exact, two.exact), to_do=to_do)
+        except UnreadableError:
+            return _Part(None, to_do=to_do)
+
+    def _with_suffix(self, at: int, part: _Part) -> tuple[int, _Part]:
+        """Read percent signs and words such as million after a number."""
+        factor, end, percent = 1, at, 1
+        while (after := self._after_markup(end)) < len(self._tokens) and not self._tokens[after].new_line:
+            token = self._tokens[after]
+            word = token.text.casefold()
+            if two := _TWO_WORDS.get((word, self._text(after + 1).casefold())):
+                percent, end = two, after + 2
+                break
+            if word in _PERCENT:
+                percent, end = _PERCENT[word], after + 1
+                break
+            scale = self._magnitude(token, after, end)
+            if not scale or factor > 10**15:
+                break
+            factor, end = factor * scale, after + 1
+        if factor > 1:
+            part = replace(part, exact=part.exact * Exact.of(factor) if part.exact else None, whole=False)
+        return end, replace(part, percent=percent) if percent > 1 else part
+
+    def _magnitude(self, token: Token, at: int, end: int) -> int:
+        if token.kind != "word":
+            return 0
+        word = token.text.casefold()
+        if word == "k" or (len(token.text) == 1 and token.text in _LETTER_MAGNITUDES):
+            paid = any(self._kind(before) == "currency" for before in range(max(0, end - 3), end))
+            return _LETTER_MAGNITUDES[token.text] if not token.spaced and (paid or word == "k") and at == end else 0
+        if self._locale.long_scale and word in _LONG_SCALE:
+            return _LONG_SCALE[word]
+        return _MAGNITUDES.get(word, 0)
+
+    def _after_markup(self, at: int) -> int:
+        start = at
+        while at < start + 6 and (self._text(at) in {"{", "}", "$", "*", "`"} or self._kind(at) == "bold" or self._text(at) in STYLES):
+            at += 1
+        return at

@@ -1,0 +1,395 @@
+"""Which number of a text is the answer. The rules are in docs/scorers.md."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ._expressions import LINKS, Finder, Found, Locale, Value, plain_number
+from ._number_text import TAG_END, TAG_START, Token, one_alphabet, spelled_out, tokens_of
+
+_PLAIN = re.compile(r"\s*([-+]?)(\d{1,18})(?:\.(\d{1,18}))?\.?\s*")
+
+_ANSWER = (
+    r"answer|result|svar(?:et)?|slutsvar(?:et)?|resultat(?:et)?|antwort|ergebnis|endergebnis|réponse|reponse|résultat|respuesta|resultado|"
+    r"resposta|risposta|risultato|antwoord|uitkomst|svaret|ответ|результат"
+)
+_IS = r"\bis\b|\bare\b|\bär\b|\bblir\b|\bist\b|\blautet\b|\bbeträgt\b|\best\b|\bes\b|\bé\b|\bè\b|\bwould be\b|\bmust be\b|\bshould be\b|\bequals\b"
+# A label with what may stand before its colon, its verb or the end of its line.
+_LABEL = re.compile(
+    rf"""(?<![\w-])(?<!to\ )(?<!To\ )(?P<name>{_ANSWER})(?!\w)
+    (?:[^\n.:=?!]{{0,80}}?[*_"'`]*[ \t]*(?:[:=]|(?:{_IS})[ \t]*:?)|[ \t*_\#]*(?=\n))
+    |(?:答案|答え|答|정답|답)(?:[是为為は은는：:\s*]*)
+    |^[ \t*\#]*A\s*:""",
+    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
+)
+_BOXED = re.compile(r"\\(?:boxed|fbox)\s*")
+_HASHES = re.compile(r"^[ \t]*####[ \t]*(?=[-+$€£¥\\.\d±(])(?!\d{1,2}[.)][ \t]+\S)", re.MULTILINE)
+_NO_ANSWER = re.compile(
+    r"""\W*(?:(?:it|that|this|the|value|is)\W+)*(?:unknown|none|not\ (?:known|possible|defined|enough)|undefined|nan|null|n/a|impossible|unable|cannot|can't
+    |i\ (?:do\ not|don't|can't|cannot)|no\ (?:answer|solution|number)|infinity|∞|-?inf\b)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_NOT = re.compile(r"[\s*:]*(?:not|nicht|inte|pas|no)\s", re.IGNORECASE)
+_REASONS = frozenset(
+    "because since weil denn da eftersom därför för car parce puisque porque pues ya omdat after given assuming".split()
+)
+_FILLERS = frozenset(
+    (
+        "about approximately approx roughly around nearly almost exactly only just now a an the total of to equal therefore then thus "
+        "also still ca circa c etwa ungefähr rund genau cirka ungefär exakt totalt environ exactement aproximadamente casi unos so "
+        "precisely simply hence finally indeed value number final answer it that this correct result sum altså also donc entonces por "
+        "lo tanto que in all there we get you she he they i have you'll left at"
+    ).split()
+)
+_CONCLUSIONS = frozenset("so therefore thus hence finally total altså därför also daher donc entonces 因此 所以".split())
+_LABELS = frozenset(
+    "step steps question problem part case equation eq example exercise figure fig table page steg fråga schritt frage aufgabe étape "
+    "question etapa paso pregunta stap method option case round chapter section".split()
+)
+_PREPOSITIONS = frozenset(
+    "in of for per from out after within over at on among by with av i på för im von für pro aus dans de pour sur par en con".split()
+)
+_RANGES = frozenset("to till until through bis à hasta".split())
+_OR = frozenset("or oder eller ou o u".split())
+_BETWEEN = frozenset("between zwischen mellan entre".split())
+_AND = frozenset("and und och et y e".split())
+_SHORT = frozenset("approx ca c circa no nr resp bzw vs fig eq mr dr st ungf".split())
+_SEPARATORS = frozenset({",", ";", *_AND})
+_MARKUP = " \t*_$#:`\"'={}-"
+_JUNK = frozenset("{}([\"'*`$~#|-+,_>")
+_DIGIT = re.compile(r"\d")
+_MAX_LABELS = 50
+_MAX_REGION = 4000
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A number with what the words around it say.
+
+    Attributes:
+        found: The number.
+        sentence: In which sentence or line it is.
+        begins: Whether nothing but fillers is before it in its sentence.
+        linked: What leads to it: ``=``, ``≈``, ``is`` for a verb or a colon, or nothing.
+        remark: Whether it is in brackets or gives a reason.
+        label: Whether it numbers a list entry or a step.
+    """
+
+    found: Found
+    sentence: int
+    begins: bool
+    linked: str
+    remark: bool
+    label: bool
+
+
+def read_number(text: str, locale: Locale) -> Value | None:
+    """The number that a text gives as its answer; None when it gives none, or no single one.
+
+    Args:
+        text: Any text.
+        locale: How numbers are written.
+    """
+    if match := _PLAIN.fullmatch(text):
+        return _plain(match, locale)
+    if locale.mark == "," and "٫" in text:
+        text = text.translate({ord("٫"): ",", ord("٬"): "."})
+    text = one_alphabet(text)
+    for region in _explicit_regions(text):
+        if _NO_ANSWER.match(region):
+            return None
+        reading = _Reading.of(region, locale)
+        if reading.candidates:
+            return reading.explicit()
+    for region in _bold_regions(text, locale):
+        reading = _Reading.of(region, locale)
+        if any(not c.label for c in reading.candidates):
+            return reading.explicit()
+    return _Reading.of(text, locale).last()
+
+
+def _plain(match: re.Match[str], locale: Locale) -> Value | None:
+    number = plain_number(match[2] + (f".{match[3]}" if match[3] else ""), locale.mark)
+    if number is None:
+        return None
+    return Value(replace(number, negative=match[1] == "-" and bool(number.digits)))
+
+
+def _explicit_regions(text: str) -> Iterator[str]:
+    """What each label marks as the answer, from the last label to the first."""
+    places: list[tuple[int, int, str]] = []
+    if "####" in text:
+        places += [(m.start(), m.end(), "line") for m in _HASHES.finditer(text)]
+    if "\\" in text:
+        places += [(m.start(), m.end(), "box") for m in _BOXED.finditer(text)]
+    if TAG_START in text:
+        places += [(i, i + 1, "tag") for i, c in enumerate(text) if c == TAG_START]
+    places += [(m.start(), m.end(), "label") for m in _LABEL.finditer(text)]
+    for _, end, kind in sorted(places, reverse=True)[:_MAX_LABELS]:
+        if kind == "box":
+            yield _braced(text, end)
+        elif kind == "tag":
+            stop = text.find(TAG_END, end, end + _MAX_REGION)
+            yield text[end : stop if stop >= 0 else end + _MAX_REGION]
+        elif kind == "line" or not _NOT.match(text, end, end + 16):
+            yield _line(text, end)
+
+
+def _line(text: str, start: int) -> str:
+    """The first line from a place on that is not empty."""
+    while start < len(text):
+        end = text.find("\n", start)
+        end = min(len(text) if end < 0 else end, start + _MAX_REGION)
+        if text[start:end].strip(_MARKUP):
+            return text[start:end].lstrip(" :*_\t")
+        start = end + 1
+    return ""
+
+
+def _braced(text: str, start: int) -> str:
+    if text[start : start + 1] != "{":
+        return re.split(r"[$\n]", text[start : start + 20])[0]
+    depth = 0
+    for at in range(start, min(len(text), start + _MAX_REGION)):
+        if text[at] == "{":
+            depth += 1
+        elif text[at] == "}":
+            depth -= 1
+            if depth == 0:
+                return text[start + 1 : at]
+    return _line(text, start + 1)
+
+
+def _bold_regions(text: str, locale: Locale) -> list[str]:
+    """Bold parts at the end, from the last to the first: in the last line with a number, or as a line of their own."""
+    if "**" not in text and "\\textbf" not in text:
+        return []
+    regions: list[str] = []
+    lines = [line[:_MAX_REGION] for line in text[-20 * _MAX_REGION :].split("\n") if line.strip()]
+    number_below = False
+    for line in reversed(lines[-40:]):
+        bolds = _bolds(line)
+        if not number_below:
+            regions += reversed(bolds)
+        elif len(bolds) == 1 and line.strip(_MARKUP + ".") == bolds[0].strip(_MARKUP + "."):
+            regions += [bold for bold in bolds if _Reading.of(bold, locale).is_bare(words=3)]
+        number_below = number_below or any(not c.label for c in _Reading.of(line, locale).candidates)
+    return regions
+
+
+def _bolds(line: str) -> list[str]:
+    # Not the sign of a power, as in 2**10.
+    parts = re.split(r"(?<![\d)])\*\*|\*\*(?![-\d(])", line)
+    bolds = [*parts[1::2], *(match[1] for match in re.finditer(r"\\textbf\{([^{}]{1,200})\}", line))]
+    return [bold for bold in bolds if bold.strip()]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A text, its numbers, and what the words around them say."""
+
+    tokens: Sequence[Token]
+    candidates: Sequence[_Candidate]
+
+    @classmethod
+    def of(cls, text: str, locale: Locale) -> _Reading:
+        """Read a text of one alphabet. Number words count when there is no digit outside brackets."""
+        if not _DIGIT.search(text) or ("(" in text and not _DIGIT.search(re.sub(r"\([^()]*\)", "", text))):
+            text = spelled_out(text)
+        tokens = tokens_of(text)
+        founds = Finder(tokens, locale).all()
+        return cls(tokens, _judged(tokens, _merged(tokens, founds)))
+
+    def is_bare(self, *, words: int) -> bool:
+        """Whether the text is nothing but a number, with at most so many words."""
+        if len(self.candidates) != 1 or len(self.tokens) > 40 or self.candidates[0].label:
+            return False
+        found = self.candidates[0].found
+        others = [t for at, t in enumerate(self.tokens) if t.kind == "word" and not found.start <= at < found.end]
+        return found.value is not None and len(others) <= words
+
+    def explicit(self) -> Value | None:
+        """The answer, when the text is marked as the answer: the number at its beginning, or the one it leads to."""
+        kept = [c for c in self.candidates if not c.label] or self.candidates
+        kept = [c for c in kept if not c.remark] or kept
+        kept = [c for c in kept if c.sentence == kept[0].sentence]
+        return self._chained(kept) if kept[0].begins else self._concluded(kept)
+
+    def last(self) -> Value | None:
+        """The answer of a text without a mark: what its last sentence with a number leads to, or the last number."""
+        kept = [c for c in self.candidates if not c.label] or self.candidates
+        kept = [c for c in kept if not c.remark] or kept
+        if not kept:
+            return None
+        if self._is_first_bare(kept):
+            return kept[0].found.value
+        final = [c for c in kept if c.sentence == kept[-1].sentence]
+        if final[0].begins and not any(c.linked for c in final[1:]):
+            if self._follower(final[0].found).casefold() in LINKS:
+                return final[0].found.value
+            final = [final[0], *(c for c in final[1:] if self._leader(c.found).casefold() not in _PREPOSITIONS)]
+        return self._concluded(final)
+
+    def _text(self, at: int) -> str:
+        return self.tokens[at].text if 0 <= at < len(self.tokens) else ""
+
+    def _follower(self, found: Found) -> str:
+        return self._text(found.end)
+
+    def _leader(self, found: Found) -> str:
+        return self._text(found.start - 1)
+
+    def _is_first_bare(self, kept: Sequence[_Candidate]) -> bool:
+        """Whether the text begins with a bare number that words explain."""
+        first = kept[0]
+        end = first.found.end
+        if first.found.value is None or first.sentence != 0 or not first.begins or first.linked in {"=", "≈"}:
+            return False
+        for end in range(end, min(end + 5, len(self.tokens))):  # noqa: B007, PLR1704
+            token = self.tokens[end]
+            if token.kind == "stop" or token.new_line:
+                break
+            if token.kind == "word" and (end > first.found.end + 1 or first.found.start > 0):
+                return False
+            if token.text in {",", ";", "(", "["}:
+                return False
+        else:
+            return False
+        if self.tokens[end].kind == "stop" and any(t.kind == "word" for t in self.tokens[first.found.end : end]):
+            return False
+        rest = self.tokens[end : end + 400]
+        return any(t.kind == "word" for t in rest[:3]) and not any(t.text.casefold() in _CONCLUSIONS for t in rest)
+
+    def _chained(self, candidates: Sequence[_Candidate]) -> Value | None:
+        """The last of the numbers that signs join to the first: 5 in ``2 + 3 = 5``; none when there are several."""
+        best = candidates[0].found
+        rounded: Found | None = None
+        for before, after in itertools.pairwise(candidates):
+            between = _between(self.tokens, before.found, after.found)
+            if between and all(part in _SEPARATORS for part in between):
+                return None
+            if "," in between or ";" in between or after.linked not in ({"=", "≈", "is"} if best.to_do else {"=", "≈"}):
+                break
+            if after.linked == "≈" and best.value is not None:
+                rounded = after.found
+            elif not after.found.to_do:
+                best, rounded = after.found, None
+        return _with_rounded(best, rounded)
+
+    def _concluded(self, candidates: Sequence[_Candidate]) -> Value | None:
+        """The last number that a sign or a verb leads to, otherwise the last number."""
+        linked = [at for at, c in enumerate(candidates) if c.linked and not c.found.to_do]
+        at = linked[-1] if linked else len(candidates) - 1
+        chosen = candidates[at]
+        if chosen.linked == "≈" and at > 0 and candidates[at - 1].found.end >= chosen.found.start - 3:
+            before = candidates[at - 1].found
+            if before.value is not None and "≈" in _between(self.tokens, before, chosen.found):
+                return _with_rounded(before, chosen.found)
+        return chosen.found.value
+
+
+def _with_rounded(found: Found, rounded: Found | None) -> Value | None:
+    if found.value is None:
+        return rounded.value if rounded else None
+    return replace(found.value, rounded=rounded.value.number if rounded and rounded.value else None)
+
+
+def _between(tokens: Sequence[Token], one: Found, two: Found) -> list[str]:
+    """The tokens between two numbers, without markup and without ``x =``."""
+    parts = [t.text.casefold() for t in tokens[one.end : two.start] if t.text not in {"$", "*", "`", "'", '"'}]
+    if len(parts) >= 2 and parts[-1] == "=" and len(parts[-2]) == 1 and parts[-2].isalpha():
+        parts = parts[:-2]
+    return parts
+
+
+def _merged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[Found]:
+    """Make one place without a value of ``3 to 5`` and ``5 or 6``."""
+    merged: list[Found] = []
+    for found in founds:
+        if merged:
+            before = merged[-1]
+            between = _between(tokens, before, found) if found.start - before.end < 8 else []
+            opening = tokens[before.start - 1].text.casefold() if before.start else ""
+            if len(between) == 1 and (
+                between[0] in _RANGES or between[0] in _OR or (between[0] in _AND and opening in _BETWEEN)
+            ):
+                merged[-1] = Found(None, before.start, found.end)
+                continue
+        merged.append(found)
+    return merged
+
+
+def _judged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[_Candidate]:
+    candidates: list[_Candidate] = []
+    sentence = depth = at = numbering = 0
+    reason = False
+    for found in founds:
+        while at <= found.start:
+            token = tokens[at]
+            if at and (token.new_line or _ends_sentence(tokens, at - 1)):
+                sentence, depth, reason = sentence + 1, 0 if token.new_line else depth, False
+            if at == found.start:
+                break
+            depth = max(0, depth + (token.text in {"(", "["}) - (token.text in {")", "]"}))
+            reason = reason or (token.kind == "word" and token.text.casefold() in _REASONS and bool(candidates))
+            at += 1
+        label, numbering = _is_label(tokens, found, numbering)
+        begins, linked = _before(tokens, found.start)
+        in_brackets = depth > 0 or (tokens[found.start].text == "(" and bool(candidates))
+        candidates.append(_Candidate(found, sentence, begins, linked, in_brackets or reason, label))
+        at = max(at, found.end)
+    return candidates
+
+
+def _ends_sentence(tokens: Sequence[Token], at: int) -> bool:
+    if tokens[at].kind != "stop":
+        return False
+    return not (tokens[at].text == "." and at > 0 and tokens[at - 1].text.casefold() in _SHORT)
+
+
+def _is_label(tokens: Sequence[Token], found: Found, numbering: int) -> tuple[bool, int]:
+    """Whether a number is that of a list entry or of a step, and the number of the last list entry."""
+    text = tokens[found.start].text
+    number = int(text) if found.whole and len(text) <= 2 and text.isdecimal() else None
+    if number in {1, numbering + 1} and tokens[found.start].new_line and found.end + 1 < len(tokens):
+        after, more = tokens[found.end], tokens[found.end + 1]
+        if after.text in {".", ")"} and not after.spaced and more.spaced and not more.new_line:
+            return True, number or 0
+    at = found.start - 1
+    while at > found.start - 4 and at >= 0 and tokens[at].text in {"#", "(", "{", "$", "*"}:
+        at -= 1
+    return found.whole and at >= 0 and tokens[at].text.casefold() in _LABELS, numbering
+
+
+def _before(tokens: Sequence[Token], start: int) -> tuple[bool, str]:
+    """Whether nothing but fillers is before a number in its sentence, and what leads to it."""
+    linked = ""
+    for at in range(start - 1, max(-1, start - 14), -1):
+        token = tokens[at]
+        word = token.text.casefold()
+        new_line = tokens[at + 1].new_line
+        if new_line and token.text not in {":", "="}:
+            return True, linked
+        if token.kind == "link" or token.text == "≈":
+            linked = linked or ("=" if token.kind == "link" else "≈")
+        elif token.text == ":" or (token.kind == "word" and (word in LINKS or word[-1] in "是为為")):
+            linked = linked or "is"
+        elif _ends_sentence(tokens, at):
+            return True, linked
+        elif not _is_filler(tokens, at):
+            return False, linked
+        if new_line:
+            return True, linked
+    return start < 14, linked
+
+
+def _is_filler(tokens: Sequence[Token], at: int) -> bool:
+    token = tokens[at]
+    word = token.text.casefold()
+    if token.kind == "word":
+        return word in _FILLERS or word in _SHORT or (len(word) == 1 and tokens[at + 1].text in {"=", "≈"})
+    return token.kind in {"currency", "bold", "command", "stop", "subscript"} or token.text in _JUNK
