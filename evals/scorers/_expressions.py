@@ -36,7 +36,7 @@ STYLES: Final = frozenset(
 #: Words after which the answer follows.
 LINKS: Final = frozenset(
     (
-        "is are was were be equal equals gives give makes make has have had gets totals total costs cost yields becomes remain "
+        "is are was were be equal equals gives give makes make has have had gets totals costs cost yields becomes remain "
         "remains contains "
         "är blir har kostar ger ist sind war lautet beträgt ergibt macht hat haben kostet est sont fait vaut égale donne a coûte "
         "es son fue da tiene vale cuesta é são dá tem è sono fa ha is zijn wordt er utgör"
@@ -370,6 +370,7 @@ class Finder:
         """Read ``1 1/2`` and ``1\\frac{1}{2}``."""
         if not part.whole or part.exact is None:
             return None
+        negative = (part.exact.rational or 0) < 0
         token = self._tokens[at]
         if token.kind == "number":
             top, bottom = self._atom(at, depth)[0], self._atom(at + 2, depth)[0]
@@ -383,7 +384,8 @@ class Finder:
         one, two = (p.exact.rational if p.exact else None for p in (top, bottom))
         if not proper or one is None or not two or one >= two:
             return None
-        return self._joined(part, _Part(Exact.of(Fraction(one / two))), Exact.__add__), end
+        share = Fraction(one / two)
+        return self._joined(part, _Part(Exact.of(-share if negative else share)), Exact.__add__), end
 
     def _has_plain_arguments(self, at: int) -> bool:
         return self._kind(at) == "number" or (self._text(at + 2) == "}" and self._kind(at + 1) == "number")
@@ -403,7 +405,7 @@ class Finder:
         if not negative:
             return replace(part, whole=False), at
         big = replace(part.big, negative=not part.big.negative) if part.big else None
-        return replace(part, exact=-part.exact if part.exact else part.exact, big=big, whole=False), at
+        return replace(part, exact=-part.exact if part.exact else part.exact, big=big), at
 
     def _after_currency(self, at: int) -> int:
         return at + 1 if self._kind(at) == "currency" else at

@@ -40,9 +40,15 @@ _REASONS = frozenset(
 _FILLERS = frozenset(
     (
         "about approximately approx roughly around nearly almost exactly only just now a an the total of to equal therefore then thus "
-        "also still ca circa c etwa ungefähr rund genau cirka ungefär exakt totalt environ exactement aproximadamente casi unos so "
-        "precisely simply hence finally indeed value number final answer it that this correct result sum altså also donc entonces por "
-        "lo tanto que in all there we get you she he they i have you'll left at"
+        "also still ca circa c etwa ungefähr rund genau cirka ungefär exakt totalt environ exactement aproximadamente casi unos "
+        "precisely simply indeed at left"
+    ).split()
+)
+# Words before an answer at the beginning of a sentence.
+_OPENINGS = frozenset(
+    (
+        "so hence finally value number final answer it that this correct result sum altså also donc entonces por lo tanto que in all "
+        "there we get you she he they i have it's that's"
     ).split()
 )
 _CONCLUSIONS = frozenset("so therefore thus hence finally total altså därför also daher donc entonces 因此 所以".split())
@@ -285,6 +291,8 @@ class _Reading:
         linked = [at for at, c in enumerate(candidates) if c.linked and not c.found.to_do]
         at = linked[-1] if linked else len(candidates) - 1
         chosen = candidates[at]
+        if chosen.found.to_do and chosen.linked == "=" and at > 0:  # 15 = 3 × 5
+            return candidates[at - 1].found.value
         if chosen.linked == "≈" and at > 0 and candidates[at - 1].found.end >= chosen.found.start - 3:
             before = candidates[at - 1].found
             if before.value is not None and "≈" in _between(self.tokens, before, chosen.found):
@@ -368,23 +376,31 @@ def _is_label(tokens: Sequence[Token], found: Found, numbering: int) -> tuple[bo
 def _before(tokens: Sequence[Token], start: int) -> tuple[bool, str]:
     """Whether nothing but fillers is before a number in its sentence, and what leads to it."""
     linked = ""
+    begins = False
     for at in range(start - 1, max(-1, start - 14), -1):
         token = tokens[at]
         word = token.text.casefold()
         new_line = tokens[at + 1].new_line
         if new_line and token.text not in {":", "="}:
-            return True, linked
+            begins = True
+            break
         if token.kind == "link" or token.text == "≈":
             linked = linked or ("=" if token.kind == "link" else "≈")
         elif token.text == ":" or (token.kind == "word" and (word in LINKS or word[-1] in "是为為")):
             linked = linked or "is"
         elif _ends_sentence(tokens, at):
-            return True, linked
+            begins = True
+            break
+        elif token.kind == "word" and word in _OPENINGS:
+            linked = linked or "-"
         elif not _is_filler(tokens, at):
-            return False, linked
+            break
         if new_line:
-            return True, linked
-    return start < 14, linked
+            begins = True
+            break
+    else:
+        begins = start < 14
+    return begins, linked.removeprefix("-")
 
 
 def _is_filler(tokens: Sequence[Token], at: int) -> bool:
