@@ -109,6 +109,22 @@ class Value:
     percent: int = 1
     rounded: Exact | Digits | None = None
 
+    def exact(self) -> Exact | None:
+        """The number to calculate with; None when it is too long."""
+        if isinstance(self.number, Exact):
+            return self.number
+        return self.number.exact() if self.number.is_short else None
+
+    def share(self) -> Exact | Digits:
+        """The number divided by 100 when it is in percent."""
+        exact = self.exact()
+        if self.percent == 1 or exact is None:
+            return exact or self.number
+        try:
+            return exact / Exact.of(self.percent)
+        except UnreadableError:
+            return self.number
+
 
 @dataclass(frozen=True)
 class Found:
@@ -196,7 +212,7 @@ class Finder:
                 at = self._after_power(at) if token.kind == "power" else at + 1
                 poisoned = token.kind != "power" and not (token.text == ">" and token.new_line)
                 continue
-            found = self._found(at)
+            found = None if token.text == "(" and self._is_call(at) else self._found(at)
             if found is None:
                 poisoned = self._poisons(at, poisoned)
                 at += 1
@@ -234,9 +250,15 @@ class Finder:
         if token.kind == "word" and len(token.text) == 1 and token.text.isascii() and token.text not in "aAI":
             after = self._skipped_power(at + 1)
             return self._text(after) in {"+", "-", "*", "/"} and self._starts_number(after + 1)
+        if token.text == "(" and self._is_call(at):
+            return True
         if token.kind == "other" and token.text in "+-*/({" or token.kind in {"subscript", "currency"}:
             return poisoned
         return poisoned and token.kind in {"command"}
+
+    def _is_call(self, at: int) -> bool:
+        """Whether a bracket opens the argument of a function: ``f(3)``."""
+        return not self._tokens[at].spaced and self._kind(at - 1) == "word" and len(self._text(at - 1)) == 1
 
     def _skipped_power(self, at: int) -> int:
         return self._after_power(at) if self._kind(at) == "power" else at

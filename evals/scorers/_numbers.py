@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ._expressions import LINKS, Finder, Found, Locale, Value, plain_number
+from ._expressions import LINKS, STYLES, Finder, Found, Locale, Value, plain_number
 from ._number_text import TAG_END, TAG_START, Token, one_alphabet, spelled_out, tokens_of
 
 _PLAIN = re.compile(r"\s*([-+]?)(\d{1,18})(?:\.(\d{1,18}))?\.?\s*")
@@ -56,8 +56,15 @@ _LABELS = frozenset(
     "step steps question problem part case equation eq example exercise figure fig table page steg fråga schritt frage aufgabe étape "
     "question etapa paso pregunta stap method option case round chapter section".split()
 )
-_PREPOSITIONS = frozenset(
-    "in of for per from out after within over at on among by with av i på för im von für pro aus dans de pour sur par en con".split()
+# A number after one of these at the end of a sentence is no answer: "5 apples in 3 baskets".
+_PLACES = frozenset("in for per within among i på för im für pro dans pour en por em per".split())
+_PREPOSITIONS = _PLACES | frozenset("of from out after over at on by with av von aus de sur par con".split())
+_MONEY = frozenset("dollar dollars euro euros cent cents pound pounds krona kronor kr usd eur gbp sek".split())
+_DECIMALS = frozenset("decimal decimals significant dp sf decimaler nachkommastellen dezimalstellen décimales decimales".split())
+_NEGATIONS = frozenset("not nicht inte pas no".split())
+_CHECKS = frozenset(
+    "check checking verify verification confidence proof note explanation reasoning kontroll kontrolle probe förklaring erklärung "
+    "begründung vérification explication comprobación verificación explicación".split()
 )
 _RANGES = frozenset("to till until through bis à hasta".split())
 _OR = frozenset("or oder eller ou o u".split())
@@ -231,6 +238,7 @@ class _Reading:
         kept = [c for c in kept if not c.remark] or kept
         if not kept:
             return None
+        kept = self._before_check(kept)
         if self._is_first_bare(kept):
             return kept[0].found.value
         final = [c for c in kept if c.sentence == kept[-1].sentence]
@@ -238,7 +246,29 @@ class _Reading:
             if self._follower(final[0].found).casefold() in LINKS:
                 return final[0].found.value
             final = [final[0], *(c for c in final[1:] if self._leader(c.found).casefold() not in _PREPOSITIONS)]
-        return self._concluded(final)
+        return self._concluded([c for c in final if not self._is_in_place(c.found)] or final)
+
+    def _is_in_place(self, found: Found) -> bool:
+        """Whether a number counts where or for what something is, and is neither a price nor a year."""
+        if self._leader(found).casefold() not in _PLACES:
+            return False
+        is_price = self.tokens[found.start].kind == "currency" or self._follower(found).casefold() in _MONEY
+        text = self.tokens[found.start].text
+        is_year = found.whole and len(text) == 4 and text[0] in "12"
+        return not is_price and self._kind(found.end) != "currency" and not is_year
+
+    def _kind(self, at: int) -> str:
+        return self.tokens[at].kind if 0 <= at < len(self.tokens) else ""
+
+    def _before_check(self, kept: Sequence[_Candidate]) -> Sequence[_Candidate]:
+        """Leave out a check, a note or an explanation that follows the answer without a conclusion."""
+        for at in range(kept[0].found.end, len(self.tokens) - 1):
+            token = self.tokens[at]
+            if token.text.casefold() in _CHECKS and self.tokens[at + 1].text == ":":
+                if any(t.text.casefold() in _CONCLUSIONS for t in self.tokens[at:]):
+                    return kept
+                return [c for c in kept if c.found.end <= at]
+        return kept
 
     def _text(self, at: int) -> str:
         return self.tokens[at].text if 0 <= at < len(self.tokens) else ""
@@ -308,7 +338,11 @@ def _with_rounded(found: Found, rounded: Found | None) -> Value | None:
 
 def _between(tokens: Sequence[Token], one: Found, two: Found) -> list[str]:
     """The tokens between two numbers, without markup and without ``x =``."""
-    parts = [t.text.casefold() for t in tokens[one.end : two.start] if t.text not in {"$", "*", "`", "'", '"'}]
+    parts = [
+        t.text.casefold()
+        for t in tokens[one.end : two.start]
+        if t.text not in {"$", "*", "`", "'", '"', "{", "}"} and t.text not in STYLES
+    ]
     if len(parts) >= 2 and parts[-1] == "=" and len(parts[-2]) == 1 and parts[-2].isalpha():
         parts = parts[:-2]
     return parts
@@ -322,13 +356,25 @@ def _merged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[Found]:
             before = merged[-1]
             between = _between(tokens, before, found) if found.start - before.end < 8 else []
             opening = tokens[before.start - 1].text.casefold() if before.start else ""
-            if len(between) == 1 and (
+            follower = tokens[found.end].text.casefold() if found.end < len(tokens) else ""
+            if follower in _DECIMALS:
+                pass
+            elif between in (["or"], [",", "or"]) and _is_same(before, found):
+                continue
+            elif len(between) == 1 and (
                 between[0] in _RANGES or between[0] in _OR or (between[0] in _AND and opening in _BETWEEN)
             ):
                 merged[-1] = Found(None, before.start, found.end)
                 continue
         merged.append(found)
     return merged
+
+
+def _is_same(one: Found, two: Found) -> bool:
+    """Whether two places give the same value: ``0.5 or 50%``."""
+    if one.value is None or two.value is None:
+        return False
+    return one.value.share() == two.value.share()
 
 
 def _judged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[_Candidate]:
@@ -348,7 +394,8 @@ def _judged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[_Candidate
         label, numbering = _is_label(tokens, found, numbering)
         begins, linked = _before(tokens, found.start)
         in_brackets = depth > 0 or (tokens[found.start].text == "(" and bool(candidates))
-        candidates.append(_Candidate(found, sentence, begins, linked, in_brackets or reason, label))
+        denied = found.start > 0 and tokens[found.start - 1].text.casefold() in _NEGATIONS and bool(candidates)
+        candidates.append(_Candidate(found, sentence, begins, linked, in_brackets or reason or denied, label))
         at = max(at, found.end)
     return candidates
 
@@ -367,6 +414,8 @@ def _is_label(tokens: Sequence[Token], found: Found, numbering: int) -> tuple[bo
         after, more = tokens[found.end], tokens[found.end + 1]
         if after.text in {".", ")"} and not after.spaced and more.spaced and not more.new_line:
             return True, number or 0
+    if found.end < len(tokens) and tokens[found.end].text.casefold() in _DECIMALS:
+        return found.whole, numbering
     at = found.start - 1
     while at > found.start - 4 and at >= 0 and tokens[at].text in {"#", "(", "{", "$", "*"}:
         at -= 1

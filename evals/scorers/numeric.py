@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from ._base import plain_text
-from ._exact import ARITHMETIC, Digits, Exact, UnreadableError
+from ._exact import ARITHMETIC, Digits, Exact
 from ._expressions import Locale, Value
 from ._numbers import read_number
 
@@ -80,17 +80,12 @@ class Numeric:
             return True
         if value.rounded is not None and self._is_equal(value.rounded, right.number):
             return True
-        return value.percent != right.percent and self._is_equal(_share(value), _share(right))
+        return value.percent != right.percent and self._is_equal(value.share(), right.share())
 
     def _is_equal(self, number: Exact | Digits, right: Exact | Digits) -> bool:
-        if number == right:
+        if number == right or Value(number).share() == Value(right).share():
             return True
-        one, two = _exact(number), _exact(right)
-        if one is not None and two is not None and one == two:
-            return True
-        if not self.tolerance:
-            return False
-        return self._is_near(number.decimal(), right.decimal())
+        return bool(self.tolerance) and self._is_near(number.decimal(), right.decimal())
 
     def _is_near(self, number: Decimal, right: Decimal) -> bool:
         gap = ARITHMETIC.subtract(number, right).copy_abs()
@@ -99,23 +94,6 @@ class Numeric:
 
 def _language(locale: object) -> str:
     return locale.replace("_", "-").casefold().split("-")[0] if isinstance(locale, str) else ""
-
-
-def _exact(number: Exact | Digits) -> Exact | None:
-    if isinstance(number, Exact):
-        return number
-    return number.exact() if number.is_short else None
-
-
-def _share(value: Value) -> Exact | Digits:
-    """The number divided by 100 when it has a percent sign."""
-    exact = _exact(value.number)
-    if value.percent == 1 or exact is None:
-        return value.number
-    try:
-        return exact / Exact.of(value.percent)
-    except UnreadableError:
-        return value.number
 
 
 scorer = Numeric
