@@ -200,6 +200,7 @@ class Finder:
         self._tokens = tokens
         self._locale = locale
         self._limit = 0
+        self._failed: set[int] = set()
         self._bullets = sum(token.new_line and token.text == "-" for token in tokens)
 
     def all(self) -> list[Found]:
@@ -467,15 +468,25 @@ class Finder:
             return _Part(Exact.of(int(token.text, 0)), whole=True), at + 1
         if token.text in _PIS:
             return _Part(Exact.pi()), at + 1
-        if token.text in {"(", "{"}:
+        if at in self._failed:
+            raise _NothingError
+        try:
+            return self._nested(at, depth)
+        except _NothingError:
+            self._failed.add(at)  # never tried again, so that the time is linear
+            raise
+
+    def _nested(self, at: int, depth: int) -> tuple[_Part, int]:
+        name = self._text(at)
+        if name in {"(", "{"}:
             part, end = self._sum(at + 1, depth + 1)
-            if self._text(end) != (")" if token.text == "(" else "}"):
+            if self._text(end) != (")" if name == "(" else "}"):
                 raise _NothingError
             return part, end + 1
-        if token.text in _FRACTIONS:
+        if name in _FRACTIONS:
             (top, bottom), end = self._arguments(at + 1, depth)
             return self._joined(top, bottom, Exact.__truediv__), end
-        if token.text in _ROOTS:
+        if name in _ROOTS:
             return self._root(at, depth)
         raise _NothingError
 

@@ -83,7 +83,10 @@ class Numeric:
         return value.percent != right.percent and self._is_equal(value.share(), right.share())
 
     def _is_equal(self, number: Exact | Digits, right: Exact | Digits) -> bool:
-        if number == right or Value(number).share() == Value(right).share():
+        if number == right:
+            return True
+        both_digits = isinstance(number, Digits) and isinstance(right, Digits)
+        if not both_digits and Value(number).share() == Value(right).share():
             return True
         return bool(self.tolerance) and self._is_near(number.decimal(), right.decimal())
 
