@@ -530,7 +530,7 @@ class Finder:
             root = part.exact.power(1 / degree) if part.exact and not part.to_do else None
         except UnreadableError:
             root = None
-        return _Part(root), at
+        return _Part(root, power=True), at
 
     @staticmethod
     def _joined(one: _Part, two: _Part, operation: Callable[[Exact, Exact], Exact], *, adds: bool = False) -> _Part:

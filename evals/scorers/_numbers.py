@@ -11,7 +11,7 @@ from typing import Final
 from ._expressions import LINKS, STYLES, Finder, Found, Locale, Value, plain_number
 from ._number_text import TAG_END, TAG_START, Token, one_alphabet, spelled_out, tokens_of
 
-_PLAIN = re.compile(r"\s*([-+]?)(\d{1,18})(?:\.(\d{1,18}))?\.?\s*")
+_PLAIN = re.compile(r"\s*([-+]?)(\d{1,18})(?:\.(\d{1,18}))?\.?\s*", re.ASCII)
 
 _ANSWER = (
     r"answer|result|svar(?:et)?|slutsvar(?:et)?|resultat(?:et)?|antwort|ergebnis|endergebnis|réponse|reponse|résultat|respuesta|resultado|"

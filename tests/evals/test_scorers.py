@@ -60,7 +60,7 @@ def test_contains(answer: str, expected: Any, score: float) -> None:
         ("12 - 5 = 7", 7, 1),
         ("-7", 7, 0),
         ("−7", -7, 1),
-        ("5-3", 3, 1),  # minus between numbers is no sign
+        ("5-3", 3, 0),  # a range, or a difference that is left to be calculated
         (".5", 0.5, 1),
         ("-.5", -0.5, 1),
         ("It is 5.", 5, 1),
