@@ -31,7 +31,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ SCHOOL = (
     "square_root subtraction vector_dot"
 ).split()
 SCHOOL_SIZE = 20
+# The packages change the precision of the default context.
+EXACT = Context(prec=60)
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,15 @@ class Reply:
         text: The whole reply.
         gold: The right answer.
         right: The reference's verdict on the answer.
+        equal: Whether the answer has the value of the gold: known, since it was made from it. A reference that says
+            otherwise rounds, or reads a part of the answer only.
     """
 
     family: str
     text: str
     gold: str
     right: bool
+    equal: bool
 
 
 # How models write a whole reply. {v} is the answer, {a} and {b} are other numbers, {q} is the question.
@@ -151,7 +156,7 @@ def is_decimal(value: Fraction) -> bool:
 
 def decimal_text(value: Fraction) -> str:
     """The value with a decimal point."""
-    text = f"{Decimal(value.numerator) / Decimal(value.denominator):f}"
+    text = f"{EXACT.divide(Decimal(value.numerator), Decimal(value.denominator)):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -172,7 +177,7 @@ def written(value: Fraction, rng: random.Random) -> str:
     forms += [sign + grouped.replace(",", "{,}") + point, sign + grouped.replace(",", "\u202f") + point, f"{sign}${grouped}{point}"]
     forms += [f"{plain} apples", f"{plain} km/h", rf"{plain} \text{{ cm}}^2", f"{plain} €", f"{sign}{grouped}{point} m²"]
     if not rest:
-        forms += [f"{plain}.0", f"{plain}.00", sign + grouped.replace(",", ".")] if len(grouped) != 5 else [f"{plain}.0"]
+        forms += [f"{plain}.0", f"{plain}.00", sign + grouped.replace(",", ".")] if grouped.count(",") != 1 else [f"{plain}.0"]
         forms += [sign + grouped.replace(",", "'"), sign + grouped.replace(",", " ")]
     elif len(rest) != 3:
         forms += [f"{sign}{grouped.replace(',', '.')},{rest}", f"{sign}{whole},{rest}"]
@@ -234,7 +239,7 @@ def replies(
         phrase = rng.choice(REPLIES)
         others = {"a": rng.randint(2, 99), "b": rng.randint(2, 999)}
         text = phrase.format(v=form, m=mathematical(form), q=question.strip(), **others)
-        yield Reply(family, text, gold, judge(judged))
+        yield Reply(family, text, gold, judge(judged), equal=judged == answers[0][0])
 
 
 # -- the sets ----------------------------------------------------------------------------------------------------------
@@ -306,6 +311,8 @@ def judges() -> dict[str, Callable[[str, str], bool]]:
 def compare(name: str, answers: Sequence[Reply]) -> dict[str, Any]:
     """How far each judge agrees with the reference, and where ``numeric`` does not."""
     result: dict[str, Any] = {"set": name, "replies": len(answers), "right": sum(a.right for a in answers), "judges": {}}
+    exact = sum(answer.right == answer.equal for answer in answers)
+    result["reference_inexact"] = len(answers) - exact
     for judge, verdict in judges().items():
         start = time.perf_counter()
         verdicts = [verdict(answer.text, answer.gold) for answer in answers]
@@ -313,31 +320,41 @@ def compare(name: str, answers: Sequence[Reply]) -> dict[str, Any]:
         different = [(a, v) for a, v in zip(answers, verdicts, strict=True) if v != a.right]
         result["judges"][judge] = {
             "agreement": 1 - len(different) / len(answers),
+            "agreement_where_reference_is_exact": 1 - sum(a.right == a.equal for a, _ in different) / exact,
             "false_positives": sum(v for _, v in different),
             "false_negatives": sum(not v for _, v in different),
             "us_per_reply": round(1e6 * seconds / len(answers), 1),
         }
         if judge == "numeric":
             result["disagreements"] = [
-                {"family": a.family, "reply": a.text, "gold": a.gold, "reference": a.right, "numeric": v} for a, v in different
+                {"family": a.family, "reply": a.text, "gold": a.gold, "equal": a.equal, "reference": a.right, "numeric": v}
+                for a, v in different
             ]
     return result
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
     """The results as a Markdown table, and the disagreements as a list."""
-    lines = ["| set | replies (right) | judge | agreement | false + | false − | µs a reply |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| set | replies (right) | judge | agreement | where the reference is exact | false + | false − | µs a reply |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for result in results:
         for judge, found in result["judges"].items():
             lines.append(
                 f"| {result['set']} | {result['replies']} ({result['right']}) | {judge} | {100 * found['agreement']:.2f} % | "
-                f"{found['false_positives']} | {found['false_negatives']} | {found['us_per_reply']:.0f} |"
+                f"{100 * found['agreement_where_reference_is_exact']:.2f} % | {found['false_positives']} | {found['false_negatives']} | {found['us_per_reply']:.0f} |"
             )
     for result in results:
+        lines.append(
+            f"\n{result['set']}: in {result['reference_inexact']} replies the reference accepts a value that is not the gold's, or "
+            "refuses one that is."
+        )
         for different in result["disagreements"]:
+            who = "numeric" if different["numeric"] == different["equal"] else "the reference"
             verdict = "right" if different["numeric"] else "wrong"
-            lines.append(f"\n{result['set']}, {different['family']}: numeric says {verdict}, the reference the opposite.")
-            lines.append(f"    gold {different['gold']!r}, reply {different['reply'][-300:]!r}")
+            lines.append(f"- {different['family']}: numeric says {verdict}; correct is {who}")
+            lines.append(f"  gold {different['gold']!r}, reply {different['reply'][-160:]!r}")
     return "\n".join(lines)
 
 

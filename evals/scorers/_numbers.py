@@ -76,6 +76,8 @@ _MARKUP = " \t*_$#:`\"'={}-"
 _JUNK = frozenset("{}([\"'*`$~#|-+,_>")
 _DIGIT = re.compile(r"\d")
 _MAX_LABELS = 50
+# So many tokens after a bare number are searched for a conclusion.
+_MAX_TOKENS = 400
 _MAX_REGION = 4000
 
 
@@ -122,7 +124,7 @@ def read_number(text: str, locale: Locale) -> Value | None:
         reading = _Reading.of(region, locale)
         if any(not c.label for c in reading.candidates):
             return reading.explicit()
-    return _Reading.of(text, locale).last()
+    return _Reading.of(text, locale, is_list=True).last()
 
 
 def _plain(match: re.Match[str], locale: Locale) -> Value | None:
@@ -190,7 +192,7 @@ def _bold_regions(text: str, locale: Locale) -> list[str]:
             regions += reversed(bolds)
         elif len(bolds) == 1 and line.strip(_MARKUP + ".") == bolds[0].strip(_MARKUP + "."):
             regions += [bold for bold in bolds if _Reading.of(bold, locale).is_bare(words=3)]
-        number_below = number_below or any(not c.label for c in _Reading.of(line, locale).candidates)
+        number_below = number_below or any(not c.label for c in _Reading.of(line, locale, is_list=True).candidates)
     return regions
 
 
@@ -209,13 +211,19 @@ class _Reading:
     candidates: Sequence[_Candidate]
 
     @classmethod
-    def of(cls, text: str, locale: Locale) -> _Reading:
-        """Read a text of one alphabet. Number words count when there is no digit outside brackets."""
+    def of(cls, text: str, locale: Locale, *, is_list: bool = False) -> _Reading:
+        """Read a text of one alphabet. Number words count when there is no digit outside brackets.
+
+        Args:
+            text: The text.
+            locale: How numbers are written.
+            is_list: Whether the first number may be that of a list entry.
+        """
         if not _DIGIT.search(text) or ("(" in text and not _DIGIT.search(re.sub(r"\([^()]*\)", "", text))):
             text = spelled_out(text)
         tokens = tokens_of(text)
         founds = Finder(tokens, locale).all()
-        return cls(tokens, _judged(tokens, _merged(tokens, founds)))
+        return cls(tokens, _judged(tokens, _merged(tokens, founds), is_list=is_list))
 
     def is_bare(self, *, words: int) -> bool:
         """Whether the text is nothing but a number, with at most so many words."""
@@ -285,20 +293,19 @@ class _Reading:
         end = first.found.end
         if first.found.value is None or first.sentence != 0 or not first.begins or first.linked in {"=", "≈"}:
             return False
-        for end in range(end, min(end + 5, len(self.tokens))):  # noqa: B007, PLR1704
+        words = 0
+        for end in range(end, min(end + 12, len(self.tokens))):  # noqa: B007, PLR1704
             token = self.tokens[end]
             if token.kind == "stop" or token.new_line:
                 break
-            if token.kind == "word" and (end > first.found.end + 1 or first.found.start > 0):
-                return False
-            if token.text in {",", ";", "(", "["}:
+            words += token.kind == "word"
+            if words > 2 or token.text in {",", ";", "(", "["}:
                 return False
         else:
             return False
-        if self.tokens[end].kind == "stop" and any(t.kind == "word" for t in self.tokens[first.found.end : end]):
-            return False
-        rest = self.tokens[end : end + 400]
-        return any(t.kind == "word" for t in rest[:3]) and not any(t.text.casefold() in _CONCLUSIONS for t in rest)
+        rest = self.tokens[end : end + _MAX_TOKENS]
+        prose = next((t for t in rest if t.kind not in {"stop", "bold"} and t.text != "#"), None)
+        return prose is not None and prose.kind == "word" and not any(t.text.casefold() in _CONCLUSIONS for t in rest)
 
     def _chained(self, candidates: Sequence[_Candidate]) -> Value | None:
         """The last of the numbers that signs join to the first: 5 in ``2 + 3 = 5``; none when there are several."""
@@ -377,7 +384,7 @@ def _is_same(one: Found, two: Found) -> bool:
     return one.value.share() == two.value.share()
 
 
-def _judged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[_Candidate]:
+def _judged(tokens: Sequence[Token], founds: Sequence[Found], *, is_list: bool) -> list[_Candidate]:
     candidates: list[_Candidate] = []
     sentence = depth = at = numbering = 0
     reason = False
@@ -391,7 +398,7 @@ def _judged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[_Candidate
             depth = max(0, depth + (token.text in {"(", "["}) - (token.text in {")", "]"}))
             reason = reason or (token.kind == "word" and token.text.casefold() in _REASONS and bool(candidates))
             at += 1
-        label, numbering = _is_label(tokens, found, numbering)
+        label, numbering = _is_label(tokens, found, numbering) if is_list or found.start else (False, 0)
         begins, linked = _before(tokens, found.start)
         in_brackets = depth > 0 or (tokens[found.start].text == "(" and bool(candidates))
         denied = found.start > 0 and tokens[found.start - 1].text.casefold() in _NEGATIONS and bool(candidates)
