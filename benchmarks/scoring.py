@@ -164,7 +164,12 @@ def written(value: Fraction, rng: random.Random) -> str:
     """The value in one of the forms that models use."""
     if not is_decimal(value):
         top, bottom = value.numerator, value.denominator
-        forms = [f"{top}/{bottom}", rf"$\frac{{{top}}}{{{bottom}}}$", rf"\dfrac{{{top}}}{{{bottom}}}", f"{top} / {bottom}"]
+        forms = [
+            f"{top}/{bottom}",
+            rf"$\frac{{{top}}}{{{bottom}}}$",
+            rf"\dfrac{{{top}}}{{{bottom}}}",
+            f"{top} / {bottom}",
+        ]
         if top > bottom:
             forms.append(f"{top // bottom} {top % bottom}/{bottom}")
         return rng.choice(forms)
@@ -173,25 +178,57 @@ def written(value: Fraction, rng: random.Random) -> str:
     whole, _, rest = digits.partition(".")
     point = f".{rest}" if rest else ""
     grouped = f"{int(whole):,}"
-    forms = [plain, plain, plain, plain, f"${plain}$", f"\\({plain}\\)", "−" + digits if sign else plain, f"{sign}{grouped}{point}"]
-    forms += [sign + grouped.replace(",", "{,}") + point, sign + grouped.replace(",", "\u202f") + point, f"{sign}${grouped}{point}"]
-    forms += [f"{plain} apples", f"{plain} km/h", rf"{plain} \text{{ cm}}^2", f"{plain} €", f"{sign}{grouped}{point} m²"]
+    forms = [
+        plain,
+        plain,
+        plain,
+        plain,
+        f"${plain}$",
+        f"\\({plain}\\)",
+        "−" + digits if sign else plain,
+        f"{sign}{grouped}{point}",
+    ]
+    forms += [
+        sign + grouped.replace(",", "{,}") + point,
+        sign + grouped.replace(",", "\u202f") + point,
+        f"{sign}${grouped}{point}",
+    ]
+    forms += [
+        f"{plain} apples",
+        f"{plain} km/h",
+        rf"{plain} \text{{ cm}}^2",
+        f"{plain} €",
+        f"{sign}{grouped}{point} m²",
+    ]
     if not rest:
-        forms += [f"{plain}.0", f"{plain}.00", sign + grouped.replace(",", ".")] if grouped.count(",") != 1 else [f"{plain}.0"]
+        forms += (
+            [f"{plain}.0", f"{plain}.00", sign + grouped.replace(",", ".")]
+            if grouped.count(",") != 1
+            else [f"{plain}.0"]
+        )
         forms += [sign + grouped.replace(",", "'"), sign + grouped.replace(",", " ")]
     elif len(rest) != 3:
         forms += [f"{sign}{grouped.replace(',', '.')},{rest}", f"{sign}{whole},{rest}"]
     if value and len(digits) > 5:
         power = len(whole) - 1
         mantissa = decimal_text(abs(value) / Fraction(10) ** power)
-        forms += [rf"{sign}{mantissa} \times 10^{{{power}}}", f"{sign}{mantissa} × 10^{power}", f"{sign}{mantissa}e{power}"]
+        forms += [
+            rf"{sign}{mantissa} \times 10^{{{power}}}",
+            f"{sign}{mantissa} × 10^{power}",
+            f"{sign}{mantissa}e{power}",
+        ]
     return rng.choice(forms)
 
 
 def mathematical(form: str) -> str:
     """The form without its dollar signs, for a place that is in mathematics already."""
     text = re.sub(r"^\$(.*)\$$|^\\\((.*)\\\)$", r"\1\2", form)
-    return text.replace("$", r"\$").replace("€", r"\text{ €}").replace(" apples", r"\text{ apples}").replace(" km/h", r"\text{ km/h}")
+    return (
+        text.replace("$", r"\$")
+        .replace("€", r"\text{ €}")
+        .replace(" apples", r"\text{ apples}")
+        .replace(" km/h", r"\text{ km/h}")
+    )
 
 
 def wrong_values(value: Fraction, rng: random.Random) -> list[Fraction]:
@@ -199,11 +236,18 @@ def wrong_values(value: Fraction, rng: random.Random) -> list[Fraction]:
     wrongs = [value + 1, value - 1, value * 10, value / 10, value * 2, -value, value + 10, value * Fraction(9, 10)]
     digits = decimal_text(value) if is_decimal(value) else ""
     if len(digits.lstrip("-")) > 2:
-        wrongs += [Fraction(Decimal(digits[:-1].rstrip("."))), Fraction(Decimal(digits.lstrip("-")[1:].lstrip(".") or "0"))]
+        wrongs += [
+            Fraction(Decimal(digits[:-1].rstrip("."))),
+            Fraction(Decimal(digits.lstrip("-")[1:].lstrip(".") or "0")),
+        ]
     if value:
         wrongs.append(1 / value)
     if not is_decimal(value):
-        wrongs += [Fraction(value.numerator), Fraction(value.denominator), Fraction(value.numerator + 1, value.denominator)]
+        wrongs += [
+            Fraction(value.numerator),
+            Fraction(value.denominator),
+            Fraction(value.numerator + 1, value.denominator),
+        ]
     rng.shuffle(wrongs)
     return [wrong for wrong in wrongs if wrong != value][:2]
 
@@ -282,12 +326,16 @@ def mathgenerator_set(seed: int) -> Iterator[Reply]:
 
 # -- the judges --------------------------------------------------------------------------------------------------------
 
-_LAST = re.compile(r"(?<!\w)(?<!\d\.)[-+−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\d.])\.\d+)(?:[eE][-+]?\d{1,3})?")
+_LAST = re.compile(
+    r"(?<!\w)(?<!\d\.)[-+−]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\d.])\.\d+)(?:[eE][-+]?\d{1,3})?"
+)
 
 
 def last_number(text: str, gold: str) -> bool:
     """The rule that ``numeric`` used before: the last number is that of the gold."""
-    one, two = (Decimal(n[-1].replace(",", "").replace("−", "-")) if (n := _LAST.findall(t)) else None for t in (text, gold))
+    one, two = (
+        Decimal(n[-1].replace(",", "").replace("−", "-")) if (n := _LAST.findall(t)) else None for t in (text, gold)
+    )
     return one is not None and one == two
 
 
@@ -310,7 +358,12 @@ def judges() -> dict[str, Callable[[str, str], bool]]:
 
 def compare(name: str, answers: Sequence[Reply]) -> dict[str, Any]:
     """How far each judge agrees with the reference, and where ``numeric`` does not."""
-    result: dict[str, Any] = {"set": name, "replies": len(answers), "right": sum(a.right for a in answers), "judges": {}}
+    result: dict[str, Any] = {
+        "set": name,
+        "replies": len(answers),
+        "right": sum(a.right for a in answers),
+        "judges": {},
+    }
     exact = sum(answer.right == answer.equal for answer in answers)
     result["reference_inexact"] = len(answers) - exact
     for judge, verdict in judges().items():
@@ -327,7 +380,14 @@ def compare(name: str, answers: Sequence[Reply]) -> dict[str, Any]:
         }
         if judge == "numeric":
             result["disagreements"] = [
-                {"family": a.family, "reply": a.text, "gold": a.gold, "equal": a.equal, "reference": a.right, "numeric": v}
+                {
+                    "family": a.family,
+                    "reply": a.text,
+                    "gold": a.gold,
+                    "equal": a.equal,
+                    "reference": a.right,
+                    "numeric": v,
+                }
                 for a, v in different
             ]
     return result
@@ -403,7 +463,9 @@ def main() -> None:
             "seed": given.seed,
             "machine": facts(),
         }
-        given.json.write_text(json.dumps({**about, "sets": results}, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+        given.json.write_text(
+            json.dumps({**about, "sets": results}, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

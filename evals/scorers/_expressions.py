@@ -54,7 +54,13 @@ _PERCENT = {
     "permille": 1000,
     "promille": 1000,
 }
-_TWO_WORDS = {("per", "cent"): 100, ("pour", "cent"): 100, ("por", "ciento"): 100, ("por", "cento"): 100, ("per", "mille"): 1000}
+_TWO_WORDS = {
+    ("per", "cent"): 100,
+    ("pour", "cent"): 100,
+    ("por", "ciento"): 100,
+    ("por", "cento"): 100,
+    ("per", "mille"): 1000,
+}
 _MAGNITUDES = {
     **dict.fromkeys("hundred hundreds hundert honderd".split(), 10**2),
     **dict.fromkeys("dozen".split(), 12),
@@ -209,9 +215,12 @@ class Finder:
         at, poisoned = 0, False
         while at < len(self._tokens):
             token = self._tokens[at]
-            if token.kind == "power" or (token.kind == "other" and token.text in "<>±"):
-                at = self._after_power(at) if token.kind == "power" else at + 1
-                poisoned = token.kind != "power" and not (token.text == ">" and token.new_line)
+            if token.kind == "power":
+                at = self._after_power(at)
+                continue
+            if token.kind == "other" and token.text in "<>±":
+                poisoned = token.text == "±" or self._is_inequality(at)
+                at += 1
                 continue
             found = None if token.text == "(" and self._is_call(at) else self._found(at)
             if found is None:
@@ -246,8 +255,16 @@ class Finder:
         name = token.text.removeprefix("\\").casefold()
         if token.kind in {"command", "word"} and name in _FUNCTIONS:
             follower = self._token(at + 1)
-            if token.kind == "command" or (follower is not None and follower.kind in {"number", "subscript"}) or self._text(at + 1) == "(":
-                return token.kind == "command" or name not in {"max", "min", "sum", "int", "log", "sec", "lim"} or self._is_glued(at + 1)
+            if (
+                token.kind == "command"
+                or (follower is not None and follower.kind in {"number", "subscript"})
+                or self._text(at + 1) == "("
+            ):
+                return (
+                    token.kind == "command"
+                    or name not in {"max", "min", "sum", "int", "log", "sec", "lim"}
+                    or self._is_glued(at + 1)
+                )
         if token.kind == "word" and len(token.text) == 1 and token.text.isascii() and token.text not in "aAI":
             after = self._skipped_power(at + 1)
             return self._text(after) in {"+", "-", "*", "/"} and self._starts_number(after + 1)
@@ -256,6 +273,15 @@ class Finder:
         if token.kind == "other" and token.text in "+-*/({" or token.kind in {"subscript", "currency"}:
             return poisoned
         return poisoned and token.kind in {"command"}
+
+    def _is_inequality(self, at: int) -> bool:
+        """Whether a sign compares two things, and is no mark of a quotation or a prompt."""
+        before = self._token(at - 1)
+        return (
+            before is not None
+            and not self._tokens[at].new_line
+            and (before.kind in {"word", "number", "subscript"} or before.text in {")", "}", "$"})
+        )
 
     def _is_call(self, at: int) -> bool:
         """Whether a bracket opens the argument of a function: ``f(3)``."""
@@ -291,7 +317,7 @@ class Finder:
             return follower.text.removeprefix("\\") in _FUNCTIONS
         if follower.spaced or follower.kind != "word" or len(follower.text) != 1 or not follower.text.isascii():
             return False
-        if follower.text == "i":
+        if follower.text == "i" or (follower.text in "xyz" and self._kind(found.end + 1) != "word"):
             return True
         sign = self._text(found.end + 1)
         if self._kind(found.end + 1) == "power":
@@ -303,7 +329,11 @@ class Finder:
 
     def _found(self, at: int) -> Found | None:
         token = self._tokens[at]
-        if token.kind in {"word", "stop", "line", "link", "bold"} and token.text not in _ROOTS and token.text not in {"pi", "minus", "negative", "moins", "menos"}:
+        if (
+            token.kind in {"word", "stop", "line", "link", "bold"}
+            and token.text not in _ROOTS
+            and token.text not in {"pi", "minus", "negative", "moins", "menos"}
+        ):
             return None
         if token.kind == "composite":
             return Found(None, at, at + 1)
@@ -350,7 +380,9 @@ class Finder:
                 right, at = self._product(at + 1, depth)
             except _NothingError:
                 break
-            part = self._joined(part, right, Exact.__add__ if sign.text == "+" else lambda one, two: one + -two, adds=True)
+            part = self._joined(
+                part, right, Exact.__add__ if sign.text == "+" else lambda one, two: one + -two, adds=True
+            )
         return part, at
 
     def _product(self, at: int, depth: int) -> tuple[_Part, int]:
@@ -506,7 +538,10 @@ class Finder:
             if len(token.text) > 1:
                 if len(token.text) > 2:
                     raise _NothingError
-                return (_Part(Exact.of(int(token.text[0])), whole=True), _Part(Exact.of(int(token.text[1])), whole=True)), at + 1
+                return (
+                    _Part(Exact.of(int(token.text[0])), whole=True),
+                    _Part(Exact.of(int(token.text[1])), whole=True),
+                ), at + 1
             if follower is None:
                 raise _NothingError
         top, at = self._signed(at, depth + 1)
@@ -523,7 +558,12 @@ class Finder:
                 raise _NothingError
             degree, at = given, at + 1
         token = self._token(at)
-        if token is not None and self._tokens[at - 1].text == "\\sqrt" and token.kind == "number" and len(token.text) > 1:
+        if (
+            token is not None
+            and self._tokens[at - 1].text == "\\sqrt"
+            and token.kind == "number"
+            and len(token.text) > 1
+        ):
             raise _NothingError
         part, at = self._atom(at, depth + 1)
         try:
@@ -577,6 +617,8 @@ class Finder:
 
     def _after_markup(self, at: int) -> int:
         start = at
-        while at < start + 6 and (self._text(at) in {"{", "}", "$", "*", "`"} or self._kind(at) == "bold" or self._text(at) in STYLES):
+        while at < start + 6 and (
+            self._text(at) in {"{", "}", "$", "*", "`"} or self._kind(at) == "bold" or self._text(at) in STYLES
+        ):
             at += 1
         return at

@@ -21,7 +21,9 @@ _TABLE: Final = str.maketrans(
         **dict.fromkeys("。।｡", ". "),
         **dict.fromkeys("、،", ", "),
         **dict.fromkeys("\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad\u061c\u2066\u2067\u2068\u2069", None),
-        **dict.fromkeys("\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "),
+        **dict.fromkeys(
+            "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "
+        ),
         "∓": "±",
         "٪": "%",
         "﹪": "%",
@@ -130,6 +132,7 @@ _TOKEN = re.compile(
         (?:[eE][-+]?\d+(?!\w))?)
     |(?P<command>\\[a-zA-Z]+|[√∛π∞])
     |(?P<currency>(?:US|AU|CA|HK|[AC])?\$|[€£¥￥₹₩₽₺₪฿¢]|(?:USD|EUR|GBP|SEK|NOK|DKK|CHF|JPY|INR|CNY|RMB|Rs\.?|kr)(?![{_CASED}]))
+    |(?P<times>(?<=[\d)}}])[xX](?=[\d(\\]))
     |(?P<word>[{_CASED}][{_CASED}\d_]*(?:-\d+(?!\w)|(?:['-][{_CASED}]+))*|[^\W\d_]+)
     |(?P<subscript>_\{{[^{{}}\n]{{0,20}}\}}|(?<=[a-zA-Z\d}}])_[a-zA-Z\d]+)
     |(?P<power>(?<=[\d)])\*\*(?=[-\d(])|\^)

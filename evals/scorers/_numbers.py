@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -35,7 +35,7 @@ _NO_ANSWER = re.compile(
 )
 _NOT = re.compile(r"[\s*:]*(?:not|nicht|inte|pas|no)\s", re.IGNORECASE)
 _REASONS = frozenset(
-    "because since weil denn da eftersom därför för car parce puisque porque pues ya omdat after given assuming".split()
+    "because since weil denn eftersom därför för car parce puisque porque pues ya omdat after given assuming when if where wenn när om quand si cuando".split()
 )
 _FILLERS = frozenset(
     (
@@ -51,7 +51,10 @@ _OPENINGS = frozenset(
         "there we get you she he they i have it's that's"
     ).split()
 )
-_CONCLUSIONS = frozenset("so therefore thus hence finally total altså därför also daher donc entonces 因此 所以".split())
+_CORRECTIONS = frozenset("actually wait no sorry correction mistake nej nein non hmm oops".split())
+_CONCLUSIONS = frozenset(
+    "so then therefore thus hence finally total altså därför also daher donc entonces 因此 所以".split()
+)
 _LABELS = frozenset(
     "step steps question problem part case equation eq example exercise figure fig table page steg fråga schritt frage aufgabe étape "
     "question etapa paso pregunta stap method option case round chapter section".split()
@@ -59,8 +62,11 @@ _LABELS = frozenset(
 # A number after one of these at the end of a sentence is no answer: "5 apples in 3 baskets".
 _PLACES = frozenset("in for per within among i på för im für pro dans pour en por em per".split())
 _PREPOSITIONS = _PLACES | frozenset("of from out after over at on by with av von aus de sur par con".split())
+_ARTICLES = frozenset("the these those all his her their its our my de den der die das dem les los las".split())
 _MONEY = frozenset("dollar dollars euro euros cent cents pound pounds krona kronor kr usd eur gbp sek".split())
-_DECIMALS = frozenset("decimal decimals significant dp sf decimaler nachkommastellen dezimalstellen décimales decimales".split())
+_DECIMALS = frozenset(
+    "decimal decimals significant dp sf decimaler nachkommastellen dezimalstellen décimales decimales".split()
+)
 _NEGATIONS = frozenset("not nicht inte pas no".split())
 _CHECKS = frozenset(
     "check checking verify verification confidence proof note explanation reasoning kontroll kontrolle probe förklaring erklärung "
@@ -253,12 +259,12 @@ class _Reading:
         if final[0].begins and not any(c.linked for c in final[1:]):
             if self._follower(final[0].found).casefold() in LINKS:
                 return final[0].found.value
-            final = [final[0], *(c for c in final[1:] if self._leader(c.found).casefold() not in _PREPOSITIONS)]
-        return self._concluded([c for c in final if not self._is_in_place(c.found)] or final)
+            final = [final[0], *(c for c in final[1:] if not self._is_in_place(c.found, _PREPOSITIONS))]
+        return self._concluded([c for c in final if not self._is_in_place(c.found, _PLACES)] or final)
 
-    def _is_in_place(self, found: Found) -> bool:
+    def _is_in_place(self, found: Found, prepositions: Collection[str]) -> bool:
         """Whether a number counts where or for what something is, and is neither a price nor a year."""
-        if self._leader(found).casefold() not in _PLACES:
+        if self._leader(found).casefold() not in prepositions:
             return False
         is_price = self.tokens[found.start].kind == "currency" or self._follower(found).casefold() in _MONEY
         text = self.tokens[found.start].text
@@ -285,7 +291,9 @@ class _Reading:
         return self._text(found.end)
 
     def _leader(self, found: Found) -> str:
-        return self._text(found.start - 1)
+        """The word before a number and its article."""
+        at = found.start - 1
+        return self._text(at - 1 if self._text(at).casefold() in _ARTICLES else at)
 
     def _is_first_bare(self, kept: Sequence[_Candidate]) -> bool:
         """Whether the text begins with a bare number that words explain."""
@@ -305,7 +313,11 @@ class _Reading:
             return False
         rest = self.tokens[end : end + _MAX_TOKENS]
         prose = next((t for t in rest if t.kind not in {"stop", "bold"} and t.text != "#"), None)
-        return prose is not None and prose.kind == "word" and not any(t.text.casefold() in _CONCLUSIONS for t in rest)
+        return (
+            prose is not None
+            and prose.kind == "word"
+            and not any(t.text.casefold() in _CONCLUSIONS or t.text.casefold() in _CORRECTIONS for t in rest)
+        )
 
     def _chained(self, candidates: Sequence[_Candidate]) -> Value | None:
         """The last of the numbers that signs join to the first: 5 in ``2 + 3 = 5``; none when there are several."""
@@ -362,6 +374,7 @@ def _merged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[Found]:
         if merged:
             before = merged[-1]
             between = _between(tokens, before, found) if found.start - before.end < 8 else []
+            assigned = _assigned(tokens, found)
             opening = tokens[before.start - 1].text.casefold() if before.start else ""
             follower = tokens[found.end].text.casefold() if found.end < len(tokens) else ""
             if follower in _DECIMALS:
@@ -369,12 +382,23 @@ def _merged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[Found]:
             elif between in (["or"], [",", "or"]) and _is_same(before, found):
                 continue
             elif len(between) == 1 and (
-                between[0] in _RANGES or between[0] in _OR or (between[0] in _AND and opening in _BETWEEN)
+                between[0] in _RANGES
+                or between[0] in _OR
+                or (between[0] in _SEPARATORS and assigned and assigned == _assigned(tokens, before))
+                or (between[0] in _AND and opening in _BETWEEN)
             ):
                 merged[-1] = Found(None, before.start, found.end)
                 continue
         merged.append(found)
     return merged
+
+
+def _assigned(tokens: Sequence[Token], found: Found) -> str:
+    """The variable to which a number is given: ``x`` in ``x = 5``."""
+    at = found.start
+    if at >= 2 and tokens[at - 1].text == "=" and tokens[at - 2].kind == "word" and len(tokens[at - 2].text) == 1:
+        return tokens[at - 2].text
+    return ""
 
 
 def _is_same(one: Found, two: Found) -> bool:
@@ -396,6 +420,8 @@ def _judged(tokens: Sequence[Token], founds: Sequence[Found], *, is_list: bool) 
             if at == found.start:
                 break
             depth = max(0, depth + (token.text in {"(", "["}) - (token.text in {")", "]"}))
+            if token.kind == "word" and token.text.casefold() in _CONCLUSIONS:
+                reason = False
             reason = reason or (token.kind == "word" and token.text.casefold() in _REASONS and bool(candidates))
             at += 1
         label, numbering = _is_label(tokens, found, numbering) if is_list or found.start else (False, 0)
@@ -404,6 +430,10 @@ def _judged(tokens: Sequence[Token], founds: Sequence[Found], *, is_list: bool) 
         denied = found.start > 0 and tokens[found.start - 1].text.casefold() in _NEGATIONS and bool(candidates)
         candidates.append(_Candidate(found, sentence, begins, linked, in_brackets or reason or denied, label))
         at = max(at, found.end)
+    if numbering == 1 and candidates[0].label and not any(c.linked for c in candidates[1:]):
+        # "1. I checked it 3 times." is no list, "1. 5" is one.
+        if len(candidates) < 2 or candidates[1].found.start > candidates[0].found.end + 1:
+            candidates[0] = replace(candidates[0], label=False)
     return candidates
 
 

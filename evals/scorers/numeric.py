@@ -18,7 +18,9 @@ _DECIMAL_COMMA = frozenset(
 )
 _DECIMAL_POINT_REGIONS = frozenset({"de-ch", "de-li", "es-mx", "es-us", "fr-ch", "it-ch"})
 _LONG_SCALE = frozenset("cs da de es fi fr hr hu nb nl nn no pl sk sl sr sv".split())
-_DECIMAL_POINT = frozenset("ar bn cy en fa ga gu he hi ja km kn ko lo ml mn mr ms mt my ne pa si sw ta te th tl ur zh".split())
+_DECIMAL_POINT = frozenset(
+    "ar bn cy en fa ga gu he hi ja km kn ko lo ml mn mr ms mt my ne pa si sw ta te th tl ur zh".split()
+)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,17 @@ def test_equal_roots_are_one_vote(root: int, factor: int) -> None:
 
 
 PIECES = st.sampled_from(
-    [*"0123456789 .,:;-+*/^()[]{}$%\\'_\"\n=≈±−½²√π٣", "\\frac", "\\sqrt", "\\boxed{", "\\text{", "Answer:", "####", "**", " is "]
+    [
+        *"0123456789 .,:;-+*/^()[]{}$%\\'_\"\n=≈±−½²√π٣",
+        "\\frac",
+        "\\sqrt",
+        "\\boxed{",
+        "\\text{",
+        "Answer:",
+        "####",
+        "**",
+        " is ",
+    ]
     + [" million", " or ", " to ", "e9", "x", "<answer>", "twenty", " and ", "\\pi", "\\times 10^", " (", ") "]
 )
 
@@ -148,7 +158,9 @@ def test_a_hostile_text_of_20_kb_is_scored(piece: str) -> None:
     assert isinstance(NUMERIC.key(text), str)
 
 
-@pytest.mark.parametrize("power", ["1e999999999", "1e99999999999999999999", "9^9^9^9", "9^999999999", "9**9999999", "1e-999999999"])
+@pytest.mark.parametrize(
+    "power", ["1e999999999", "1e99999999999999999999", "9^9^9^9", "9^999999999", "9**9999999", "1e-999999999"]
+)
 def test_a_huge_exponent_is_no_work(power: str) -> None:
     assert NUMERIC.score(power, 5) == 0
     assert scorer({"numeric": {"tolerance": 0.5}}).score(power, 5) == 0
