@@ -53,7 +53,7 @@ _OPENINGS = frozenset(
 )
 _CORRECTIONS = frozenset("actually wait no sorry correction mistake nej nein non hmm oops".split())
 _CONCLUSIONS = frozenset(
-    "so then therefore thus hence finally total altså därför also daher donc entonces 因此 所以".split()
+    "so therefore thus hence finally total altså därför also daher donc entonces 因此 所以".split()
 )
 _LABELS = frozenset(
     "step steps question problem part case equation eq example exercise figure fig table page steg fråga schritt frage aufgabe étape "
@@ -313,11 +313,10 @@ class _Reading:
             return False
         rest = self.tokens[end : end + _MAX_TOKENS]
         prose = next((t for t in rest if t.kind not in {"stop", "bold"} and t.text != "#"), None)
-        return (
-            prose is not None
-            and prose.kind == "word"
-            and not any(t.text.casefold() in _CONCLUSIONS or t.text.casefold() in _CORRECTIONS for t in rest)
-        )
+        if prose is None or prose.kind != "word":
+            return False
+        words = {t.text.casefold() for t in rest}
+        return prose.text.casefold() in _CHECKS or not words & (_CONCLUSIONS | _CORRECTIONS)
 
     def _chained(self, candidates: Sequence[_Candidate]) -> Value | None:
         """The last of the numbers that signs join to the first: 5 in ``2 + 3 = 5``; none when there are several."""
@@ -420,9 +419,11 @@ def _judged(tokens: Sequence[Token], founds: Sequence[Found], *, is_list: bool) 
             if at == found.start:
                 break
             depth = max(0, depth + (token.text in {"(", "["}) - (token.text in {")", "]"}))
-            if token.kind == "word" and token.text.casefold() in _CONCLUSIONS:
+            word = token.text.casefold()
+            if word in _REASONS and candidates:
+                reason = True
+            elif word == "then" or word in _CONCLUSIONS:
                 reason = False
-            reason = reason or (token.kind == "word" and token.text.casefold() in _REASONS and bool(candidates))
             at += 1
         label, numbering = _is_label(tokens, found, numbering) if is_list or found.start else (False, 0)
         begins, linked = _before(tokens, found.start)
