@@ -1,4 +1,4 @@
-"""Exact values: rational numbers, roots of them, and multiples of π, so that ``2√3`` equals ``√12`` without rounding."""
+"""Exact values: rational numbers, roots of them, and multiples of π, so that ``2√3`` is ``√12`` without rounding."""
 
 from __future__ import annotations
 

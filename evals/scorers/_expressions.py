@@ -1,4 +1,4 @@
-"""Finds the numbers in a text: ``3/2``, ``1 1/2``, ``\\frac{3}{2}``, ``2\\sqrt{3}``, ``1.5 × 10^3``, ``5 million``, ``50%``.
+"""Finds the numbers in a text: ``3/2``, ``1 1/2``, ``2\\sqrt{3}``, ``1.5 × 10^3``, ``5 million``, ``50%``.
 
 Nothing here raises an error for any text, and the time is linear in its length.
 """
@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Final
 
 from ._exact import Digits, Exact, UnreadableError
-from ._number_text import Token
+from ._number_text import Token, words
 
 _MAX_DEPTH = 12
 # Longer expressions are no answers.
@@ -28,27 +28,25 @@ _TIMES = frozenset({"\\times", "\\cdot", "\\ast", "*"})
 #: Commands that only change how their text looks.
 STYLES: Final = frozenset(
     "\\" + name
-    for name in (
-        "text textbf textit textrm textsf texttt mathrm mathbf mathit mathsf mathtt mathbb boldsymbol bm mbox hbox operatorname "
-        "boxed fbox emph underline displaystyle color bf rm it"
-    ).split()
+    for name in words(
+        "text textbf textit textrm textsf texttt mathrm mathbf mathit mathsf mathtt mathbb boldsymbol bm mbox hbox "
+        "operatorname boxed fbox emph underline displaystyle color bf rm it"
+    )
 )
 #: Words after which the answer follows.
-LINKS: Final = frozenset(
-    (
-        "is are was were be equal equals gives give makes make has have had gets totals costs cost yields becomes remain "
-        "remains contains "
-        "är blir har kostar ger ist sind war lautet beträgt ergibt macht hat haben kostet est sont fait vaut égale donne a coûte "
-        "es son fue da tiene vale cuesta é são dá tem è sono fa ha is zijn wordt er utgör"
-    ).split()
+LINKS: Final = words(
+    "is are was were be equal equals gives give makes make has have had gets totals costs cost yields becomes remain "
+    "remains contains "
+    "är blir har kostar ger utgör ist sind war lautet beträgt ergibt macht hat haben kostet est sont fait vaut égale "
+    "donne a coûte es son fue da tiene vale cuesta é são dá tem è sono fa ha is zijn wordt er"
 )
-_FUNCTIONS = frozenset(
-    "ln log lg sin cos tan cot sec csc arcsin arccos arctan exp lim max min gcd lcm sum int prod binom tbinom dbinom "
-    "phi theta alpha beta gamma infty".split()
+_FUNCTIONS = words(
+    "ln log lg sin cos tan cot sec csc arcsin arccos arctan exp lim max min gcd lcm sum int prod binom "
+    "tbinom dbinom phi theta alpha beta gamma infty"
 )
 _PERCENT = {
     **dict.fromkeys(
-        "% percent percents percentage procent prozent pourcent porcento pct процент процента процентов".split(), 100
+        words("% percent percents percentage procent prozent pourcent porcento pct процент процента процентов"), 100
     ),
     "‰": 1000,
     "permille": 1000,
@@ -62,26 +60,30 @@ _TWO_WORDS = {
     ("per", "mille"): 1000,
 }
 _MAGNITUDES = {
-    **dict.fromkeys("hundred hundreds hundert honderd".split(), 10**2),
-    **dict.fromkeys("dozen".split(), 12),
+    **dict.fromkeys(words("hundred hundreds hundert honderd"), 10**2),
+    **dict.fromkeys(words("dozen"), 12),
     **dict.fromkeys(
-        "thousand thousands tausend tusen tusind duizend mille mil mila k тысяч тысяча тысячи тыс 千".split(), 10**3
+        words("thousand thousands tausend tusen tusind duizend mille mil mila k тысяч тысяча тысячи тыс 千"), 10**3
     ),
-    **dict.fromkeys("万 萬 만".split(), 10**4),
-    **dict.fromkeys("lakh lakhs lac lacs".split(), 10**5),
+    **dict.fromkeys(words("万 萬 만"), 10**4),
+    **dict.fromkeys(words("lakh lakhs lac lacs"), 10**5),
     **dict.fromkeys(
-        "million millions millionen mio mln mn miljon miljoner miljoen millioner millón millon millones milhão milhões milione "
-        "milioni млн миллион миллиона миллионов".split(),
+        words(
+            "million millions millionen mio mln mn miljon miljoner miljoen millioner millón millon millones milhão milhões milione "
+            "milioni млн миллион миллиона миллионов"
+        ),
         10**6,
     ),
-    **dict.fromkeys("crore crores cr".split(), 10**7),
-    **dict.fromkeys("亿 億 억".split(), 10**8),
+    **dict.fromkeys(words("crore crores cr"), 10**7),
+    **dict.fromkeys(words("亿 億 억"), 10**8),
     **dict.fromkeys(
-        "billion billions bn milliarde milliarden mrd mia miljard miljarder milliard milliards milliarder miliardo miliardi "
-        "bilhão bilhões млрд миллиард миллиарда миллиардов".split(),
+        words(
+            "billion billions bn milliarde milliarden mrd mia miljard miljarder milliard milliards milliarder miliardo miliardi "
+            "bilhão bilhões млрд миллиард миллиарда миллиардов"
+        ),
         10**9,
     ),
-    **dict.fromkeys("trillion trillions billionen biljon biljoner billón billones".split(), 10**12),
+    **dict.fromkeys(words("trillion trillions billionen biljon biljoner billón billones"), 10**12),
 }
 # "billion" in a language with the long scale.
 _LONG_SCALE = {"billion": 10**12, "billions": 10**12, "trillion": 10**18, "trillionen": 10**18}
@@ -270,7 +272,7 @@ class Finder:
             return self._text(after) in {"+", "-", "*", "/"} and self._starts_number(after + 1)
         if token.text == "(" and self._is_call(at):
             return True
-        if token.kind == "other" and token.text in "+-*/({" or token.kind in {"subscript", "currency"}:
+        if (token.kind == "other" and token.text in "+-*/({") or token.kind in {"subscript", "currency"}:
             return poisoned
         return poisoned and token.kind in {"command"}
 

@@ -1,4 +1,4 @@
-"""Texts with numbers, brought to one alphabet: ASCII digits, minus signs, marks and operators, and split into tokens."""
+"""Texts with numbers, brought to one alphabet of digits, minus signs, marks and operators, and split into tokens."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ _TOKEN = re.compile(
     |(?P<space>[ \t]+)
     |(?P<composite>\d{{1,4}}(?::\d{{1,4}}){{1,5}}(?![\d:])|\d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\d)|\d{{1,2}}/\d{{1,2}}/\d{{2,4}}(?!\d))
     |(?P<coded>0(?:[xX][0-9a-fA-F]{{1,64}}|[bB][01]{{1,64}})(?![\w.]))
-    |(?P<number>(?:\d{{1,3}}(?P<gap>[ '_])\d{{3}}(?:(?P=gap)\d{{3}}){{0,20}}(?!\d|(?P=gap)\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)*|(?<![\w.])\.\d+)
-        (?:[eE][-+]?\d+(?!\w))?)
+    |(?P<number>(?:\d{{1,3}}(?P<gap>[ '_])\d{{3}}(?:(?P=gap)\d{{3}}){{0,20}}(?!\d|(?P=gap)\d)(?:[.,]\d+)?
+        |\d+(?:[.,]\d+)*|(?<![\w.])\.\d+)(?:[eE][-+]?\d+(?!\w))?)
     |(?P<command>\\[a-zA-Z]+|[√∛π∞])
     |(?P<currency>(?:US|AU|CA|HK|[AC])?\$|[€£¥￥₹₩₽₺₪฿¢]|(?:USD|EUR|GBP|SEK|NOK|DKK|CHF|JPY|INR|CNY|RMB|Rs\.?|kr)(?![{_CASED}]))
     |(?P<times>(?<=[\d)}}])[xX](?=[\d(\\]))
@@ -186,8 +186,38 @@ def tokens_of(text: str) -> list[Token]:
     return tokens
 
 
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+def words(text: str) -> frozenset[str]:
+    """The words of a text.
+
+    Args:
+        text: Words with spaces between them.
+    """
+    return frozenset(text.split())
+
+
+_UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _VALUES = {**{word: n for n, word in enumerate(_UNITS)}, **{word: 20 + 10 * n for n, word in enumerate(_TENS)}}
 _WORD = "(?:" + "|".join(sorted((*_VALUES, *_SCALES), key=len, reverse=True)) + ")"

@@ -6,18 +6,17 @@ import itertools
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from ._expressions import LINKS, STYLES, Finder, Found, Locale, Value, plain_number
-from ._number_text import TAG_END, TAG_START, Token, one_alphabet, spelled_out, tokens_of
+from ._number_text import TAG_END, TAG_START, Token, one_alphabet, spelled_out, tokens_of, words
 
 _PLAIN = re.compile(r"\s*([-+]?)(\d{1,18})(?:\.(\d{1,18}))?\.?\s*", re.ASCII)
 
 _ANSWER = (
-    r"answer|result|svar(?:et)?|slutsvar(?:et)?|resultat(?:et)?|antwort|ergebnis|endergebnis|réponse|reponse|résultat|respuesta|resultado|"
-    r"resposta|risposta|risultato|antwoord|uitkomst|svaret|ответ|результат"
+    r"answer|result|(?:slut)?svar(?:et)?|resultat(?:et)?|antwort|(?:end)?ergebnis|réponse|reponse|résultat|respuesta"
+    r"|resultado|resposta|risposta|risultato|antwoord|uitkomst|ответ|результат"
 )
-_IS = r"\bis\b|\bare\b|\bär\b|\bblir\b|\bist\b|\blautet\b|\bbeträgt\b|\best\b|\bes\b|\bé\b|\bè\b|\bwould be\b|\bmust be\b|\bshould be\b|\bequals\b"
+_IS = r"\b(?:is|are|equals|(?:would|must|should|will)\ be|är|blir|ist|lautet|beträgt|est|es|é|è)\b"
 # A label with what may stand before its colon, its verb or the end of its line.
 _LABEL = re.compile(
     rf"""(?<![\w-])(?<!to\ )(?<!To\ )(?P<name>{_ANSWER})(?!\w)
@@ -29,54 +28,49 @@ _LABEL = re.compile(
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*")
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?=[-+$€£¥\\.\d±(])(?!\d{1,2}[.)][ \t]+\S)", re.MULTILINE)
 _NO_ANSWER = re.compile(
-    r"""\W*(?:(?:it|that|this|the|value|is)\W+)*(?:unknown|none|not\ (?:known|possible|defined|enough)|undefined|nan|null|n/a|impossible|unable|cannot|can't
-    |i\ (?:do\ not|don't|can't|cannot)|no\ (?:answer|solution|number)|infinity|∞|-?inf\b)""",
+    r"""\W*(?:(?:it|that|this|the|value|is)\W+)*(?:unknown|none|not\ (?:known|possible|defined|enough)|undefined|nan
+    |null|n/a|impossible|unable|cannot|can't|i\ (?:do\ not|don't|can't|cannot)|no\ (?:answer|solution|number)|infinity|∞
+    |-?inf\b)""",
     re.VERBOSE | re.IGNORECASE,
 )
 _NOT = re.compile(r"[\s*:]*(?:not|nicht|inte|pas|no)\s", re.IGNORECASE)
-_REASONS = frozenset(
-    "because since weil denn eftersom därför för car parce puisque porque pues ya omdat after given assuming when if where wenn när om quand si cuando".split()
+_REASONS = words(
+    "because since weil denn eftersom därför för car parce puisque porque pues ya omdat after given "
+    "assuming when if where wenn när om quand si cuando"
 )
-_FILLERS = frozenset(
-    (
-        "about approximately approx roughly around nearly almost exactly only just now a an the total of to equal therefore then thus "
-        "also still ca circa c etwa ungefähr rund genau cirka ungefär exakt totalt environ exactement aproximadamente casi unos "
-        "precisely simply indeed at left"
-    ).split()
+_FILLERS = words(
+    "about approximately approx roughly around nearly almost exactly only just now a an the total of to equal "
+    "therefore then thus also still ca circa c etwa ungefähr rund genau cirka ungefär exakt totalt environ exactement "
+    "aproximadamente casi unos precisely simply indeed at left"
 )
 # Words before an answer at the beginning of a sentence.
-_OPENINGS = frozenset(
-    (
-        "so hence finally value number final answer it that this correct result sum altså also donc entonces por lo tanto que in all "
-        "there we get you she he they i have it's that's"
-    ).split()
+_OPENINGS = words(
+    "so hence finally value number final answer it that this correct result sum altså also donc entonces por lo tanto "
+    "que in all there we get you she he they i have it's that's"
 )
-_CORRECTIONS = frozenset("actually wait no sorry correction mistake nej nein non hmm oops".split())
-_CONCLUSIONS = frozenset(
-    "so therefore thus hence finally total altså därför also daher donc entonces 因此 所以".split()
-)
-_LABELS = frozenset(
-    "step steps question problem part case equation eq example exercise figure fig table page steg fråga schritt frage aufgabe étape "
-    "question etapa paso pregunta stap method option case round chapter section".split()
+_CORRECTIONS = words("actually wait no sorry correction mistake nej nein non hmm oops")
+_CONCLUSIONS = words("so therefore thus hence finally total altså därför also daher donc entonces 因此 所以")
+_LABELS = words(
+    "step steps question problem part case equation eq example exercise figure fig table page steg fråga "
+    "schritt frage aufgabe étape question etapa paso pregunta stap method option case round chapter "
+    "section"
 )
 # A number after one of these at the end of a sentence is no answer: "5 apples in 3 baskets".
-_PLACES = frozenset("in for per within among i på för im für pro dans pour en por em per".split())
-_PREPOSITIONS = _PLACES | frozenset("of from out after over at on by with av von aus de sur par con".split())
-_ARTICLES = frozenset("the these those all his her their its our my de den der die das dem les los las".split())
-_MONEY = frozenset("dollar dollars euro euros cent cents pound pounds krona kronor kr usd eur gbp sek".split())
-_DECIMALS = frozenset(
-    "decimal decimals significant dp sf decimaler nachkommastellen dezimalstellen décimales decimales".split()
+_PLACES = words("in for per within among i på för im für pro dans pour en por em per")
+_PREPOSITIONS = _PLACES | words("of from out after over at on by with av von aus de sur par con")
+_ARTICLES = words("the these those all his her their its our my de den der die das dem les los las")
+_MONEY = words("dollar dollars euro euros cent cents pound pounds krona kronor kr usd eur gbp sek")
+_DECIMALS = words("decimal decimals significant dp sf decimaler nachkommastellen dezimalstellen décimales decimales")
+_NEGATIONS = words("not nicht inte pas no")
+_CHECKS = words(
+    "check checking verify verification confidence proof note explanation reasoning kontroll kontrolle "
+    "probe förklaring erklärung begründung vérification explication comprobación verificación explicación"
 )
-_NEGATIONS = frozenset("not nicht inte pas no".split())
-_CHECKS = frozenset(
-    "check checking verify verification confidence proof note explanation reasoning kontroll kontrolle probe förklaring erklärung "
-    "begründung vérification explication comprobación verificación explicación".split()
-)
-_RANGES = frozenset("to till until through bis à hasta".split())
-_OR = frozenset("or oder eller ou o u".split())
-_BETWEEN = frozenset("between zwischen mellan entre".split())
-_AND = frozenset("and und och et y e".split())
-_SHORT = frozenset("approx ca c circa no nr resp bzw vs fig eq mr dr st ungf".split())
+_RANGES = words("to till until through bis à hasta")
+_OR = words("or oder eller ou o u")
+_BETWEEN = words("between zwischen mellan entre")
+_AND = words("and und och et y e")
+_SHORT = words("approx ca c circa no nr resp bzw vs fig eq mr dr st ungf")
 _SEPARATORS = frozenset({",", ";", *_AND})
 _MARKUP = " \t*_$#:`\"'={}-"
 _JUNK = frozenset("{}([\"'*`$~#|-+,_>")
@@ -84,6 +78,8 @@ _DIGIT = re.compile(r"\d")
 _MAX_LABELS = 50
 # So many tokens after a bare number are searched for a conclusion.
 _MAX_TOKENS = 400
+# So many tokens may stand between a bare number and the end of its sentence.
+_MAX_UNIT = 12
 _MAX_REGION = 4000
 
 
@@ -298,25 +294,24 @@ class _Reading:
     def _is_first_bare(self, kept: Sequence[_Candidate]) -> bool:
         """Whether the text begins with a bare number that words explain."""
         first = kept[0]
-        end = first.found.end
         if first.found.value is None or first.sentence != 0 or not first.begins or first.linked in {"=", "≈"}:
             return False
-        words = 0
-        for end in range(end, min(end + 12, len(self.tokens))):  # noqa: B007, PLR1704
-            token = self.tokens[end]
-            if token.kind == "stop" or token.new_line:
-                break
-            words += token.kind == "word"
-            if words > 2 or token.text in {",", ";", "(", "["}:
-                return False
-        else:
+        start = first.found.end
+        end = next((at for at in range(start, len(self.tokens)) if self._begins_sentence(at)), None)
+        if end is None or end > start + _MAX_UNIT:
+            return False
+        unit = self.tokens[start:end]
+        if sum(t.kind == "word" for t in unit) > 2 or any(t.text in {",", ";", "(", "["} for t in unit):
             return False
         rest = self.tokens[end : end + _MAX_TOKENS]
         prose = next((t for t in rest if t.kind not in {"stop", "bold"} and t.text != "#"), None)
         if prose is None or prose.kind != "word":
             return False
-        words = {t.text.casefold() for t in rest}
-        return prose.text.casefold() in _CHECKS or not words & (_CONCLUSIONS | _CORRECTIONS)
+        said = {t.text.casefold() for t in rest}
+        return prose.text.casefold() in _CHECKS or not said & (_CONCLUSIONS | _CORRECTIONS)
+
+    def _begins_sentence(self, at: int) -> bool:
+        return self.tokens[at].new_line or self.tokens[at].kind == "stop"
 
     def _chained(self, candidates: Sequence[_Candidate]) -> Value | None:
         """The last of the numbers that signs join to the first: 5 in ``2 + 3 = 5``; none when there are several."""
@@ -431,10 +426,10 @@ def _judged(tokens: Sequence[Token], founds: Sequence[Found], *, is_list: bool) 
         denied = found.start > 0 and tokens[found.start - 1].text.casefold() in _NEGATIONS and bool(candidates)
         candidates.append(_Candidate(found, sentence, begins, linked, in_brackets or reason or denied, label))
         at = max(at, found.end)
-    if numbering == 1 and candidates[0].label and not any(c.linked for c in candidates[1:]):
-        # "1. I checked it 3 times." is no list, "1. 5" is one.
-        if len(candidates) < 2 or candidates[1].found.start > candidates[0].found.end + 1:
-            candidates[0] = replace(candidates[0], label=False)
+    is_single = numbering == 1 and candidates[0].label and not any(c.linked for c in candidates[1:])
+    # "1. I checked it 3 times." is no list, "1. 5" is one.
+    if is_single and (len(candidates) < 2 or candidates[1].found.start > candidates[0].found.end + 1):
+        candidates[0] = replace(candidates[0], label=False)
     return candidates
 
 

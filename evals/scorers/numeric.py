@@ -10,17 +10,17 @@ from typing import Any, ClassVar
 from ._base import plain_text
 from ._exact import ARITHMETIC, Digits, Exact
 from ._expressions import Locale, Value
+from ._number_text import words
 from ._numbers import read_number
 
 # Languages that write a decimal comma, and those in which a billion is a million millions.
-_DECIMAL_COMMA = frozenset(
-    "af az be bg bs ca cs da de el es et eu fi fr gl hr hu hy id is it ka kk lt lv mk nb nl nn no pl pt ro ru sk sl sq sr sv tr uk vi".split()
+_DECIMAL_COMMA = words(
+    "af az be bg bs ca cs da de el es et eu fi fr gl hr hu hy id is it ka kk lt lv mk nb nl nn no pl pt ro ru sk sl sq "
+    "sr sv tr uk vi"
 )
 _DECIMAL_POINT_REGIONS = frozenset({"de-ch", "de-li", "es-mx", "es-us", "fr-ch", "it-ch"})
-_LONG_SCALE = frozenset("cs da de es fi fr hr hu nb nl nn no pl sk sl sr sv".split())
-_DECIMAL_POINT = frozenset(
-    "ar bn cy en fa ga gu he hi ja km kn ko lo ml mn mr ms mt my ne pa si sw ta te th tl ur zh".split()
-)
+_LONG_SCALE = words("cs da de es fi fr hr hu nb nl nn no pl sk sl sr sv")
+_DECIMAL_POINT = words("ar bn cy en fa ga gu he hi ja km kn ko lo ml mn mr ms mt my ne pa si sw ta te th tl ur zh")
 
 
 @dataclass(frozen=True)

@@ -122,16 +122,9 @@ def test_equal_roots_are_one_vote(root: int, factor: int) -> None:
 PIECES = st.sampled_from(
     [
         *"0123456789 .,:;-+*/^()[]{}$%\\'_\"\n=≈±−½²√π٣",
-        "\\frac",
-        "\\sqrt",
-        "\\boxed{",
-        "\\text{",
-        "Answer:",
-        "####",
-        "**",
-        " is ",
+        *["\\frac", "\\sqrt", "\\boxed{", "\\text{", "\\pi", "\\times 10^", "Answer:", "####", "**", "<answer>"],
+        *[" is ", " million", " or ", " to ", " and ", "twenty", "e9", "x", " (", ") "],
     ]
-    + [" million", " or ", " to ", "e9", "x", "<answer>", "twenty", " and ", "\\pi", "\\times 10^", " (", ") "]
 )
 
 
@@ -145,9 +138,10 @@ def test_any_mixture_of_pieces_is_scored_and_has_a_stable_key(pieces: list[str])
 
 
 HOSTILE = [
-    "(", "1+", "\\frac", "\\frac{", "(1+", "1\\frac{", "Answer: ", "\\boxed{", "**", "**1 ", "2^", "2^(2^(", "1", "1,", "1 234", "√(2+", "1e",
-    "½", "⁹", "٤", " ", "\n", "\n 1", "1. ", "twenty ", "one and ", "- ", "- 1\n", "<", "<a", "{", "5 check: ", "\\textbf{", "1=", "is ", " million",
-    "5%", "5 or ", "答案是", "9^600*", "√999983 ", "√2+√3+", "the answer to ", "_", "x_{", "1'", "a-", "1:", "1 234 ", "#### 1\n", "~", "&", "\x01",
+    "(", "1+", "\\frac", "\\frac{", "(1+", "1\\frac{", "Answer: ", "\\boxed{", "**", "**1 ", "2^", "2^(2^(", "1",
+    "1,", "1 234", "√(2+", "1e", "½", "⁹", "٤", " ", "\n", "\n 1", "1. ", "twenty ", "one and ", "- ", "- 1\n",
+    "<", "<a", "{", "5 check: ", "\\textbf{", "1=", "is ", " million", "5%", "5 or ", "答案是", "9^600*", "√999983 ",
+    "√2+√3+", "the answer to ", "_", "x_{", "1'", "a-", "1:", "1 234 ", "#### 1\n", "~", "&", "\x01",
 ]  # fmt: skip
 
 
