@@ -9,7 +9,8 @@ Needs the dependency group ``bench-scoring``. The sets:
 - school mathematics  mathgenerator: LaTeX golds
 
 Each right answer, and wrong ones made from it, is written in one of the forms that models use (``1,234``,
-``\\frac{3}{2}``) and put into a reply as models write them, in five languages, many with other numbers before and after the answer. The
+``\\frac{3}{2}``) and put into a reply as models write them, in six languages, many with other numbers before and after
+the answer. The
 reference judges the bare value: reasoning-gym's own verifier, or math-verify for mathgenerator. A scorer is given the
 whole reply, and agrees when it gives the same verdict.
 
@@ -434,15 +435,20 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     ]
     for result in results:
         for judge, found in result["judges"].items():
-            lines.append(
-                f"| {result['set']} | {result['replies']} ({result['right']}) | {judge} | {100 * found['agreement']:.2f} % | "
-                f"{100 * found['agreement_of_all']:.2f} % | {found['false_positives']} | {found['false_negatives']} | {found['us_per_reply']:.0f} |"
-            )
+            cells = [
+                result["set"],
+                f"{result['replies']} ({result['right']})",
+                judge,
+                f"{100 * found['agreement']:.2f} %",
+                f"{100 * found['agreement_of_all']:.2f} %",
+                found["false_positives"],
+                found["false_negatives"],
+                f"{found['us_per_reply']:.0f}",
+            ]
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
     for result in results:
         families = ", ".join(f"{family} {count}" for family, count in result["reference_inexact"].items())
-        lines.append(
-            f"\n{result['set']}: left out, for the reference contradicts arithmetic on the bare value: {families or 'none'}."
-        )
+        lines.append(f"\n{result['set']}: left out, since the reference contradicts arithmetic: {families or 'none'}.")
         for different in result["disagreements"]:
             who = "numeric" if different["numeric"] == different["equal"] else "the reference"
             verdict = "right" if different["numeric"] else "wrong"

@@ -69,8 +69,8 @@ _MAGNITUDES = {
     **dict.fromkeys(words("lakh lakhs lac lacs"), 10**5),
     **dict.fromkeys(
         words(
-            "million millions millionen mio mln mn miljon miljoner miljoen millioner millón millon millones milhão milhões milione "
-            "milioni млн миллион миллиона миллионов"
+            "million millions millionen mio mln mn miljon miljoner miljoen millioner millón millon millones milhão "
+            "milhões milione milioni млн миллион миллиона миллионов"
         ),
         10**6,
     ),
@@ -78,8 +78,8 @@ _MAGNITUDES = {
     **dict.fromkeys(words("亿 億 억"), 10**8),
     **dict.fromkeys(
         words(
-            "billion billions bn milliarde milliarden mrd mia miljard miljarder milliard milliards milliarder miliardo miliardi "
-            "bilhão bilhões млрд миллиард миллиарда миллиардов"
+            "billion billions bn milliarde milliarden mrd mia miljard miljarder milliard milliards milliarder "
+            "miliardo miliardi bilhão bilhões млрд миллиард миллиарда миллиардов"
         ),
         10**9,
     ),
