@@ -63,7 +63,7 @@ _MAGNITUDES = {
     **dict.fromkeys(words("hundred hundreds hundert honderd"), 10**2),
     **dict.fromkeys(words("dozen"), 12),
     **dict.fromkeys(
-        words("thousand thousands tausend tusen tusind duizend mille mil mila k тысяч тысяча тысячи тыс 千"), 10**3
+        words("thousand thousands tausend tusen tusind duizend mille mil mila k tsd тысяч тысяча тысячи тыс 千"), 10**3
     ),
     **dict.fromkeys(words("万 萬 만"), 10**4),
     **dict.fromkeys(words("lakh lakhs lac lacs"), 10**5),
@@ -78,7 +78,7 @@ _MAGNITUDES = {
     **dict.fromkeys(words("亿 億 억"), 10**8),
     **dict.fromkeys(
         words(
-            "billion billions bn milliarde milliarden mrd mia miljard miljarder milliard milliards milliarder "
+            "billion billions bn milliarde milliarden mrd md mds mia miljard miljarder milliard milliards milliarder "
             "miliardo miliardi bilhão bilhões млрд миллиард миллиарда миллиардов"
         ),
         10**9,
@@ -394,7 +394,7 @@ class Finder:
             if token is None or (depth == 0 and token.new_line):
                 break
             times = token.text in _TIMES or (token.text in {"x", "X"} and self._kind(at + 1) == "number")
-            over = token.text in {"/", "\\div"}
+            over = token.text in {"/", "\\div", "\\over"}
             skip = 1 if times or over else 0
             follower = self._token(at + skip)
             if follower is None or (depth == 0 and follower.new_line):
@@ -598,6 +598,9 @@ class Finder:
             if word in _PERCENT:
                 percent, end = _PERCENT[word], after + 1
                 break
+            if word == "-" and not token.spaced and self._is_glued(after + 1):  # 5-million
+                after += 1
+                token = self._tokens[after]
             scale = self._magnitude(token, after, end)
             if not scale or factor > 10**15:
                 break

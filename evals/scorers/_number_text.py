@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-_DASHES = "‐‑‒–−﹣－➖"
+_DASHES = "‐‑‒–−﹣－➖˗⁻"
 _TABLE: Final = str.maketrans(
     {
         **dict.fromkeys(_DASHES, "-"),
@@ -16,7 +16,7 @@ _TABLE: Final = str.maketrans(
         **dict.fromkeys("≅≃≒∼～", "≈"),
         **dict.fromkeys("→⇒⟹⟶➔➜", "="),
         **dict.fromkeys("≤≥≠⩽⩾", "<"),
-        **dict.fromkeys("’‘′ʼ＇‛", "'"),
+        **dict.fromkeys("’‘′ʼ＇‛´", "'"),
         **dict.fromkeys("“”„‟＂«»‹›「」『』【】〔〕", '"'),
         **dict.fromkeys("。।｡", ". "),
         **dict.fromkeys("、،", ", "),

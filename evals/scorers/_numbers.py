@@ -240,7 +240,9 @@ class _Reading:
         kept = [c for c in self.candidates if not c.label] or self.candidates
         kept = [c for c in kept if not c.remark] or kept
         kept = [c for c in kept if c.sentence == kept[0].sentence]
-        return self._chained(kept) if kept[0].begins else self._concluded(kept)
+        # In "The 3 baskets hold 12 apples" the first number is known before.
+        is_known = len(kept) > 1 and self._leader(kept[0].found) != self._text(kept[0].found.start - 1)
+        return self._chained(kept) if kept[0].begins and not is_known else self._concluded(kept)
 
     def last(self) -> Value | None:
         """The answer of a text without a mark: what its last sentence with a number leads to, or the last number."""
