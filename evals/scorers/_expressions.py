@@ -330,6 +330,8 @@ class Finder:
         return self._kind(at) == "number" or self._text(at) in {"(", "{", "$", *_FRACTIONS, *_ROOTS}
 
     def _found(self, at: int) -> Found | None:
+        if at >= len(self._tokens):
+            return None
         token = self._tokens[at]
         if (
             token.kind in {"word", "stop", "line", "link", "bold"}
