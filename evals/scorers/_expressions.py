@@ -16,7 +16,7 @@ from ._number_text import Token, words
 
 _MAX_DEPTH = 12
 # Longer expressions are no answers.
-_MAX_TOKENS = 400
+_MAX_TOKENS = 120
 _GROUPS: Final = {
     ",": re.compile(r"\d{1,3}(?:,\d{3})+|[1-9]\d?(?:,\d\d)*,\d{3}"),
     ".": re.compile(r"\d{1,3}(?:\.\d{3})+|[1-9]\d?(?:\.\d\d)*\.\d{3}"),

@@ -60,6 +60,10 @@ _PLACES = words("in for per within among i på för im für pro dans pour en por
 _PREPOSITIONS = _PLACES | words("of from out after over at on by with av von aus de sur par con")
 _ARTICLES = words("the these those all his her their its our my de den der die das dem les los las")
 _MONEY = words("dollar dollars euro euros cent cents pound pounds krona kronor kr usd eur gbp sek")
+# "in 10 ways" is a number of things, not a place.
+_WAYS = words("ways sätt möglichkeiten weisen façons maneras")
+_ABOUT = words("approximately about roughly around nearly approx ca etwa ungefähr ungefär environ")
+_COMPARED = words("of more less times fewer von av de")
 _DECIMALS = words("decimal decimals significant dp sf decimaler nachkommastellen dezimalstellen décimales decimales")
 _NEGATIONS = words("not nicht inte pas no")
 _CHECKS = words(
@@ -254,15 +258,27 @@ class _Reading:
         if self._is_first_bare(kept):
             return kept[0].found.value
         final = [c for c in kept if c.sentence == kept[-1].sentence]
+        if self._is_compared(final):
+            return final[0].found.value
         if final[0].begins and not any(c.linked for c in final[1:]):
             if self._follower(final[0].found).casefold() in LINKS:
                 return final[0].found.value
             final = [final[0], *(c for c in final[1:] if not self._is_in_place(c.found, _PREPOSITIONS))]
         return self._concluded([c for c in final if not self._is_in_place(c.found, _PLACES)] or final)
 
+    def _is_compared(self, final: Sequence[_Candidate]) -> bool:
+        """Whether the sentence is about its first number, as in ``20 is 25% of 80``."""
+        if len(final) < 2 or not final[0].begins or final[0].found.value is None:
+            return False
+        first, second = final[0].found, final[1].found
+        is_said = second.start == first.end + 1 and self._follower(first).casefold() in LINKS
+        return is_said and self._follower(second).casefold() in _COMPARED and not any(c.linked for c in final[2:])
+
     def _is_in_place(self, found: Found, prepositions: Collection[str]) -> bool:
         """Whether a number counts where or for what something is, and is neither a price nor a year."""
         if self._leader(found).casefold() not in prepositions:
+            return False
+        if self._follower(found).casefold() in _WAYS:
             return False
         is_price = self.tokens[found.start].kind == "currency" or self._follower(found).casefold() in _MONEY
         text = self.tokens[found.start].text
@@ -375,6 +391,8 @@ def _merged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[Found]:
             follower = tokens[found.end].text.casefold() if found.end < len(tokens) else ""
             if follower in _DECIMALS:
                 pass
+            elif len(between) == 2 and between[0] in _OR and (between[1] in _ABOUT or between[1] in {"≈", "~"}):
+                continue
             elif between in (["or"], [",", "or"]) and _is_same(before, found):
                 continue
             elif len(between) == 1 and (

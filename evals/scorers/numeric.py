@@ -63,6 +63,19 @@ class Numeric:
         number = value.number
         return number.text(self._locale.mark)
 
+    def check_expected(self, expected: Any) -> str | None:
+        """Say why no answer can be right.
+
+        Args:
+            expected: See ``Scorer.score``.
+
+        Returns:
+            The fault of the expected answer; None when there is none.
+        """
+        if next(self._rights(expected), None) is not None:
+            return None
+        return f"gives no single number, so no answer can be right: {str(expected)[:80]!r}"
+
     @property
     def _locale(self) -> Locale:
         tag = self.locale.replace("_", "-").casefold()
