@@ -339,8 +339,6 @@ class Finder:
             and token.text not in {"pi", "minus", "negative", "moins", "menos"}
         ):
             return None
-        if token.kind == "composite":
-            return Found(None, at, at + 1)
         if token.text == "-" and self._is_separator(at):
             return None
         self._limit = at + _MAX_TOKENS

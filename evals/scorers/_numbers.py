@@ -80,6 +80,8 @@ _MARKUP = " \t*_$#:`\"'={}-"
 _JUNK = frozenset("{}([\"'*`$~#|-+,_>")
 _DIGIT = re.compile(r"\d")
 _MAX_LABELS = 50
+# Numbers with more tokens between them have nothing to do with one another.
+_MAX_GAP = 8
 # So many tokens after a bare number are searched for a conclusion.
 _MAX_TOKENS = 400
 # So many tokens may stand between a bare number and the end of its sentence.
@@ -380,31 +382,44 @@ def _between(tokens: Sequence[Token], one: Found, two: Found) -> list[str]:
 
 
 def _merged(tokens: Sequence[Token], founds: Sequence[Found]) -> list[Found]:
-    """Make one place without a value of ``3 to 5`` and ``5 or 6``."""
+    """Make one place without a value of ``3 to 5`` and ``5 or 6``, and one with a value of ``1/2 or 0.5``."""
     merged: list[Found] = []
     for found in founds:
-        if merged:
-            before = merged[-1]
-            between = _between(tokens, before, found) if found.start - before.end < 8 else []
-            assigned = _assigned(tokens, found)
-            opening = tokens[before.start - 1].text.casefold() if before.start else ""
-            follower = tokens[found.end].text.casefold() if found.end < len(tokens) else ""
-            if follower in _DECIMALS:
-                pass
-            elif len(between) == 2 and between[0] in _OR and (between[1] in _ABOUT or between[1] in {"≈", "~"}):
-                continue
-            elif between in (["or"], [",", "or"]) and _is_same(before, found):
-                continue
-            elif len(between) == 1 and (
-                between[0] in _RANGES
-                or between[0] in _OR
-                or (between[0] in _SEPARATORS and assigned and assigned == _assigned(tokens, before))
-                or (between[0] in _AND and opening in _BETWEEN)
-            ):
-                merged[-1] = Found(None, before.start, found.end)
-                continue
-        merged.append(found)
+        follower = tokens[found.end].text.casefold() if found.end < len(tokens) else ""
+        if not merged or follower in _DECIMALS or found.start - merged[-1].end >= _MAX_GAP:
+            merged.append(found)
+        elif _is_other_form(tokens, merged[-1], found):
+            continue
+        elif _are_several(tokens, merged[-1], found):
+            merged[-1] = Found(None, merged[-1].start, found.end)
+        else:
+            merged.append(found)
     return merged
+
+
+def _is_other_form(tokens: Sequence[Token], one: Found, two: Found) -> bool:
+    """Whether the second place gives the same value as the first: ``1/2, or 0.5``, ``1/6 or about 0.17``."""
+    between = _between(tokens, one, two)
+    if between[:1] == [","]:
+        between = between[1:]
+    if not between or between[0] not in _OR:
+        return False
+    return _is_same(one, two) if len(between) == 1 else len(between) == 2 and between[1] in {"≈", "~", *_ABOUT}
+
+
+def _are_several(tokens: Sequence[Token], one: Found, two: Found) -> bool:
+    """Whether two places are the ends of a range, alternatives, or values of one variable."""
+    between = _between(tokens, one, two)
+    if len(between) != 1:
+        return False
+    opening = tokens[one.start - 1].text.casefold() if one.start else ""
+    assigned = _assigned(tokens, two)
+    return (
+        between[0] in _RANGES
+        or between[0] in _OR
+        or (between[0] in _SEPARATORS and assigned != "" and assigned == _assigned(tokens, one))
+        or (between[0] in _AND and opening in _BETWEEN)
+    )
 
 
 def _assigned(tokens: Sequence[Token], found: Found) -> str:
