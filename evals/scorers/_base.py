@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
-
-# An article must be followed by a word: the last word of "Hepatitis A" is not an article.
-_ARTICLES = re.compile(r"(?<!\S)(?:a|an|the)(?=\s+\S)")
-# A hyphen that is not a minus sign: it is not followed by a digit, or it follows another character.
-_HYPHENS = re.compile(r"-(?!\d)|(?<=\S)-")
-# The canonical combining classes of marks that are not accents: nukta, kana voicing and virama make another letter, and
-# class 0 means no mark, or a vowel sign.
-_NO_ACCENT = frozenset({0, 7, 8, 9})
 
 
 @runtime_checkable
@@ -49,24 +39,6 @@ class Scorer(Protocol):
             answer: The answer of an agent.
         """
         ...
-
-
-def plain_text(text: str) -> str:
-    """Remove case, accents, punctuation, articles and extra spaces: ``"The São Paulo."`` becomes ``"sao paulo"``.
-
-    A number keeps its sign, and a text that has only punctuation keeps it.
-
-    Args:
-        text: Any text.
-    """
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    letters = "".join(c for c in folded if unicodedata.combining(c) in _NO_ACCENT).casefold()
-    words = "".join(c if _is_word_character(c) else " " for c in letters.replace("−", "-"))
-    return " ".join(_ARTICLES.sub(" ", _HYPHENS.sub(" ", words)).split() or letters.split())
-
-
-def _is_word_character(c: str) -> bool:
-    return c.isalnum() or c == "-" or unicodedata.category(c).startswith("M")
 
 
 def entries(expected: Any) -> Sequence[Any]:

@@ -67,6 +67,8 @@ _GROUPED: Final = re.compile(r"\d{1,3}(?:([,' ])\d{3})(?:\1\d{3})*(?:\.\d+)?")
 _INDIAN: Final = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?")
 _BEFORE_SIGN: Final = frozenset(" \t\n\r([{<>=:;,|\"'*_~≈")
 _AFTER_WORD: Final = re.compile(r"(?:\+\+|\#|\+)(?![\w+\#])|\^[-+]?\d+")
+#: A star between words or numbers is an operator; others are emphasis.
+_BETWEEN: Final = re.compile(r".?[^\W_]\*[^\W_].?|[^\W_] \* [^\W_]")
 _SIGNS: Final = frozenset("<>=&@#+^%/°$")
 _ARTICLES: Final = frozenset({"a", "an", "the"})
 
@@ -93,8 +95,10 @@ def tokens(text: str, *, plain_letters: bool) -> list[str]:
 
 
 def without_article(words: Sequence[str]) -> Sequence[str]:
-    """The tokens without a leading English article; an article that stands alone stays."""
-    return words[1:] if len(words) > 1 and words[0] in _ARTICLES else words
+    """The tokens without leading English articles; the last token stays."""
+    while len(words) > 1 and words[0] in _ARTICLES:
+        words = words[1:]
+    return words
 
 
 def _spelled(text: str, *, plain_letters: bool) -> str:
@@ -128,7 +132,7 @@ def _next(text: str, start: int) -> tuple[str, int]:
     if _is_word(c):
         return _word(text, start)
     is_sign = c in _SIGNS or (not c.isascii() and unicodedata.category(c)[0] == "S")
-    is_operator = c == "*" and text[start - 1 : start].isalnum() and text[start + 1 : start + 2].isalnum()
+    is_operator = c == "*" and bool(_BETWEEN.fullmatch(text[max(0, start - 2) : start + 3]))
     return c if is_sign or is_operator else "", start + 1
 
 

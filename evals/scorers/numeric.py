@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from ._base import plain_text
 from ._exact import ARITHMETIC, Digits, Exact
 from ._expressions import Locale, Value
 from ._number_text import words
 from ._numbers import read_number
+from ._text import exact_text
 
 # Languages that write a decimal comma, and those in which a billion is a million millions.
 _DECIMAL_COMMA = words(
@@ -53,28 +53,15 @@ class Numeric:
         return float(any(self._is_right(value, right) for right in self._rights(expected)))
 
     def key(self, answer: str) -> str:
-        """The number without its percent sign; the plain text when there is no number."""
+        """The number without its percent sign; the form of ``exact`` when there is no number."""
         value = read_number(answer, self._locale)
         if value is None:
-            plain = plain_text(answer)
+            plain = exact_text(answer)
             value = read_number(plain, self._locale)
             if value is None:
                 return plain
         number = value.number
         return number.text(self._locale.mark)
-
-    def check_expected(self, expected: Any) -> str | None:
-        """Say why no answer can be right.
-
-        Args:
-            expected: See ``Scorer.score``.
-
-        Returns:
-            The fault of the expected answer; None when there is none.
-        """
-        if next(self._rights(expected), None) is not None:
-            return None
-        return f"gives no single number, so no answer can be right: {str(expected)[:80]!r}"
 
     @property
     def _locale(self) -> Locale:

@@ -225,7 +225,7 @@ def _task(file: StudyFile, source: Source, folder: Path, roles: Mapping[str, Rol
 def _unscorable(chosen: Scorer, examples: Sequence[Example]) -> str:
     """An example whose right answer the scorer gives no point: every team would fail it."""
     for example in () if isinstance(chosen, ScoringFunction) else examples:
-        right = str(example.expected[0] if isinstance(example.expected, list) else example.expected)
-        if chosen.score(right, example.expected) == 0:
-            return f"{chosen.name} gives no point to {short(right)}, which the example {example.id!r} says is right"
+        for right in example.expected if isinstance(example.expected, list) else [example.expected]:
+            if chosen.score(str(right), right) == 0:
+                return f"{chosen.name} gives no point to {short(right)}, which the example {example.id!r} says is right"
     return ""

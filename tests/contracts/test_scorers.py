@@ -45,6 +45,7 @@ class TestContains(ScorerContract):
         ("a city", "city"),
     )
     wrong = "Atlantis"
+    idempotent = False
 
 
 class TestNumeric(ScorerContract):

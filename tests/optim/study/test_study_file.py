@@ -608,10 +608,10 @@ def test_a_model_that_completes_is_asked_so_and_the_others_are_chatted_with(tmp_
 def test_a_scorer_that_cannot_read_the_right_answers_is_refused(tmp_path: Path) -> None:
     path = write_study(tmp_path, task={"scorer": "numeric"})
     data = tmp_path / "data.jsonl"
-    data.write_text(data.read_text().replace('"answer": "14"', '"answer": "fourteen"'))
+    data.write_text(data.read_text().replace('"answer": "14"', '"answer": "quatorze"'))
     message = refusal(path)
     assert f"{path}:{line_of(path, 'scorer: numeric')}: task.scorer:" in message
-    assert "numeric gives no point to 'fourteen', which the example 'q7' says is right" in message
+    assert "numeric gives no point to 'quatorze', which the example 'q7' says is right" in message
 
 
 def test_many_faults_still_fit_a_screen(tmp_path: Path) -> None:
