@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orkester.agents.routing import RoutingPolicy
 from orkester.errors import CallFailed, OrkesterError
 from orkester.graphs import Team, TeamSettings
 from orkester.serving.chat import ChatModel
@@ -16,11 +17,12 @@ from .calls import CallLog
 from .task import Example, Task
 
 
-def settings_of(task: Task) -> TeamSettings:
+def settings_of(task: Task, policies: Mapping[str, RoutingPolicy] | None = None) -> TeamSettings:
     """The settings that a task gives every team.
 
     Args:
         task: The task.
+        policies: The routing policies with options, and those that were fitted, by name.
     """
     return TeamSettings(
         instruction=task.instruction,
@@ -28,6 +30,7 @@ def settings_of(task: Task) -> TeamSettings:
         read=task.read,
         key=task.scorer.key,
         roles=task.roles,
+        policies=policies or {},
     )
 
 

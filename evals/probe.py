@@ -1,8 +1,9 @@
 """Predicts which calls a team makes, without an engine: its graph runs on fake models.
 
 The graph is run twice on a placeholder question: once with models that always give the same answer, and once with
-models that never give the same answer twice. Most branches of a graph depend on whether the agents agree, and these are
-the two extremes. Each answer takes one virtual second, so the calls that start at the same time form a stage.
+models that never give the same answer twice. Most branches of a graph depend on whether the agents agree, and these
+are the two extremes. Routing policies choose the first of their choices in one run and the last in the other. Each
+answer takes one virtual second, so the calls that start at the same time form a stage.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from orkester.agents.routing import Route, RoutingRequest
 from orkester.graphs import Team
 from orkester.serving.chat import ChatModel, Message, Reply
 
@@ -166,7 +168,9 @@ async def _probe(team: Team, task: Task) -> Signature:
         planned = _PlannedCalls(keys=Keys(fingerprints, seed=0, example=""), agreeing=agreeing, start_s=_now())
         models: Mapping[str, ChatModel] = {name: _FakeModel(name, planned) for name in names}
         try:
-            outcome = await attempt(team, _QUESTION, models, settings_of(task), deadline_s=_MAX_S, clock=_now)
+            policies = dict.fromkeys(team.policies, _FixedChoice(0 if agreeing else -1))
+            settings = settings_of(task, policies)
+            outcome = await attempt(team, _QUESTION, models, settings, deadline_s=_MAX_S, clock=_now)
         except Exception as error:  # an error of the study; the user gets it when the team is run
             outcome = Attempt(answer=None, failure=f"error {type(error).__name__}: {error}", duration_s=0.0)
         cases.append(planned.stages())
@@ -220,6 +224,16 @@ class _PlannedCalls:
             tuple(sorted(calls, key=lambda call: (call.agent, call.model, call.sample, call.key)))
             for _, calls in sorted(calls_by_second.items())
         )
+
+
+@dataclass(frozen=True)
+class _FixedChoice:
+    """A routing policy that always takes the choice at the same position."""
+
+    position: int
+
+    def route(self, request: RoutingRequest) -> Route:
+        return Route(choice=request.choices[self.position], reason="the same position for every question")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from orkester.agents.routing import RoutingPolicy
 from orkester.graphs import Team
 from orkester.serving.chat import ChatModel
 
@@ -62,6 +63,7 @@ class Reuse:
         team: The team.
         models: The names of the models that the team needs.
         task: The settings and the scorer.
+        policies: The routing policies with options, and those that were fitted, by name.
         fingerprints: The fingerprints of the engines, by model name.
         store: The call store.
         method: The label of the meter in use.
@@ -72,6 +74,7 @@ class Reuse:
     team: Team
     models: Sequence[str]
     task: Task
+    policies: Mapping[str, RoutingPolicy]
     fingerprints: Mapping[str, str]
     store: CallStore
     method: str
@@ -166,7 +169,7 @@ class Reuse:
         rerun = Rerun(
             team=self.team,
             question=example.question,
-            settings=settings_of(self.task),
+            settings=settings_of(self.task, self.policies),
             models=models,
             deadline_s=self.deadline_s,
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from orkester.agents.routing import RoutingPolicy
 from orkester.errors import OrkesterError
 from orkester.graphs import Team
 from orkester.serving.chat import ChatModel
@@ -49,6 +50,7 @@ class BlockPlan:
         phase, index: Phase and number of the block; see ``Block``.
         trial: The number of the trial that asks for the block; None in confirmation.
         reruns: How often the block was started before.
+        policies: The routing policies with options, and those that were fitted, by name.
     """
 
     team: Team
@@ -57,6 +59,7 @@ class BlockPlan:
     index: int
     trial: int | None = None
     reruns: int = 0
+    policies: Mapping[str, RoutingPolicy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,6 +298,7 @@ class BlockRunner:
             team=plan.team,
             models=plan.team.models,
             task=self.task,
+            policies=plan.policies,
             fingerprints=_fingerprints(engines),
             store=store,
             method=self.meter.method,
@@ -336,7 +340,7 @@ class BlockRunner:
                 plan.team,
                 example.question,
                 recording_models,
-                settings_of(self.task),
+                settings_of(self.task, plan.policies),
                 deadline_s=self.deadline_s,
                 clock=self.clock,
             )

@@ -12,7 +12,7 @@ from orkester.registry import files
 
 from ._canonical import Canonical, Form, same_calls, temperature_of
 from ._context import TeamContext
-from ._knobs import Between, Knob, KnobValue, OneOf, OneOfModels
+from ._knobs import Between, Knob, KnobValue, OneOf, OneOfModels, OneOfPolicies
 from ._team import EngineValue, Team, TeamSettings, check_value, written
 from ._topology import TOPOLOGIES, Topology, form_of, topologies, topology
 
@@ -26,6 +26,7 @@ __all__ = [
     "KnobValue",
     "OneOf",
     "OneOfModels",
+    "OneOfPolicies",
     "Team",
     "TeamContext",
     "TeamSettings",

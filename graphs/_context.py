@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from orkester.agents import Agent, Role
+from orkester.agents.routing import RoutingPolicy, RoutingRequest, routing_policy
 from orkester.errors import InputError
 from orkester.serving.chat import ChatModel
+from orkester.telemetry import route_event
 
 
 def plain_key(answer: str) -> str:
@@ -33,6 +35,7 @@ class TeamContext:
         read: Takes the answer out of a model's text.
         key: Returns the form in which votes are compared: answers with the same key are the same vote.
         roles: The roles that the study changes, by name.
+        policies: The routing policies with options of the study, and those that were fitted, by name.
     """
 
     models: Mapping[str, ChatModel] = field(default_factory=dict)
@@ -41,6 +44,7 @@ class TeamContext:
     read: Callable[[str], str] = as_given
     key: Callable[[str], str] = plain_key
     roles: Mapping[str, Role] = field(default_factory=dict)
+    policies: Mapping[str, RoutingPolicy] = field(default_factory=dict)
     #: Roles that the topology brings along, by name. Topologies of other packages set it; ours have role packs.
     own_roles: ClassVar[Mapping[str, Role]] = MappingProxyType({})
 
@@ -71,3 +75,27 @@ class TeamContext:
             temperature=temperature,
             max_tokens=self.max_tokens,
         )
+
+    def route(self, policy: str, question: Any, choices: Sequence[str], *, drafts: Sequence[str] = ()) -> str:
+        """Let a routing policy choose who gets a question. The decision and its reason are added to the current span.
+
+        Args:
+            policy: The name of the policy. It is looked up in ``policies``, then among all policies.
+            question: Text, or OpenAI content parts.
+            choices: The names to choose from.
+            drafts: The answers that agents have given so far.
+
+        Returns:
+            One of the choices.
+
+        Raises:
+            InputError: There is no such policy, or it has chosen something else.
+        """
+        chosen = self.policies.get(policy) or routing_policy(policy)
+        route = chosen.route(RoutingRequest(question=question, choices=choices, drafts=drafts))
+        if route.choice not in choices:
+            raise InputError(
+                f"the routing policy {policy!r} has chosen {route.choice!r}, which is not one of {', '.join(choices)}"
+            )
+        route_event(policy=policy, choice=route.choice, reason=route.reason)
+        return route.choice

@@ -41,6 +41,11 @@ class OneOfModels:
     """One of the study's models."""
 
 
+@dataclass(frozen=True)
+class OneOfPolicies:
+    """One of the routing policies: a name, or ``module:name``."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Knob:
     """One searchable field.
@@ -54,7 +59,7 @@ class Knob:
 
     name: str
     kind: type
-    range: Between | OneOf | OneOfModels
+    range: Between | OneOf | OneOfModels | OneOfPolicies
     default: KnobValue
 
 
@@ -63,14 +68,17 @@ def knobs(context: type) -> Mapping[str, Knob]:
     """The knobs of a context schema, in the order of its fields.
 
     Args:
-        context: a dataclass; its fields annotated with ``Between``, ``OneOf`` or ``OneOfModels`` are the knobs.
+        context: a dataclass; its fields annotated with ``Between``, ``OneOf``, ``OneOfModels`` or ``OneOfPolicies`` are
+            the knobs.
     """
     hints = typing.get_type_hints(context, include_extras=True)
     found: dict[str, Knob] = {}
     for field in dataclasses.fields(context):
         hint = hints[field.name]
         ranges = [
-            extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, (Between, OneOf, OneOfModels))
+            extra
+            for extra in getattr(hint, "__metadata__", ())
+            if isinstance(extra, (Between, OneOf, OneOfModels, OneOfPolicies))
         ]
         if ranges:
             found[field.name] = Knob(

@@ -10,12 +10,13 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from orkester.agents import Role
+from orkester.agents.routing import RoutingPolicy, routing_policy
 from orkester.errors import InputError
 from orkester.serving.chat import ChatModel
 from orkester.telemetry import workflow_span
 
 from ._context import as_given, plain_key
-from ._knobs import Between, Knob, KnobValue, OneOf, OneOfModels
+from ._knobs import Between, Knob, KnobValue, OneOf, OneOfModels, OneOfPolicies
 from ._topology import topology
 
 #: What an engine option may be; None leaves it to the engine.
@@ -31,6 +32,7 @@ class TeamSettings:
     read: Callable[[str], str] = as_given
     key: Callable[[str], str] = plain_key
     roles: Mapping[str, Role] = field(default_factory=dict)
+    policies: Mapping[str, RoutingPolicy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,13 @@ class Team:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Team, (self.topology, dict(self.knobs), dict(self.engine))
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The names of the routing policies that it uses, each once."""
+        ranges = topology(self.topology).knobs
+        used = [str(self.knobs[name]) for name, knob in ranges.items() if isinstance(knob.range, OneOfPolicies)]
+        return tuple(dict.fromkeys(used))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -116,6 +125,7 @@ class Team:
             read=settings.read,
             key=settings.key,
             roles=settings.roles,
+            policies=settings.policies,
         )
         with workflow_span(self.topology, team=self.id):
             result = await plan.graph.ainvoke({"question": question}, context=context)
@@ -138,6 +148,8 @@ def check_value(knob: Knob, value: KnobValue) -> None:
         raise InputError(f"{knob.name} takes a name, but got {value!r}")
     elif isinstance(knob.range, OneOf) and value not in knob.range.choices:
         raise InputError(f"{knob.name} takes one of {', '.join(knob.range.choices)}, but got {value!r}")
+    elif isinstance(knob.range, OneOfPolicies):
+        routing_policy(value)
 
 
 def written(options: Mapping[str, object]) -> str:

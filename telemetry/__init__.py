@@ -3,6 +3,24 @@
 Objectives and reports are not computed from spans but from blocks, in ``orkester.evals``.
 """
 
-from .tracing import TraceStore, agent_span, chat_span, collect_chat_spans, score_event, traceparent, workflow_span
+from .tracing import (
+    TraceStore,
+    agent_span,
+    chat_span,
+    collect_chat_spans,
+    route_event,
+    score_event,
+    traceparent,
+    workflow_span,
+)
 
-__all__ = ["TraceStore", "agent_span", "chat_span", "collect_chat_spans", "score_event", "traceparent", "workflow_span"]
+__all__ = [
+    "TraceStore",
+    "agent_span",
+    "chat_span",
+    "collect_chat_spans",
+    "route_event",
+    "score_event",
+    "traceparent",
+    "workflow_span",
+]

@@ -320,6 +320,19 @@ def score_event(span: Span, *, scorer: str, score: float) -> None:
     span.add_event(names.EVALUATION_EVENT, {names.EVALUATION_NAME: scorer, names.EVALUATION_SCORE: score})
 
 
+def route_event(*, policy: str, choice: str, reason: str) -> None:
+    """Add a routing decision to the current span.
+
+    Args:
+        policy: The name of the routing policy.
+        choice: The model or agent that gets the question.
+        reason: The policy's reason.
+    """
+    trace.get_current_span().add_event(
+        names.ROUTE_EVENT, {names.ROUTE_POLICY: policy, names.ROUTE_CHOICE: choice, names.ROUTE_REASON: reason}
+    )
+
+
 def traceparent() -> str | None:
     """Return the W3C ``traceparent`` header of the current span, or None if no span is recorded.
 

@@ -1,4 +1,4 @@
-"""The interface of a routing policy."""
+"""The interfaces of routing policies."""
 
 from __future__ import annotations
 
@@ -35,6 +35,21 @@ class Route:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class RoutingRecord:
+    """One answer from which a learning policy learns.
+
+    Attributes:
+        question: Text, or OpenAI content parts.
+        choice: The name of the model that answered alone.
+        score: The score of its answer, 0 to 1.
+    """
+
+    question: Any
+    choice: str
+    score: float
+
+
 @runtime_checkable
 class RoutingPolicy(Protocol):
     """Decides which model or agent gets a question. The same request always gets the same decision."""
@@ -49,3 +64,45 @@ class RoutingPolicy(Protocol):
             One of the request's choices, with the reason.
         """
         ...
+
+
+@runtime_checkable
+class LearningPolicy(RoutingPolicy, Protocol):
+    """A routing policy that learns from answers which choice is right for which question.
+
+    Attributes:
+        examples: The largest number of the search's examples that it learns from.
+    """
+
+    examples: int
+
+    def fitted(self, records: Sequence[RoutingRecord]) -> RoutingPolicy:
+        """Learn from answers to examples of the search.
+
+        The search measures the fitted policy on the questions that it was fitted on. So it must decide about each of
+        them as if it had never seen that question: by cross-fitting, for example.
+
+        Args:
+            records: The scored answers of each choice, all choices on the same questions.
+
+        Returns:
+            The fitted policy. The same records in the same order give the same policy.
+        """
+        ...
+
+
+def text_of(question: Any) -> str:
+    """The text of a question.
+
+    Args:
+        question: Text, or OpenAI content parts.
+
+    Returns:
+        The text, or the texts of all text parts, a line each.
+    """
+    if isinstance(question, str):
+        return question
+    if isinstance(question, Sequence):
+        texts = [part["text"] for part in question if isinstance(part, dict) and isinstance(part.get("text"), str)]
+        return "\n".join(texts)
+    return str(question)

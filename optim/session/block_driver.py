@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from orkester.agents.routing import RoutingPolicy
 from orkester.errors import EngineError, EngineLost
 from orkester.evals.block import Block, Phase, PrefixCache
 from orkester.evals.runner import BlockPlan, BlockRunner
@@ -62,6 +63,7 @@ class BlockDriver:
         index: int,
         *,
         trial: int | None = None,
+        policies: Mapping[str, RoutingPolicy] | None = None,
         store: CallStore | None = None,
         progress: Callable[[int], None],
     ) -> Block:
@@ -69,6 +71,7 @@ class BlockDriver:
 
         Args:
             team, examples, phase, index, trial: which block.
+            policies: the routing policies with options, and those that were fitted, by name.
             store: calls made before; None where none may be used.
             progress: called with the number of examples done.
 
@@ -78,7 +81,15 @@ class BlockDriver:
         """
         for reruns in range(MAX_RERUNS + 1):
             self._leave_if_asked()
-            plan = BlockPlan(team=team, examples=examples, phase=phase, index=index, trial=trial, reruns=reruns)
+            plan = BlockPlan(
+                team=team,
+                examples=examples,
+                phase=phase,
+                index=index,
+                trial=trial,
+                reruns=reruns,
+                policies=policies or {},
+            )
             if store is not None and (known := await self.runner.screen(plan, store)) is not None:
                 return known
             self._leave_if_asked()  # meanwhile; engines may take minutes to start

@@ -16,6 +16,7 @@ from orkester.graphs import Team
 from orkester.optim.run.warm_start import warm_start
 from orkester.optim.search.samplers import require
 from orkester.optim.study.engine_parts import EngineOptionsPart, ExternalPart, FakePart, PluginPart, VllmPart
+from orkester.optim.study.routing import Routing, routing_of
 from orkester.optim.study.space import Space, space_of
 from orkester.optim.study.start_teams import start_teams
 from orkester.optim.study.study import VLLM_OPTIONS, Study
@@ -67,10 +68,14 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
             if model.base
         ]
     faults += _about_energy(file, source, path.parent)
+    routing = Routing()
+    if not faults:
+        routing, wrong = routing_of(file, source, space)
+        faults += wrong
     start, notes = _first(file, source, space, path.parent, faults)
     if faults or task is None:
         raise InputError(listed(faults))
-    return Study(file=file, path=path, task=task, models=models, space=space, start=start, notes=notes)
+    return Study(file=file, path=path, task=task, models=models, space=space, routing=routing, start=start, notes=notes)
 
 
 def _first(

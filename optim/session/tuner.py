@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from orkester.agents.routing import RoutingPolicy
 from orkester.errors import EngineLost
 from orkester.evals.block import Block, Phase
 from orkester.evals.records import BlockLog, Record, TeamFailure, TeamStopped
@@ -22,6 +23,7 @@ from orkester.optim.run.results import Findings, Results
 from orkester.optim.search.engine_order import by_engines
 from orkester.optim.search.samplers import Outcome, Sampler, Turn
 from orkester.optim.search.search import Search, Taken
+from orkester.optim.study.routing import records_of
 from orkester.optim.study.study import Study
 from orkester.telemetry import TraceStore
 from orkester.telemetry import attributes as names
@@ -66,6 +68,7 @@ class Tuner:
     _begun: set[str] = field(default_factory=set, init=False)
     _measured: dict[str, Team] = field(default_factory=dict, init=False)  # who was measured last comes last
     _confirmation: Confirmation | None = field(default=None, init=False)
+    _policies: Mapping[str, RoutingPolicy] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         file = self.study.file
@@ -110,6 +113,9 @@ class Tuner:
             self._failed(Team(failure.topology, failure.knobs, failure.engine_options), failure.reason)
 
     async def _search(self) -> None:
+        if reason := await self._learn_routing():
+            self.progress.observer(SearchEnded(reason=reason, teams=len(self.search.evidence.teams)))
+            return
         while True:
             # Turns that a killed process had begun are chosen again, and the sampler receives their outcomes.
             turns = self.search.choose(
@@ -129,6 +135,24 @@ class Tuner:
             if reason:
                 break
         self.progress.observer(SearchEnded(reason=reason, teams=len(self.search.evidence.teams)))
+
+    async def _learn_routing(self) -> str:
+        """Measure the agents that routing policies learn from, and fit the policies.
+
+        It comes before all other turns, so that a resumed run fits the same policies.
+
+        Returns:
+            Why the search is over; empty if it goes on.
+        """
+        routing, size = self.study.routing, self.study.file.measure.block
+        needed = -(-min(routing.examples, len(self.study.search_examples)) // size)
+        for team in routing.sources.values():
+            more = needed - len(self.log.blocks(team.id, "search"))
+            if more > 0 and (reason := await self._take(Turn(team=team, blocks=more))):
+                return reason
+        blocks = {team.id: self.log.blocks(team.id, "search") for team in routing.sources.values()}
+        self._policies = routing.fitted(records_of(routing.sources, blocks, self.study.search_examples))
+        return ""
 
     def _nothing_left(self) -> str:
         """Why there is no turn though the budget has something left."""
@@ -292,6 +316,7 @@ class Tuner:
                 phase,
                 index,
                 trial=trial,
+                policies=self._policies,
                 store=self._store if phase == "search" else None,
                 progress=progress,
             )

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orkester.agents import Role, RoleFault
+from orkester.agents.routing import routing_policies, routing_policy
 from orkester.errors import InputError, nearest
-from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, Team, TeamContext, topology
+from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, OneOfPolicies, Team, TeamContext, topology
 
 from .engine_parts import RESTARTS, Restart
 from .same_teams import SameTeams
@@ -239,7 +240,7 @@ def build_space(study: StudyFile, complain: Complain, *, folder: Path | None = N
         for knob in knobs.values():
             try:
                 spec = (specs or {}).get(knob.name)
-                grids[name][knob.name] = _grid(knob, spec, study.models)
+                grids[name][knob.name] = _grid(knob, spec, study.models, folder)
             except ValueError as error:
                 complain(["search", name, knob.name], str(error))
     return Space(grids, study.engine_options.choices, changed_roles(study, grids, complain))
@@ -271,12 +272,14 @@ def changed_roles(study: StudyFile, searched: Iterable[str], complain: Complain)
     return roles
 
 
-def _grid(knob: Knob, spec: KnobSpec | None, models: list[str]) -> Grid:
+def _grid(knob: Knob, spec: KnobSpec | None, models: list[str], folder: Path | None) -> Grid:
     match knob.range:
         case OneOfModels():
             return _names(spec, tuple(models), default="any", what="models of the study")
         case OneOf(choices):
             return _names(spec, choices, default=knob.default, what="choices")
+        case OneOfPolicies():
+            return _policies(spec, default=knob.default, folder=folder)
         case Between():
             return _numbers(knob, knob.range, spec)
 
@@ -292,6 +295,18 @@ def _names(spec: KnobSpec | None, known: tuple[str, ...], *, default: KnobValue,
     if not names:
         raise ValueError(f"needs at least one of {', '.join(known)}")
     return Grid(tuple(dict.fromkeys(str(name) for name in names)))
+
+
+def _policies(spec: KnobSpec | None, *, default: KnobValue, folder: Path | None) -> Grid:
+    """Routing policies by name, also ``module:name``, which is not listed."""
+    names = spec if isinstance(spec, list) else [spec]
+    own = [name for name in names if isinstance(name, str) and ":" in name]
+    for name in own:
+        try:
+            routing_policy(name, folder=folder)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+    return _names(spec, (*routing_policies(), *own), default=default, what="routing policies")
 
 
 def _numbers(knob: Knob, allowed: Between, spec: KnobSpec | None) -> Grid:

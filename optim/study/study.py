@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from orkester.serving.catalogue import Model
 
 from .engine_parts import EngineOptionsPart
 from .parts import MeasurePart, Part
+from .routing import Routing
 from .space import Space
 from .start_teams import as_entry
 from .study_file import AUTO_SAMPLER, StudyFile
@@ -36,6 +37,7 @@ class Study:
         task: The examples, how they are split, and the scorer.
         models: The models by name, in the file's order.
         space: The teams to choose from.
+        routing: The routing policies of the teams.
         start: Teams that are measured first: those of the file, then those of earlier runs.
         notes: What happened to teams that the file or earlier runs name, a line each.
     """
@@ -45,6 +47,7 @@ class Study:
     task: Task
     models: Mapping[str, Model]
     space: Space
+    routing: Routing = field(default_factory=Routing)
     start: Sequence[Team] = ()
     notes: Sequence[str] = ()
 
@@ -80,6 +83,8 @@ class Study:
             }
         else:
             del asked["roles"]
+        if not self.file.routing:
+            del asked["routing"]
         newer: Mapping[str, tuple[type[Part], Sequence[str]]] = {
             "engine_options": (EngineOptionsPart, _NEW_OPTIONS),
             "measure": (MeasurePart, _NEW_MEASURES),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 
@@ -72,6 +72,7 @@ class StudyFile(Part):
     engine_options: EngineOptionsPart = EngineOptionsPart()
     search: dict[str, dict[str, Annotated[KnobSpec, BeforeValidator(_knob_form)]] | None] = Field(min_length=1)
     roles: dict[str, RoleChange] = Field({})
+    routing: dict[str, dict[str, Any]] = Field({}, description="options of routing policies, by their names")
     objectives: dict[Quantity, Direction] = Field(dict(DEFAULT_OBJECTIVES), min_length=1)
     constraints: dict[Quantity, Annotated[str, BeforeValidator(_limit_form)]] = Field({})
     energy: EnergyPart = EnergyPart()

@@ -190,7 +190,7 @@ class Composition:
         pattern = self._pattern(team)
         if pattern is None:
             return self._mean_calls(team.topology)
-        agreeing, differing = (float(sum(count for stage in stages for _, count in stage)) for stages in pattern)
+        agreeing, differing = map(_count, pattern)
         return agreeing + self._share(team.topology) * (differing - agreeing)
 
     def predicted(self, teams: Sequence[Team], name: str) -> Floats | None:
@@ -229,7 +229,8 @@ class Composition:
             always, sometimes = self._calls_of(team).keys
             for key in always | sometimes:
                 self._covered[key] = max(seen, self._covered.get(key, 0))
-            if sometimes:
+            agreeing, differing = map(_count, self._calls_of(team).pattern or ((), ()))
+            if differing > agreeing:  # otherwise the number of calls says nothing about the case
                 share = float(np.clip((calls_per_example - len(always)) / len(sometimes), 0.0, 1.0))
                 self._shares.setdefault(team.topology, np.zeros(2))
                 self._shares[team.topology] += (share, 1.0)
@@ -286,6 +287,11 @@ def _stages(stages: Sequence[Stage]) -> _Stages:
             counts[call.agent, call.model] = counts.get((call.agent, call.model), 0) + 1
         result.append(tuple(counts.items()))
     return tuple(result)
+
+
+def _count(stages: _Stages) -> int:
+    """The number of calls."""
+    return sum(count for stage in stages for _, count in stage)
 
 
 def no_prediction(teams: Sequence[Team], name: str) -> None:
