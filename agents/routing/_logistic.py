@@ -35,7 +35,7 @@ def features(text: str) -> Floats:
     grams = Counter([*words, *(f"{one} {next_}" for one, next_ in pairwise(words))])
     vector = np.zeros(PLACES)
     for gram, count in grams.items():
-        digest = zlib.crc32(gram.encode())
+        digest = zlib.crc32(gram.encode("utf-8", "surrogatepass"))
         vector[digest % PLACES] += (1 if digest & 0x80000000 else -1) * np.log1p(count)
     length = float(np.linalg.norm(vector))
     return vector / length if length else vector

@@ -97,6 +97,15 @@ class TestReflect(TopologyContract):
             assert actor.count("large actor") == 1
 
 
+class TestRouter(TopologyContract):
+    name = "router"
+    cases = (
+        Case({"first": "small", "second": "large", "routing": "rule", "temperature": 0.0}, {"large": 1}),
+        Case({"first": "large", "second": "small", "routing": "rule", "temperature": 0.7}, {"small": 1}),
+        Case({"first": "small", "second": "large", "routing": "learnt", "temperature": 0.0}, {"large": 1}),
+    )
+
+
 @pytest.mark.parametrize("name", topologies())
 def test_a_topology_that_comes_with_orkester_says_where_it_comes_from(name: str) -> None:
     module = importlib.import_module(f"orkester.graphs.{name}")

@@ -17,6 +17,7 @@ import pytest
 
 from orkester.agents import Role
 from orkester.agents.packs import known_roles
+from orkester.agents.routing import Route, RoutingRequest, routing_policies
 from orkester.errors import InputError
 from orkester.graphs import (
     Between,
@@ -25,6 +26,7 @@ from orkester.graphs import (
     Knob,
     OneOf,
     OneOfModels,
+    OneOfPolicies,
     Team,
     TeamSettings,
     form_of,
@@ -50,6 +52,8 @@ GRIDS: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "debate": {"agents": (2, 3), "rounds": (1, 2), "model": ("small",), "temperature": (0.0, 0.5)},
     "reflect": {"rounds": (1, 2), "model": ("small",), "critic": MODELS, "temperature": (0.0, 0.5)},
 }
+#: One pattern of answers after the other gets the next question. The rule finds a digit in the last two.
+QUESTIONS = ("A question?", "Is 2 even?", "Is 7 even?")
 #: What a study may change of roles, each to another end.
 CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "none": {},
@@ -70,6 +74,14 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 
 Pattern = Callable[[str, ChatCall], str]
+
+
+class ByWord:
+    """A stand-in for a policy that has learnt: the order of its choices does not matter to it."""
+
+    def route(self, request: RoutingRequest) -> Route:
+        choices = sorted(request.choices)
+        return Route(choice=choices[0] if "7" in request.question else choices[-1], reason="a word")
 
 
 def digest(*parts: object) -> int:
@@ -95,7 +107,7 @@ def identity(asked: ChatCall) -> str:
 async def behaviour(name: str, knobs: Mapping[str, Any], roles: Mapping[str, Role]) -> tuple[object, ...]:
     """Calls and answer under every pattern."""
     found: list[object] = []
-    for pattern in patterns():
+    for pattern, question in zip(patterns(), itertools.cycle(QUESTIONS), strict=False):
         made: Counter[str] = Counter()
 
         def answer(asked: ChatCall, pattern: Pattern = pattern, made: Counter[str] = made) -> str:
@@ -104,8 +116,8 @@ async def behaviour(name: str, knobs: Mapping[str, Any], roles: Mapping[str, Rol
             return pattern(f"{call} {made[call]}", asked)
 
         models, _ = scripted_models(answer, *MODELS)
-        settings = TeamSettings(instruction="Answer yes or no.", roles=roles)
-        text = await Team(name, knobs).answer("A question?", models, settings)
+        settings = TeamSettings(instruction="Answer yes or no.", roles=roles, policies={"learnt": ByWord()})
+        text = await Team(name, knobs).answer(question, models, settings)
         found.append((tuple(sorted(made.items())), text))
     return tuple(found)
 
@@ -124,6 +136,8 @@ def values_of(knob: Knob) -> Sequence[Any]:
     match knob.range:
         case OneOfModels():
             return MODELS
+        case OneOfPolicies():
+            return routing_policies()
         case OneOf(choices):
             return choices
         case Between(low, high):
@@ -148,7 +162,7 @@ async def test_settings_are_one_team_where_they_do_the_same_and_only_there(chang
     by_form: dict[object, set[object]] = {}
     by_behaviour: dict[object, set[object]] = {}
     names: dict[object, str] = {}
-    for name in topologies() if touched else ("single", "vote", "cascade"):
+    for name in topologies() if touched else ("single", "vote", "cascade", "router"):
         for knobs in settings_of(name):
             form, done = key(form_of(name, knobs, roles)), await behaviour(name, knobs, roles)
             names.setdefault(form, f"{name} {knobs}")

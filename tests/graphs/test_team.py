@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 import orkester.graphs
 from orkester.agents import Role
 from orkester.errors import InputError
-from orkester.graphs import Between, Team, TeamContext, TeamSettings, check_value, topologies, topology
+from orkester.graphs import Between, OneOfPolicies, Team, TeamContext, TeamSettings, check_value, topologies, topology
 from orkester.graphs._knobs import knobs
 from orkester.testing.scripted import scripted_models
 
 VOTE = {"agents": 5, "model": "small", "temperature": 0.7}
+ROUTER = {"first": "small", "second": "large", "routing": "rule", "temperature": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -110,13 +111,25 @@ def test_it_names_each_of_its_models_once() -> None:
         ("vote", {"temperature": float("nan")}, "temperature takes 0 to 1.2, but got nan"),
         ("vote", {"temperature": "warm"}, "temperature takes a number, but got 'warm'"),
         ("vote", {"model": 5}, "model takes a name, but got 5"),
+        ("router", {**ROUTER, "routing": 5}, "routing takes a name, but got 5"),
+        (
+            "router",
+            {**ROUTER, "routing": "rul"},
+            "unknown routing policy 'rul' (did you mean 'rule'?). Known: learnt, rule, or module:name",
+        ),
     ],
 )
 def test_what_is_no_team_is_refused(name: str, changes: dict[str, Any], said: str) -> None:
-    asked = {key: value for key, value in {**VOTE, **changes}.items() if value is not None}
+    asked = {**({} if name == "router" else VOTE), **changes}
+    asked = {key: value for key, value in asked.items() if value is not None}
     with pytest.raises(InputError) as raised:
         Team(name, asked).check()
     assert str(raised.value) == said
+
+
+def test_a_team_names_the_policies_that_it_uses() -> None:
+    assert Team("router", {**ROUTER, "routing": "learnt"}).policies == ("learnt",)
+    assert Team("vote", VOTE).policies == ()
 
 
 @settings(max_examples=60, deadline=None)
@@ -129,7 +142,7 @@ def test_whatever_lies_in_the_ranges_is_a_team(name: str, seed: int) -> None:
             low, high = knob.range.low, knob.range.high
             chosen[knob.name] = rng.randint(int(low), int(high)) if knob.kind is int else rng.uniform(low, high)
         else:
-            chosen[knob.name] = "small"
+            chosen[knob.name] = "rule" if isinstance(knob.range, OneOfPolicies) else "small"
     team = Team(name, chosen)
     assert team.check() is team
 
