@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from orkester.agents.routing import LearningPolicy, routing_policy
 from orkester.errors import InputError, nearest
 from orkester.evals.measurement import Measurement, measure
 from orkester.evals.runner import BlockPlan
@@ -49,6 +50,12 @@ def _require_fit(team: Team, study: Study) -> None:
     team.check()
     if foreign := [name for name in team.models if name not in study.models]:
         raise InputError(f"the team wants {foreign[0]!r}, but the study's models are {', '.join(study.models)}")
+    folder = study.path.parent
+    if learnt := [name for name in team.policies if isinstance(routing_policy(name, folder=folder), LearningPolicy)]:
+        raise InputError(
+            f"the routing policy {learnt[0]!r} learns from the records of a run, so the team can be measured only by "
+            "tune. load_team(FILE) reads a team that a run has measured"
+        )
     if unknown := [name for name in team.engine if name not in RESTARTS]:
         raise InputError(f"the team wants the engine option {nearest(unknown[0], RESTARTS)}")
 
@@ -68,6 +75,7 @@ async def _measured(setup: MeasurementSetup, team: Team, pool: Pool, *, confirm:
                     examples=examples[start : start + size],
                     phase="confirm" if confirm else "search",
                     index=index,
+                    policies=study.routing.policies,
                 ),
                 lease.models,
                 engines=lease.facts,

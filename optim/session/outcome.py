@@ -12,6 +12,7 @@ from orkester.evals.records import BlockLog
 from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.engine_log import read_events, summary
 from orkester.optim.run.results import Results, results
+from orkester.optim.study.routing import records_of
 from orkester.optim.study.study import Study
 
 from .open_run import open_run
@@ -36,8 +37,11 @@ def write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
     outcome = results(log.records(), file.objectives, file.constraints, study.sizes, footprint=file.energy.footprint)
     for old in directory.teams.glob("*.json") if directory.teams.exists() else ():
         old.unlink()
+    sources = study.routing.sources
+    blocks = {team.id: log.blocks(team.id, "search") for team in sources.values()}
+    records = records_of(sources, blocks, study.search_examples)
     for result in [*outcome.front, *outcome.likely]:
-        write_team(directory.teams / f"{result.team.id}.json", study, result, outcome)
+        write_team(directory.teams / f"{result.team.id}.json", study, result, outcome, routing_records=records)
     _write_report(directory, study.name, directory.manifest() or {}, outcome, log.all_blocks())
 
 

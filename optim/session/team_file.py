@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orkester.agents import Role, RoleFault
 from orkester.agents.packs import RoleEntry
+from orkester.agents.routing import LearningPolicy, RoutingPolicy, RoutingRecord, routing_policy
 from orkester.errors import InputError, nearest
 from orkester.evals.scorers import scorer
 from orkester.evals.task import reader
@@ -28,7 +29,16 @@ from orkester.serving.energy import UnavailableMeter
 
 from .back_end import back_end, open_pool, require_engine, shots_as_messages
 
-SCHEMA = 3
+SCHEMA = 4
+
+
+class RoutingEntry(BaseModel):
+    """A routing policy of a team: its options, and the records that it was fitted to, if it learns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    options: dict[str, Any] = {}
+    records: list[RoutingRecord] = []
 
 
 class TeamFile(BaseModel):
@@ -36,6 +46,7 @@ class TeamFile(BaseModel):
 
     ``engine_options`` are the options that the team was measured with. ``engine_searched`` names the options that its
     study searched; these are part of the team. ``roles`` has all roles of the topology, as they were in the study.
+    ``routing`` has the routing policies that the team uses.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +65,7 @@ class TeamFile(BaseModel):
     instruction: str
     max_tokens: int
     roles: dict[str, RoleEntry] = {}
+    routing: dict[str, RoutingEntry] = {}
     extract: str | None
     scorer: str | dict[str, Any]
     folder: str
@@ -61,8 +73,18 @@ class TeamFile(BaseModel):
     measured: dict[str, Any]
 
 
-def write_team(path: Path, study: Study, result: TeamResult, results: Results) -> None:
-    """Write a team of a study to a file, in one step: the file is complete or does not change."""
+def write_team(
+    path: Path, study: Study, result: TeamResult, results: Results, *, routing_records: Sequence[RoutingRecord] = ()
+) -> None:
+    """Write a team of a study to a file, in one step: the file is complete or does not change.
+
+    Args:
+        path: The file.
+        study: The study.
+        result: The team with its results.
+        results: The results of all teams, for the names of the objectives.
+        routing_records: The records that the study's learning policies were fitted to.
+    """
     part = study.file.task
     content = TeamFile(
         id=result.team.id,
@@ -80,6 +102,13 @@ def write_team(path: Path, study: Study, result: TeamResult, results: Results) -
         roles={
             name: RoleEntry.of(study.task.roles.get(name) or role)
             for name, role in topology(result.team.topology).default_roles.items()
+        },
+        routing={
+            name: RoutingEntry(
+                options=study.file.routing.get(name, {}),
+                records=study.routing.records_for(name, routing_records),
+            )
+            for name in result.team.policies
         },
         extract=part.extract,
         scorer=part.scorer,
@@ -108,13 +137,15 @@ class SavedTeam:
     @property
     def settings(self) -> TeamSettings:
         """The settings of the task, and the roles of this team."""
-        chosen = scorer(self.file.scorer, folder=Path(self.file.folder))
+        folder = Path(self.file.folder)
+        chosen = scorer(self.file.scorer, folder=folder)
         return TeamSettings(
             instruction=self.file.instruction,
             max_tokens=self.file.max_tokens,
             read=reader(self.file.extract),
             key=chosen.key,
             roles=_roles(self.file),
+            policies=_policies(self.file),
         )
 
     @asynccontextmanager
@@ -188,6 +219,7 @@ def load_team(path: str | Path) -> SavedTeam:
             require_engine(file.engine.name, file.engine.options, folder)
         team = Team(file.topology, file.knobs, _engine(file)).check()
         _roles(file)
+        _policies(file)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if absent := [name for name in team.models if name not in file.models]:
@@ -221,6 +253,19 @@ def _roles(file: TeamFile) -> dict[str, Role]:
         except RoleFault as fault:
             raise InputError(f"roles.{name}.{fault}") from fault
     return roles
+
+
+def _policies(file: TeamFile) -> dict[str, RoutingPolicy]:
+    """The routing policies of the team; those that learn are fitted to their records again.
+
+    Raises:
+        InputError: A policy does not exist or does not take its options.
+    """
+    policies: dict[str, RoutingPolicy] = {}
+    for name, entry in file.routing.items():
+        policy = routing_policy(name, entry.options, folder=Path(file.folder))
+        policies[name] = policy.fitted(entry.records) if isinstance(policy, LearningPolicy) else policy
+    return policies
 
 
 def _plain(model: Model) -> dict[str, Any]:

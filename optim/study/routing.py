@@ -49,11 +49,22 @@ class Routing:
         if not records:
             return self.policies
         return {
-            name: policy.fitted(first_records(records, policy.examples))
-            if isinstance(policy, LearningPolicy)
-            else policy
+            name: policy.fitted(self.records_for(name, records)) if isinstance(policy, LearningPolicy) else policy
             for name, policy in self.policies.items()
         }
+
+    def records_for(self, name: str, records: Sequence[RoutingRecord]) -> list[RoutingRecord]:
+        """The records that a policy is fitted to.
+
+        Args:
+            name: The name of the policy.
+            records: All records, those of a model in the order of the examples.
+
+        Returns:
+            The first records of each model; none for a policy that does not learn.
+        """
+        policy = self.policies[name]
+        return first_records(records, policy.examples) if isinstance(policy, LearningPolicy) else []
 
 
 def records_of(

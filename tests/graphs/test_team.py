@@ -98,8 +98,16 @@ def test_it_names_each_of_its_models_once() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
-        ("vot", {}, f"unknown topology 'vot' (did you mean 'vote'?). Known: {', '.join(topologies())}, or module:name"),
-        ("zzz", {}, f"unknown topology 'zzz'. Known: {', '.join(topologies())}, or module:name"),
+        (
+            "vot",
+            {},
+            f"unknown topology 'vot' (did you mean 'vote'?). Known: {', '.join(topologies())}, or module:name",
+        ),
+        (
+            "zzz",
+            {},
+            f"unknown topology 'zzz'. Known: {', '.join(topologies())}, or module:name",
+        ),
         ("vote", {"rounds": 2}, "vote has no knob 'rounds'. Known: agents, model, temperature"),
         ("vote", {"temperature": None}, "vote needs a value for the knob 'temperature'"),
         ("vote", {"agents": 0}, "agents takes 1 to 9, but got 0"),

@@ -27,7 +27,7 @@ RECORDS = tuple(
     for i in range(20)
     for question, right in (
         (f"What is {i} + {2 * i + 3}?", "small"),
-        (f"Which river is in land {chr(97 + i)}?", "large"),
+        (f"Which river is in {chr(97 + i)}?", "large"),
     )
     for choice in ("small", "large")
 )
