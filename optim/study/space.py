@@ -299,7 +299,8 @@ def _names(spec: KnobSpec | None, known: tuple[str, ...], *, default: KnobValue,
 
 def _policies(spec: KnobSpec | None, *, default: KnobValue, folder: Path | None) -> Grid:
     """Routing policies by name, also ``module:name``, which is not listed."""
-    names = spec if isinstance(spec, list) else [spec]
+    asked = default if spec is None else spec
+    names = asked if isinstance(asked, list) else [asked]
     own = [name for name in names if isinstance(name, str) and ":" in name]
     for name in own:
         try:

@@ -11,7 +11,7 @@ import yaml
 from orkester.errors import InputError
 
 #: Most faults shown at once; more would push the first ones off the screen.
-_MOST_FAULTS = 8
+_MOST_FAULTS = 7
 
 
 class Source:

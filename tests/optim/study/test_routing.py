@@ -73,8 +73,10 @@ def test_a_policy_may_be_named_by_its_module(tmp_path: Path) -> None:
     [
         (
             {"search": {"router": ROUTER}},
-            "search.router.routing: the routing policy 'learnt' learns from agents that answer alone; "
-            "add them to search: single: {model: [small, large]}",
+            (
+                "search.router.routing: the routing policy 'learnt' learns from agents that answer alone; "
+                "add them to search: single: {model: [small, large]}"
+            ),
         ),
         (
             {"search": {"single": {"model": "small"}, "router": ROUTER}},
