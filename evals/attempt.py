@@ -104,7 +104,7 @@ def result_of(
     return ExampleResult(
         id=example.id,
         answer=outcome.answer,
-        score=0.0 if outcome.answer is None else task.scorer.score(outcome.answer, example.expected),
+        score=0.0 if not outcome.answer else task.scorer.score(outcome.answer, example.expected),
         latency_s=outcome.duration_s if outcome.failure is None else deadline_s,
         failure=outcome.failure,
         calls=call_log.in_order(),

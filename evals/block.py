@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from orkester.serving.chat import Thought
+
 #: The search chooses teams. Confirmation measures the chosen teams again, on held-out examples with fresh samples.
 Phase: TypeAlias = Literal["search", "confirm"]
 #: The names of energy domains begin with this word when their joules belong to calls that were made before.
@@ -33,10 +35,16 @@ class Call:
         span_id: The id of the call's span in the trace, 16 hexadecimal digits; None when nothing was traced.
         key: The identity of the call: calls with the same key are the same call; see ``calls.Keys``. None when it is
             not known, and in confirmation, where nothing is reused.
-        text: The reply. It is kept only in the search, and only for the call that was made, not for its reuses.
-        finish_reason: The reason that the server gave for the end of the reply; None when it gave none.
+        text: The reply, with its thought. It is kept only in the search, and only for the call that was made, not for
+            its reuses.
+        finish_reason: The reason that the server gave for the end of the reply; None when it gave none. Records before
+            schema 5 have it only in the search.
         reused: Whether the call was answered from the run's call store. Times, tokens and joules, but not ``start_s``,
             are then those of the call that was made first.
+        thought: Whether the reply begins with a thought, and whether an answer follows it; see ``Reply``.
+        thought_tokens: The tokens of the thought, which are part of ``output_tokens``; 0 without a thought, None when
+            not known, as in records before schema 5.
+        thought_estimated: Whether ``thought_tokens`` is an estimate.
     """
 
     agent: str
@@ -58,6 +66,9 @@ class Call:
     text: str | None = None
     finish_reason: str | None = None
     reused: bool = False
+    thought: Thought = ""
+    thought_tokens: int | None = None
+    thought_estimated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

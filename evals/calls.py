@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from orkester.errors import CallFailed
 from orkester.serving.chat import ChatModel, Message, Reply
 from orkester.serving.energy.calibration import VOLATILE
+from orkester.serving.thinking import split_thought, with_answer_only
 from orkester.telemetry import collect_chat_spans
 
 from .block import Call
@@ -204,6 +205,7 @@ class RecordingModel:
                     seed=derive_seed(*self.base, sample) if seed is None else seed,
                     response_format=response_format,
                 )
+            reply = with_answer_only(reply)  # a replay cuts the recorded text, too, so that both give the same answer
         except CallFailed as error:
             record(self.clock() - start, attempts=error.attempts, failure=error.kind)
             raise
@@ -219,8 +221,11 @@ class RecordingModel:
             queue_s=reply.queue_s,
             ttft_s=reply.ttft_s,
             decode_s=reply.decode_s,
-            text=reply.text if key is not None else None,
-            finish_reason=reply.finish_reason if key is not None else None,
+            text=_raw_text(reply) if key is not None else None,
+            finish_reason=reply.finish_reason,
+            thought=reply.thought,
+            thought_tokens=reply.thought_tokens,
+            thought_estimated=reply.thought_estimated,
         )
         return reply
 
@@ -319,9 +324,13 @@ def _for_example(recorded: Call, agent: str, sample: int, start_s: float) -> Cal
     return replace(recorded, agent=agent, sample=sample, start_s=start_s, text=text)
 
 
+def _raw_text(reply: Reply) -> str:
+    return reply.text if reply.raw_text is None else reply.raw_text
+
+
 def _reply(call: Call) -> Reply:
     return Reply(
-        text=call.text or "",
+        text=split_thought(call.text or "").answer,
         input_tokens=call.input_tokens,
         output_tokens=call.output_tokens,
         cached_tokens=call.cached_tokens,
@@ -331,4 +340,8 @@ def _reply(call: Call) -> Reply:
         queue_s=call.queue_s,
         ttft_s=call.ttft_s,
         decode_s=call.decode_s,
+        raw_text=call.text,
+        thought=call.thought,
+        thought_tokens=call.thought_tokens,
+        thought_estimated=call.thought_estimated,
     )

@@ -74,7 +74,7 @@ async def again(state: VoteState, runtime: Runtime[DebateContext]) -> str | list
                 question=state["question"],
                 sample=own.sample,
                 round=following,
-                others=[other.answer for other in drafts if other.sample != own.sample],
+                others=[other.answer for other in drafts if other.sample != own.sample and other.answer],
             ),
         )
         for own in drafts

@@ -83,7 +83,8 @@ async def revise(state: ReflectState, runtime: Runtime[ReflectContext]) -> str:
     context, critique = runtime.context, state["critiques"][-1]
     first_word = critique.casefold().split()[:1]
     approved = [word.strip(".,:;!*\"'") for word in first_word] == [APPROVED]
-    same = context.key(context.read(critique)) == context.key(state["answer"])
+    answered = bool(critique and state["answer"])  # two replies without an answer do not agree
+    same = answered and context.key(context.read(critique)) == context.key(state["answer"])
     return END if approved or same else "actor"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from orkester.errors import CallFailed
 
 from .chat import Reply
+from .thinking import server_thought, with_answer_only
 
 #: Where a server reports its times, in milliseconds. The key is the name of an object in the server's reply; the value
 #: maps each time field of ``Reply`` to an entry of that object. vLLM (with --enable-per-request-metrics) measures the
@@ -32,28 +33,36 @@ def parse_completion(completion: object, latency_s: float, attempts: int) -> Rep
 
     Raises:
         CallFailed: The completion has no text, or its token counts are impossible. An empty answer is a failure
-            because it must not count as a very fast answer.
+            because it must not count as a very fast answer. It is none when the tokens were used: for a thought, or
+            up to the limit of tokens. The reply then has no answer.
     """
     choices = _get(completion, "choices")
     if not isinstance(choices, list) or not choices:
         raise CallFailed("bad reply", "the reply has no choices", attempts)
-    content = _get(_get(choices[0], "message"), "content")
+    message = _get(choices[0], "message")
+    reason = _get(choices[0], "finish_reason")
+    thought = server_thought(message)
+    content = _get(message, "content")
+    if content is None and (thought or reason == "length"):
+        content = ""
     if not isinstance(content, str):
         raise CallFailed("bad reply", f"the reply's content is {type(content).__name__}, not text", attempts)
-    text = content.strip()
-    if not text:
-        raise CallFailed("empty answer", "the model's reply has no text", attempts)
     usage = _get(completion, "usage")
-    return Reply(
-        text=text,
+    reply = Reply(
+        text=content.strip(),
         input_tokens=_count(usage, "prompt_tokens", attempts),
         output_tokens=_count(usage, "completion_tokens", attempts),
         cached_tokens=_count(_get(usage, "prompt_tokens_details"), "cached_tokens", attempts),
         latency_s=latency_s,
         attempts=attempts,
-        finish_reason=reason if isinstance(reason := _get(choices[0], "finish_reason"), str) else None,
+        finish_reason=reason if isinstance(reason, str) else None,
         **_times(completion),
     )
+    reasoning_tokens = _get(_get(usage, "completion_tokens_details"), "reasoning_tokens")
+    reply = with_answer_only(reply, apart=thought, reasoning_tokens=reasoning_tokens)
+    if not reply.text and not reply.thought and reason != "length":
+        raise CallFailed("empty answer", "the model's reply has no text", attempts)
+    return reply
 
 
 def _get(value: object, key: str) -> object:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 #: One message of OpenAI's chat format: ``{"role": …, "content": text or a list of content parts}``.
 Message: TypeAlias = Mapping[str, Any]
+#: Whether a reply begins with a thought: ``""`` if it does not, ``answered`` if an answer follows the thought, and
+#: ``unanswered`` if none does, usually because ``max_tokens`` ended the thought.
+Thought: TypeAlias = Literal["", "answered", "unanswered"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +18,11 @@ class Reply:
     """One answer of a model.
 
     Attributes:
-        text: The text of the answer, without white space around it.
+        text: The text of the answer, without the thought before it, left-over stop tokens and white space around it;
+            see ``serving.thinking``. It is empty if ``max_tokens`` ended the reply before the answer.
         input_tokens: The number of prompt tokens, cached ones included; None if the server does not report it.
-        output_tokens: The number of generated tokens; None if the server does not report it.
+        output_tokens: The number of generated tokens, those of the thought included; None if the server does not
+            report it.
         cached_tokens: The number of prompt tokens read from the prefix cache; None if the server does not report it.
         latency_s: The seconds from the call to the whole answer, with retries and the waits before them.
         attempts: The number of attempts; 1 if the first one succeeded.
@@ -26,6 +31,10 @@ class Reply:
             report it.
         ttft_s: The seconds from the end of the queue to the first token; None if the server does not report it.
         decode_s: The seconds from the first token to the last; None if the server does not report it.
+        raw_text: The text before something was cut from it; None if nothing was cut.
+        thought: Whether the reply begins with a thought, and whether an answer follows it.
+        thought_tokens: The number of tokens of the thought; 0 without a thought, None if it is not known.
+        thought_estimated: Whether ``thought_tokens`` is an estimate from the share of the thought in the characters.
     """
 
     text: str
@@ -38,6 +47,10 @@ class Reply:
     queue_s: float | None = None
     ttft_s: float | None = None
     decode_s: float | None = None
+    raw_text: str | None = None
+    thought: Thought = ""
+    thought_tokens: int | None = 0
+    thought_estimated: bool = False
 
 
 class ChatModel(Protocol):

@@ -266,6 +266,8 @@ def _describe(span: Span, reply: Reply) -> None:
         names.CALL_QUEUE_S: reply.queue_s,
         names.CALL_TTFT_S: reply.ttft_s,
         names.CALL_DECODE_S: reply.decode_s,
+        names.CALL_THOUGHT_TOKENS: reply.thought_tokens if reply.thought else None,
+        names.CALL_THOUGHT_ESTIMATED: reply.thought_estimated if reply.thought_tokens else None,
     }
     span.set_attributes({name: value for name, value in attributes.items() if value is not None})
     if reply.finish_reason:

@@ -134,7 +134,7 @@ def test_a_number_that_is_none_is_not_written(number: float) -> None:
 
 
 def test_the_form_of_a_line_does_not_change_without_a_new_schema() -> None:
-    assert SCHEMA == 4
+    assert SCHEMA == 5
     known = json.loads(encode(block(examples=1)))
     assert list(known) == [
         *("schema", "kind", "team", "topology", "knobs", "phase", "index", "trial", "started_at", "wall_s"),
@@ -150,13 +150,14 @@ def test_the_form_of_a_line_does_not_change_without_a_new_schema() -> None:
         *("agent", "model", "sample", "start_s", "latency_s"),
         *("input_tokens", "output_tokens", "cached_tokens", "attempts", "failure"),
         *("queue_s", "ttft_s", "decode_s", "energy_j", "span_id", "key", "text", "finish_reason", "reused"),
+        *("thought", "thought_tokens", "thought_estimated"),
     ]
     assert list(json.loads(encode(FAILED))) == [
         *("schema", "kind", "team", "topology", "knobs", "reason", "trial", "engine_options"),
     ]
 
 
-def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_4(path: Path) -> None:
+def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_5(path: Path) -> None:
     old = (ROOT / "tests" / "evals" / "schema-1.jsonl").read_bytes()  # as the first version wrote them
     path.write_bytes(old)
     with BlockLog(path) as log:
@@ -184,7 +185,7 @@ def test_what_schema_3_wrote_is_of_calls_that_were_all_made() -> None:
     for example in line["examples"]:
         del example["composed"]
         for call in example["calls"]:
-            for name in ("key", "text", "finish_reason", "reused"):
+            for name in ("key", "text", "finish_reason", "reused", "thought", "thought_tokens", "thought_estimated"):
                 del call[name]
     known = decode(line)
     assert known == block()
