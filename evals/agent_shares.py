@@ -24,6 +24,9 @@ class AgentShare:
         latency_p50_s: The median latency of the agent's calls, in seconds.
         energy_j: The joules of the agent's calls per example, without idle power where idle power is known. None when
             energy is unavailable.
+        thought_tokens: Tokens of the thoughts per example, which are part of ``output_tokens``; None when they are not
+            known for even one answer.
+        thoughts_estimated: Whether some of ``thought_tokens`` are estimates from the share of the characters.
     """
 
     agent: str
@@ -34,6 +37,8 @@ class AgentShare:
     cached_tokens: float | None
     latency_p50_s: float
     energy_j: float | None
+    thought_tokens: float | None = None
+    thoughts_estimated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +105,8 @@ def agent_shares(blocks: Sequence[Block]) -> AgentShares:
             cached_tokens=_per_example(agent_calls, lambda call: call.cached_tokens, count),
             latency_p50_s=statistics.median([call.latency_s for call in agent_calls]),
             energy_j=joules[agent, model] / count if available else None,
+            thought_tokens=_per_example(agent_calls, lambda call: call.thought_tokens, count),
+            thoughts_estimated=any(call.thought_estimated for call in agent_calls),
         )
         for (agent, model), agent_calls in calls.items()
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from orkester.errors import OrkesterError
 
 from .block import Block, Phase
+from .cut_answers import CutAnswers, cut_answers
 from .footprint import Footprint
 from .objectives import Estimate, objectives
 
@@ -28,6 +29,7 @@ class Measurement:
         energy_marks: The number of blocks whose joules must be taken with care, by reason.
         calls: The number of model calls of all examples.
         reused_calls: The number of calls that were answered from the call store; 0 when every call was made.
+        cut: The replies that do not end with a whole answer, for each agent and model that has some.
     """
 
     team: str
@@ -40,6 +42,7 @@ class Measurement:
     energy_marks: Mapping[str, int] = field(default_factory=dict)
     calls: int = 0
     reused_calls: int = 0
+    cut: Sequence[CutAnswers] = ()
 
 
 def measure(blocks: Sequence[Block], footprint: Footprint | None = None) -> Measurement:
@@ -73,6 +76,7 @@ def measure(blocks: Sequence[Block], footprint: Footprint | None = None) -> Meas
         energy_marks=dict(sorted(Counter(mark for block in blocks for mark in set(block.energy_marks)).items())),
         calls=sum(len(example.calls) for example in examples),
         reused_calls=sum(block.reused_calls for block in blocks),
+        cut=cut_answers(blocks),
     )
 
 

@@ -48,6 +48,7 @@ def parse_completion(completion: object, latency_s: float, attempts: int) -> Rep
     if not isinstance(content, str):
         raise CallFailed("bad reply", f"the reply's content is {type(content).__name__}, not text", attempts)
     usage = _get(completion, "usage")
+    times = _times(completion)
     reply = Reply(
         text=content.strip(),
         input_tokens=_count(usage, "prompt_tokens", attempts),
@@ -56,7 +57,9 @@ def parse_completion(completion: object, latency_s: float, attempts: int) -> Rep
         latency_s=latency_s,
         attempts=attempts,
         finish_reason=reason if isinstance(reason, str) else None,
-        **_times(completion),
+        queue_s=times.get("queue_s"),
+        ttft_s=times.get("ttft_s"),
+        decode_s=times.get("decode_s"),
     )
     reasoning_tokens = _get(_get(usage, "completion_tokens_details"), "reasoning_tokens")
     reply = with_answer_only(reply, apart=thought, reasoning_tokens=reasoning_tokens)

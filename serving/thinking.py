@@ -153,7 +153,12 @@ def split_thought(text: str) -> SplitText:
     Returns:
         The thought and the answer.
     """
-    if "<" not in text and "[" not in text and "◁" not in text and not text.lstrip()[:8].startswith(("Here", "analysis")):
+    if (
+        "<" not in text
+        and "[" not in text
+        and "◁" not in text
+        and not text.lstrip()[:8].startswith(("Here", "analysis"))
+    ):
         return SplitText("", text.strip())  # the fast path: no tag, no token
     rest = _without_turn_head(text)
     thoughts: list[str] = []
@@ -235,6 +240,8 @@ def with_answer_only(reply: Reply, *, apart: str = "", reasoning_tokens: object 
     estimate = None
     if reply.output_tokens is not None and characters:
         estimate = round(reply.output_tokens * characters / (characters + len(split.answer)))
+        if split.answer:
+            estimate = max(0, min(estimate, reply.output_tokens - 1))  # an answer has at least one token
     thought: Thought = "answered" if split.answer else "unanswered"
     return replace(
         reply,
@@ -306,7 +313,8 @@ def _end_of_thought(text: str, opening: re.Match[str]) -> re.Match[str] | None:
 
 def _channels(text: str) -> tuple[str, str]:
     """Split the channels of gpt-oss: ``final`` is the answer, all others are the thought."""
-    thoughts, finals = [], []
+    thoughts: list[str] = []
+    finals: list[str] = []
     channel = _CHANNEL.search(text)
     if channel is not None and not _CHANNEL_START.match(text):
         begun = _LATER_FINAL.search(text)  # the text begins inside the first channel

@@ -11,8 +11,10 @@ from typing import Any
 from orkester.evals.block import Block
 from orkester.evals.objectives import objective
 from orkester.optim.insight.insights import Insights
+from orkester.optim.run.cut_answers import run_warnings
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results
+from orkester.optim.study.answer_limits import limits_of_run
 
 from ._joules import joules, power_range
 from ._numbers import duration, unit
@@ -47,6 +49,11 @@ class Material:
         return power_range(self.blocks)
 
     @cached_property
+    def cut_answers(self) -> Sequence[str]:
+        """Warnings of answers that were cut off at a limit of tokens, a line each."""
+        return run_warnings(self.results.teams, limits_of_run(self.manifest))
+
+    @cached_property
     def page(self) -> Mapping[str, Any]:
         """The values that the page and the templates of all sections can use."""
         return {
@@ -56,6 +63,7 @@ class Material:
             "counts": self._counts(),
             "energy": self.energy,
             "power_range": self.power_range,
+            "cut_answers": self.cut_answers,
         }
 
     def _objective(self, name: str) -> dict[str, Any]:

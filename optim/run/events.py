@@ -177,6 +177,19 @@ class TeamMeasured:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnswersCut:
+    """Many answers of a model were cut off at the limit of tokens. It comes once for each model and limit.
+
+    Attributes:
+        team: The team that was measured.
+        warning: What was cut, and the remedy, as a message for the user.
+    """
+
+    team: Team
+    warning: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchEnded:
     """The search has ended, for a reason that is given in words."""
 
@@ -204,6 +217,7 @@ Event: TypeAlias = (
     | BlockProgress
     | BlockRerun
     | TeamMeasured
+    | AnswersCut
     | SearchEnded
     | Stopping
 )

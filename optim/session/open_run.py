@@ -13,8 +13,10 @@ from orkester.evals.records import read_records
 from orkester.evals.twins import under_one_name
 from orkester.optim.goals.goal import Direction
 from orkester.optim.insight.choosing import Choice, best
+from orkester.optim.run.cut_answers import run_warnings
 from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.results import Results, results
+from orkester.optim.study.answer_limits import limits_of_run
 from orkester.optim.study.parts import EnergyPart
 from orkester.optim.study.study_of_run import load_plugins, space_of_run
 
@@ -42,6 +44,11 @@ class Run:
         """Where its report is, once written."""
         return RunDirectory(self.path).report
 
+    @property
+    def cut_answers(self) -> Sequence[str]:
+        """A line for each model of which many answers were cut off at a limit of tokens, with the remedy."""
+        return run_warnings(self.results.teams, limits_of_run(self.manifest))
+
     def best(self, **asked: Any) -> Choice:
         """Which team to take; see ``orkester.best``."""
         return best(self.results, **asked)
@@ -56,6 +63,7 @@ class Run:
             "constraints": dict(found.constraints),
             "teams_measured": len(found.teams),
             "teams": [{**result.as_json(found.objectives), "group": groups[result.team.id]} for result in found.front],
+            "cut_answers": list(self.cut_answers),
             "near": [result.as_json(found.objectives) for result in found.near],
         }
 

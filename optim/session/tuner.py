@@ -11,6 +11,7 @@ import numpy as np
 from orkester.agents.routing import RoutingPolicy
 from orkester.errors import EngineLost
 from orkester.evals.block import Block, Phase
+from orkester.evals.cut_answers import cut_answers
 from orkester.evals.records import BlockLog, Record, TeamFailure, TeamStopped
 from orkester.evals.rows import rows_of
 from orkester.evals.store import CallStore
@@ -18,12 +19,14 @@ from orkester.evals.task import Example
 from orkester.graphs import Team
 from orkester.optim.confirm.confirmation import Confirmation
 from orkester.optim.run.budget import Account, Budget, readable
-from orkester.optim.run.events import SearchEnded, TeamMeasured, TeamStarted
+from orkester.optim.run.cut_answers import team_warnings
+from orkester.optim.run.events import AnswersCut, SearchEnded, TeamMeasured, TeamStarted
 from orkester.optim.run.results import Findings, Results
 from orkester.optim.search.engine_order import by_engines
 from orkester.optim.search.samplers import Outcome, Sampler, Turn
 from orkester.optim.search.search import Search, Taken
 from orkester.optim.study.routing import records_of
+from orkester.optim.study.answer_limits import AnswerLimits
 from orkester.optim.study.study import Study
 from orkester.telemetry import TraceStore
 from orkester.telemetry import attributes as names
@@ -69,6 +72,7 @@ class Tuner:
     _measured: dict[str, Team] = field(default_factory=dict, init=False)  # who was measured last comes last
     _confirmation: Confirmation | None = field(default=None, init=False)
     _policies: Mapping[str, RoutingPolicy] = field(default_factory=dict, init=False)
+    _warned: set[tuple[str, str]] = field(default_factory=set, init=False)  # models and limits with cut answers
 
     def __post_init__(self) -> None:
         file = self.study.file
@@ -321,6 +325,7 @@ class Tuner:
                 progress=progress,
             )
             self._record(block)
+        self._warn_of_cut_answers(team, phase)
         if phase == "search":
             self._learn(team, block)
             self.progress.spent(self._account)
@@ -355,6 +360,14 @@ class Tuner:
         results = self._results()
         result = next(result for result in results.teams if result.team.id == team.id)
         self.progress.observer(TeamMeasured(result=result, results=results, phase=phase))
+
+    def _warn_of_cut_answers(self, team: Team, phase: Phase) -> None:
+        """Announce that many answers of a model are cut off, once for each model and limit."""
+        limits = AnswerLimits(task=self.study.task.max_tokens, roles=self.study.task.roles)
+        for warning in team_warnings(team.topology, cut_answers(self.log.blocks(team.id, phase)), limits):
+            if (warning.model, warning.setting) not in self._warned:
+                self._warned.add((warning.model, warning.setting))
+                self.progress.observer(AnswersCut(team=team, warning=warning.text))
 
     def _lately(self) -> Results:
         """The results as they were last put together, for guesses, which are needed at every example."""

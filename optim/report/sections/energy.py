@@ -150,6 +150,7 @@ class _Member:
             "calls": number(share.calls),
             "input": number(share.input_tokens),
             "output": number(share.output_tokens),
+            "thought": _thought(share),
             "joules": number(share.energy_j),
             "share": self.share(share.energy_j),
         }
@@ -157,6 +158,13 @@ class _Member:
     @property
     def _estimate(self) -> Estimate | None:
         return self.result.search.estimates.get(ENERGY.name) if self.result.search is not None else None
+
+
+def _thought(share: AgentShare) -> str:
+    """The part of the output tokens that is a thought; empty where there is none."""
+    if not share.thought_tokens:
+        return ""
+    return f"{number(share.thought_tokens)} thought{' (estimated)' if share.thoughts_estimated else ''}"
 
 
 def _roles(members: Sequence[_Member]) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from orkester.optim.run.cut_answers import notable_share
+
 from .._charts import drawn, front_charts, shapes
 from .._joules import marks
 from .._material import Material
@@ -37,6 +39,7 @@ def _members(material: Material) -> list[dict[str, Any]]:
             "confirmed_n": result.confirmed.examples if result.confirmed else 0,
             "cut_short": bool(result.confirmed and not result.settled),
             "marks": marks(result),
+            "cut": notable_share(result),
         }
         for result, first in members
     ]

@@ -56,6 +56,7 @@ def _table(result: TeamResult, searched: Sequence[Block]) -> list[dict[str, Any]
     rows = [
         ("model", [share.model for share in agents], ""),
         *((each.label, [number(part(share)) for share in agents], team(each)) for each, part in of_agents),
+        *_thoughts(agents),
         ("cached tokens", [number(share.cached_tokens) for share in agents], number(sum(cached) if cached else None)),
         ("p50 of a call [s]", [number(share.latency_p50_s) for share in agents], ""),
         *_latency_parts(result.agents, searched),
@@ -65,6 +66,15 @@ def _table(result: TeamResult, searched: Sequence[Block]) -> list[dict[str, Any]
         ("… of no agent", [""] * len(agents), number(result.residual_j)),
     ]
     return [{"label": label, "cells": [*cells, whole]} for label, cells, whole in rows]
+
+
+def _thoughts(agents: Sequence[AgentShare]) -> list[tuple[str, list[str], str]]:
+    """A row for the tokens of thoughts, which are part of the output tokens; none where no agent has thoughts."""
+    known = [share.thought_tokens for share in agents if share.thought_tokens is not None]
+    if not any(known):
+        return []
+    label = "thought tokens" + (" (estimated)" if any(share.thoughts_estimated for share in agents) else "")
+    return [(label, [number(share.thought_tokens) for share in agents], number(sum(known)))]
 
 
 def _latency_parts(agents: Sequence[AgentShare], searched: Sequence[Block]) -> list[tuple[str, list[str], str]]:

@@ -51,6 +51,8 @@ def best(
     Example: `orkester best runs/arithmetic --max energy_j=40 --max latency_p95_s=3`
     """
     import orkester
+    from orkester.optim.run.cut_answers import run_warnings
+    from orkester.optim.study.answer_limits import limits_of_run
 
     wanted = {
         "at_most": _numbers("--max", most or []),
@@ -60,11 +62,17 @@ def best(
     found = orkester.open_run(run)
     chosen = orkester.best(found, **wanted, best_in=best_in)
     file = found.path / "teams" / f"{chosen.result.team.id}.json"
+    cut_answers = run_warnings([chosen.result], limits_of_run(found.manifest))
     if as_json:
-        shown = {"study": found.name, **chosen.as_json(), "team_file": str(file) if file.is_file() else None}
+        shown = {
+            "study": found.name,
+            **chosen.as_json(),
+            "cut_answers": list(cut_answers),
+            "team_file": str(file) if file.is_file() else None,
+        }
         typer.echo(json.dumps(shown, indent=2))
     else:
-        print_choice(chosen, file if file.is_file() else None)
+        print_choice(chosen, file if file.is_file() else None, cut_answers=cut_answers)
 
 
 def _numbers(option: str, asked: Sequence[str]) -> dict[str, float]:
@@ -84,12 +92,13 @@ def _numbers(option: str, asked: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def print_choice(chosen: Choice, file: Path | None) -> None:
+def print_choice(chosen: Choice, file: Path | None, *, cut_answers: Sequence[str] = ()) -> None:
     """The team, its numbers, and why; full width when not a terminal, so that nothing is cut in a log.
 
     Args:
         chosen: what to show.
         file: its team file, if there is one.
+        cut_answers: warnings of answers that were cut off, a line each.
     """
     from rich.console import Console
 
@@ -117,6 +126,8 @@ def print_choice(chosen: Choice, file: Path | None) -> None:
             say(f"  and {more} more")
     for doubt in chosen.doubts:
         say(f"Not certain: {doubt}")
+    for line in cut_answers:
+        say(f"Cut answers: {line}")
     say(against(chosen))
     if file is not None:
         console.print(f"Team file: {file}", markup=False, soft_wrap=True)

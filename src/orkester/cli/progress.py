@@ -16,6 +16,7 @@ from orkester import Study
 from orkester.graphs import written
 from orkester.optim.run.budget import readable
 from orkester.optim.run.events import (
+    AnswersCut,
     BlockProgress,
     BlockRerun,
     BudgetSpent,
@@ -138,12 +139,8 @@ def sentence(event: Event) -> str:
             line = _forecast(event)
         case Preparing(line=text):
             line = text
-        case EnginesStarting():
-            line = _starting(event)
-        case StillStarting(models=models, seconds=seconds):
-            line = f"{', '.join(models)} not ready after {seconds:.0f} s; still waiting"
-        case EnginesReady(models=models, seconds=seconds):
-            line = f"{', '.join(models)} ready after {seconds:.1f} s"
+        case EnginesStarting() | StillStarting() | EnginesReady():
+            line = _engines_line(event)
         case EngineChanged(event=engine_event):
             line = _changed(engine_event)
         case BlockRerun(team=team, reason=reason):
@@ -154,6 +151,8 @@ def sentence(event: Event) -> str:
             line = _STOPPING[at_once]
         case TeamMeasured():
             line = _measured(event)
+        case AnswersCut(team=team, warning=warning):
+            line = f"warning: {team}: {warning}"
     return line
 
 
@@ -189,6 +188,16 @@ def _listed(words: Sequence[str]) -> str:
 
 def _spent(event: BudgetSpent) -> str:
     return f"{_WORDS[event.name]} {readable(event.spent)} of {readable(event.limit)}"
+
+
+def _engines_line(event: EnginesStarting | StillStarting | EnginesReady) -> str:
+    match event:
+        case EnginesStarting():
+            return _starting(event)
+        case StillStarting(models=models, seconds=seconds):
+            return f"{', '.join(models)} not ready after {seconds:.0f} s; still waiting"
+        case EnginesReady(models=models, seconds=seconds):
+            return f"{', '.join(models)} ready after {seconds:.1f} s"
 
 
 def _starting(event: EnginesStarting) -> str:

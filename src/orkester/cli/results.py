@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from orkester import Run
@@ -67,6 +68,7 @@ def print_front(run: Run) -> None:
         console.print(f"No team is on the front of {run.path}.")
         for reason in _why_none(found):
             console.print(f"  {reason}", markup=False)
+        _print_cut_answers(run, console)
         return
     console.print(front_table(found))
     methods = sorted({result.search.energy_method for result in found.front if result.search})
@@ -84,6 +86,26 @@ def print_front(run: Run) -> None:
     if any(result.front_probability is not None for result in found.front):
         near = " Near: beaten in the search, but more probably on the front than not." if found.likely else ""
         console.print(f"Chance: that no other confirmed team beats it on the held-out examples.{near}", markup=False)
+    if thoughts := _thoughts(found):
+        console.print(thoughts, markup=False)
+    _print_cut_answers(run, console)
+
+
+def _thoughts(found: Results) -> str:
+    """How much of the output tokens are thoughts, in a line; empty when the front has no thoughts."""
+    shares = [share for result in found.front for share in result.agents if share.thought_tokens]
+    parts = [100 * (share.thought_tokens or 0) / share.output_tokens for share in shares if share.output_tokens]
+    if not parts:
+        return ""
+    low, high = f"{min(parts):.0f} %", f"{max(parts):.0f} %"
+    estimated = any(share.thoughts_estimated for share in shares)
+    how = "; estimated from the share of the characters, as the server does not count them" if estimated else ""
+    return f"Thoughts: {low if low == high else f'{low} to {high}'} of the output tokens of agents that think{how}."
+
+
+def _print_cut_answers(run: Run, console: Console) -> None:
+    for line in run.cut_answers:
+        console.print(f"Cut answers: {line}", markup=False)
 
 
 def _why_none(found: Results) -> list[str]:
@@ -112,6 +134,7 @@ def front_table(found: Results, *, confirmed: bool = True, grouped: bool = True)
     from rich.table import Table
 
     from orkester.optim.confirm.probability_text import probability_text
+    from orkester.optim.run.cut_answers import notable_share
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("team")
@@ -120,13 +143,21 @@ def front_table(found: Results, *, confirmed: bool = True, grouped: bool = True)
     chances = confirmed and any(result.front_probability is not None for result in found.front)
     if chances:
         table.add_column("chance", justify="right")
-    table.add_column("n", justify="right")
     named = [(f"{_ALIKE} {member.team}" if i else str(member.team), member) for i, member in _members(found, grouped)]
-    for name, result in [*named, *((f"near: {each.team}", each) for each in (found.likely if confirmed else ()))]:
+    named += [(f"near: {each.team}", each) for each in (found.likely if confirmed else ())]
+    cut = confirmed and any(notable_share(result) for _, result in named)
+    if cut:
+        table.add_column("cut", justify="right")
+    table.add_column("n", justify="right")
+    for name, result in named:
         blank = [""] if chances else []
+        if cut:
+            blank.append(notable_share(result))
         table.add_row(name, *_cells(result.search, found), *blank, _n(result.search))
         if confirmed and result.confirmed is not None:
             said = [probability_text(result.front_probability)] if chances else []
+            if cut:
+                said.append("")
             table.add_row("  confirmed", *_cells(result.confirmed, found), *said, _n(result.confirmed), style="dim")
     return table
 
