@@ -234,7 +234,7 @@ def with_answer_only(reply: Reply, *, apart: str = "", reasoning_tokens: object 
     split = split_thought(reply.text)
     raw_text = reply.text if split.answer != reply.text else None
     reported = _positive(reasoning_tokens)
-    characters = len(split.thought) + len(apart)
+    characters = max(len(split.thought), len(apart))  # some servers send the same thought in both places
     if not characters and reported is None:
         return replace(reply, text=split.answer, raw_text=raw_text)
     estimate = None
