@@ -50,6 +50,9 @@ CALLS = st.builds(
     key=st.none() | TEXT,
     text=st.none() | TEXT,
     finish_reason=st.none() | TEXT,
+    thought=st.sampled_from(["", "answered", "unanswered"]),
+    thought_tokens=st.none() | st.integers(0, 2**31),
+    thought_estimated=st.booleans(),
     reused=st.booleans(),
 )
 EXAMPLES = st.builds(
@@ -193,6 +196,18 @@ def test_what_schema_3_wrote_is_of_calls_that_were_all_made() -> None:
     assert (known.reused_calls, known.charged_wall_s, known.spent_j) == (0, 0.5, 4.0)
     assert not any(example.composed for example in known.examples)
     assert {call.key for example in known.examples for call in example.calls} == {None}
+
+
+def test_what_schema_4_wrote_has_thoughts_that_are_not_known() -> None:
+    line = json.loads(encode(block()))
+    line["schema"] = 4
+    for example in line["examples"]:
+        for call in example["calls"]:
+            for name in ("thought", "thought_tokens", "thought_estimated"):
+                del call[name]
+    known = decode(line)
+    assert isinstance(known, Block)
+    assert {(call.thought, call.thought_tokens) for example in known.examples for call in example.calls} == {("", None)}
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------

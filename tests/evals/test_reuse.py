@@ -584,3 +584,52 @@ def test_a_window_is_as_long_as_its_places_let_it_be(taken_s: list[float], concu
         return loop.time() - begun
 
     assert wall_s(taken_s, concurrency) == pytest.approx(run_in_virtual_time(simulated), abs=1e-6)
+
+
+# -- thoughts ---------------------------------------------------------------------------------------------------------
+
+
+def thinking(asked: ChatCall) -> str:
+    """The first draw of each question is a thought that was cut off; the others answer after their thought."""
+    return "<think>answer 9, or" if asked.sample == 0 else f"<think>answer 9?</think>{agreeing(asked)}<|im_end|>"
+
+
+async def test_a_thought_is_no_vote_and_the_record_keeps_it() -> None:
+    found = await Bench(thinking).run(vote(3))
+    assert [(each.answer, each.score) for each in found.examples] == [("answer 0", 1.0), ("answer 1", 1.0)]
+    first, second, _ = found.examples[0].calls
+    assert (first.text, first.thought) == ("<think>answer 9, or", "unanswered")
+    assert (second.text, second.thought) == ("<think>answer 9?</think>answer 0<|im_end|>", "answered")
+    assert first.thought_tokens == first.output_tokens
+
+
+async def test_only_thoughts_are_no_answer_and_score_0() -> None:
+    found = await Bench(lambda asked: f"<think>{agreeing(asked)}").run(vote(3))
+    assert [(each.answer, each.score, each.failure) for each in found.examples] == [("", 0.0, None)] * 2
+
+
+@pytest.mark.parametrize("team", [vote(3), cascade(), debate(), single()], ids=lambda team: team.topology)
+async def test_reused_thoughts_give_the_same_answers(team: Team) -> None:
+    bench = Bench(thinking)
+    made = await bench.run(team)
+    asked = len(bench.asked)
+    again = await bench.run(team, CallStore([made]))
+    assert len(bench.asked) == asked
+    assert [(each.answer, each.score) for each in again.examples] == [(e.answer, e.score) for e in made.examples]
+    assert [(c.thought, c.thought_tokens, c.thought_estimated) for c in calls(again)] == [
+        (c.thought, c.thought_tokens, c.thought_estimated) for c in calls(made)
+    ]
+
+
+async def test_a_thought_is_not_shown_to_other_agents() -> None:
+    bench = Bench(thinking)
+    await bench.run(debate(agents=3))
+    later = [str(asked.content) for asked in bench.asked if asked.sample >= 3]
+    assert later
+    assert not any("think" in text or "answer 9" in text for text in later)
+    assert any("answer 0" in text for text in later)
+
+
+async def test_confirmation_records_why_a_reply_ended_but_not_its_text() -> None:
+    found = await Bench(thinking).run(single(), phase="confirm", trial=None)
+    assert {(call.finish_reason, call.text, call.thought) for call in calls(found)} == {("stop", None, "unanswered")}

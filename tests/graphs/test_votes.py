@@ -40,6 +40,18 @@ def test_the_order_of_arrival_does_not_matter(answers: list[str], seed: int) -> 
     assert agreement == max(counts.values()) / len(answers) == counts[elected] / len(answers)
 
 
+@pytest.mark.parametrize(
+    ("answers", "elected", "agreement"),
+    [
+        (["", "", "Oslo"], "Oslo", 1 / 3),
+        (["", "Oslo", "Oslo"], "Oslo", 2 / 3),
+        (["", ""], "", 0.0),
+    ],
+)
+def test_a_draft_without_an_answer_is_no_vote(answers: list[str], elected: str, agreement: float) -> None:
+    assert majority(drafts(*answers), plain_key) == (elected, pytest.approx(agreement))
+
+
 def test_no_drafts_elect_nothing() -> None:
     with pytest.raises(ValueError, match="at least one draft"):
         majority([], plain_key)

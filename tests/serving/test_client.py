@@ -385,6 +385,43 @@ class TestReply:
         assert (reply.input_tokens, reply.output_tokens, reply.cached_tokens) == (12, 3, 8)
         assert reply.latency_s > 0
 
+    async def test_a_thought_is_cut_and_its_tokens_are_counted(self) -> None:
+        usage = {"completion_tokens": 40, "completion_tokens_details": {"reasoning_tokens": 30}}
+        reply = await self.reply(lambda: completion("<think>2 + 3</think>\n5<|im_end|>", usage=usage))
+        assert (reply.text, reply.raw_text) == ("5", "<think>2 + 3</think>\n5<|im_end|>")
+        assert (reply.thought, reply.thought_tokens, reply.thought_estimated) == ("answered", 30, False)
+        assert reply.output_tokens == 40
+
+    @pytest.mark.parametrize(
+        ("message", "reason"),
+        [
+            ({"content": None, "reasoning_content": "2 + 3"}, "length"),
+            ({"content": "", "reasoning": "2 + 3"}, "stop"),
+            ({"content": "<think>2 + 3"}, "length"),
+        ],
+    )
+    async def test_a_thought_without_an_answer_is_an_empty_answer(self, message: Any, reason: str) -> None:
+        choice = {"message": {"role": "assistant", **message}, "finish_reason": reason}
+        reply = await self.reply(lambda: completion(choices=[choice], usage={"completion_tokens": 8}))
+        assert (reply.text, reply.finish_reason, reply.thought) == ("", reason, "unanswered")
+        assert (reply.thought_tokens, reply.thought_estimated) == (8, True)
+
+    async def test_tokens_of_a_hidden_thought_up_to_the_limit_are_an_unfinished_thought(self) -> None:
+        choice = {"message": {"role": "assistant", "content": ""}, "finish_reason": "length"}
+        usage = {"completion_tokens": 64, "completion_tokens_details": {"reasoning_tokens": 64}}
+        reply = await self.reply(lambda: completion(choices=[choice], usage=usage))
+        assert (reply.text, reply.thought, reply.thought_tokens) == ("", "unanswered", 64)
+
+    async def test_nothing_up_to_the_limit_is_a_cut_answer_and_no_failure(self) -> None:
+        choice = {"message": {"role": "assistant", "content": "\n"}, "finish_reason": "length"}
+        reply = await self.reply(lambda: completion(choices=[choice]))
+        assert (reply.text, reply.finish_reason, reply.thought) == ("", "length", "")
+
+    @pytest.mark.parametrize("text", ["<think>\n</think>", "<|im_end|>"])
+    async def test_neither_a_thought_nor_an_answer_is_a_failure(self, text: str) -> None:
+        with pytest.raises(CallFailed, match="empty answer"):
+            await self.reply(lambda: completion(text))
+
     @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "prompt_tokens_details": None}])
     async def test_what_the_server_does_not_count_is_unknown_and_not_zero(self, usage: Any) -> None:
         reply = await self.reply(lambda: completion(usage=usage))
