@@ -12,6 +12,7 @@ import orkester
 from orkester.cli.progress import _Display, plain_lines, sentence
 from orkester.graphs import Team
 from orkester.optim.run.events import (
+    AnswersCut,
     BlockRerun,
     BudgetSpent,
     EngineChanged,
@@ -39,6 +40,7 @@ def changed(kind: Any, **facts: Any) -> EngineChanged:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
+        (AnswersCut(team=TEAM, warning="3 of 8 answers were cut off."), f"warning: {TEAM}: 3 of 8 answers were cut off."),
         (Preparing(line="converting large"), "converting large"),
         (EnginesStarting(models=("small", "large")), "starting small, large"),
         (EnginesStarting(models=("large",), waking=("large",)), "waking large"),
