@@ -56,7 +56,7 @@ def majority(drafts: Sequence[Draft], key: Callable[[str], str]) -> tuple[str, f
 
     A draft without an answer, such as that of a model whose thought was cut off, is no vote. It still counts in the
     share: 2 equal answers of 3 drafts are a share of 2/3. If no draft has an answer, the answer is empty and the
-    share is 0.
+    share is that of one draft: drafts without an answer do not agree.
 
     A tie goes to the answer whose first draft has the lowest sample number, so the same drafts always elect the same
     answer. The wording is that of the elected answer's first draft.
@@ -68,7 +68,7 @@ def majority(drafts: Sequence[Draft], key: Callable[[str], str]) -> tuple[str, f
         raise ValueError("a vote needs at least one draft")
     ordered = sorted((draft for draft in drafts if draft.answer), key=lambda draft: draft.sample)
     if not ordered:
-        return "", 0.0
+        return "", 1 / len(drafts)
     # Counter keeps insertion order and most_common is stable: among equals the first seen wins.
     elected, votes = Counter(key(draft.answer) for draft in ordered).most_common(1)[0]
     wording = next(draft.answer for draft in ordered if key(draft.answer) == elected)

@@ -40,7 +40,10 @@ def changed(kind: Any, **facts: Any) -> EngineChanged:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (AnswersCut(team=TEAM, warning="3 of 8 answers were cut off."), f"warning: {TEAM}: 3 of 8 answers were cut off."),
+        (
+            AnswersCut(team=TEAM, warning="3 of 8 answers were cut off."),
+            f"warning: {TEAM}: 3 of 8 answers were cut off.",
+        ),
         (Preparing(line="converting large"), "converting large"),
         (EnginesStarting(models=("small", "large")), "starting small, large"),
         (EnginesStarting(models=("large",), waking=("large",)), "waking large"),

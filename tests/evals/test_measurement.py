@@ -278,6 +278,8 @@ def test_an_agents_use_is_per_example() -> None:
         "cached_tokens": 6.0,
         "latency_p50_s": statistics.median([0.1, 0.2, 0.3]),
         "energy_j": 1.5,
+        "thought_tokens": None,
+        "thoughts_estimated": False,
     }
 
 

@@ -161,7 +161,12 @@ def reply(text: str, output_tokens: int | None = 100) -> Reply:
 
 def test_the_tokens_of_a_thought_are_estimated_from_its_characters() -> None:
     found = with_answer_only(reply("<think>" + "a" * 75 + "</think>" + "b" * 25))
-    assert (found.text, found.thought, found.thought_tokens, found.thought_estimated) == ("b" * 25, "answered", 75, True)
+    assert (found.text, found.thought, found.thought_tokens, found.thought_estimated) == (
+        "b" * 25,
+        "answered",
+        75,
+        True,
+    )
     assert found.raw_text == "<think>" + "a" * 75 + "</think>" + "b" * 25
 
 
