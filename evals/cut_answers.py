@@ -26,6 +26,7 @@ class CutAnswers:
         cut: How many of them ended at the limit of tokens (``finish_reason: length``).
         cut_thoughts: How many of the cut replies are a thought without an answer.
         only_thoughts: How many replies are a thought without an answer although they were not cut.
+        longest: The most output tokens of a cut reply; None when the server counted none of them.
     """
 
     agent: str
@@ -34,6 +35,7 @@ class CutAnswers:
     cut: int
     cut_thoughts: int
     only_thoughts: int
+    longest: int | None = None
 
     @property
     def share(self) -> float:
@@ -54,6 +56,7 @@ class CutAnswers:
             cut=self.cut + other.cut,
             cut_thoughts=self.cut_thoughts + other.cut_thoughts,
             only_thoughts=self.only_thoughts + other.only_thoughts,
+            longest=max(filter(None, (self.longest, other.longest)), default=None),
         )
 
 
@@ -86,4 +89,5 @@ def _counted(agent: str, model: str, replies: Sequence[Call]) -> CutAnswers:
         cut=len(cut),
         cut_thoughts=cut_thoughts,
         only_thoughts=sum(call.thought == "unanswered" for call in replies) - cut_thoughts,
+        longest=max((call.output_tokens for call in cut if call.output_tokens is not None), default=None),
     )

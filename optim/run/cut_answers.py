@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orkester.evals.cut_answers import CutAnswers
-from orkester.optim.study.answer_limits import AnswerLimits
+from orkester.optim.study.answer_limits import AnswerLimit, AnswerLimits
 
 from .results import TeamResult
 
@@ -17,12 +17,12 @@ class CutWarning:
 
     Attributes:
         model: The name of the model.
-        setting: The setting that limits the replies, with its value; see ``AnswerLimits.setting``.
+        limit: The limit of the replies.
         text: The warning with the remedy, in a sentence or two.
     """
 
     model: str
-    setting: str
+    limit: AnswerLimit
     text: str
 
 
@@ -37,14 +37,13 @@ def team_warnings(topology: str, counts: Iterable[CutAnswers], limits: AnswerLim
     Returns:
         A warning for each model and setting with a notable share of cut replies.
     """
-    grouped: dict[tuple[str, str], CutAnswers] = {}
+    grouped: dict[tuple[str, AnswerLimit], CutAnswers] = {}
     for each in counts:
         if each.is_notable:
-            key = (each.model, limits.setting(topology, each.agent))
+            key = (each.model, limits.of(topology, each.agent))
             grouped[key] = grouped[key] + each if key in grouped else each
     return tuple(
-        CutWarning(model=model, setting=setting, text=_text(each, setting))
-        for (model, setting), each in grouped.items()
+        CutWarning(model=model, limit=limit, text=_text(each, limit)) for (model, limit), each in grouped.items()
     )
 
 
@@ -58,18 +57,18 @@ def run_warnings(teams: Sequence[TeamResult], limits: AnswerLimits) -> Sequence[
     Returns:
         The lines, those with the most cut replies first.
     """
-    sums: dict[tuple[str, str], CutAnswers] = {}
-    names: dict[tuple[str, str], set[str]] = {}
+    sums: dict[tuple[str, AnswerLimit], CutAnswers] = {}
+    names: dict[tuple[str, AnswerLimit], set[str]] = {}
     for result in teams:
         for each in notable(result):
-            key = (each.model, limits.setting(result.team.topology, each.agent))
+            key = (each.model, limits.of(result.team.topology, each.agent))
             sums[key] = sums[key] + each if key in sums else each
             names.setdefault(key, set()).add(result.team.id)
     lines = []
-    for (model, setting), each in sorted(sums.items(), key=lambda item: -(item[1].cut + item[1].only_thoughts)):
-        count = len(names[model, setting])
+    for (model, limit), each in sorted(sums.items(), key=lambda item: -(item[1].cut + item[1].only_thoughts)):
+        count = len(names[model, limit])
         where = f" in {count} of {len(teams)} teams" if len(teams) > 1 else ""
-        lines.append(_text(each, setting, where=where))
+        lines.append(_text(each, limit, where=where))
     return lines
 
 
@@ -93,17 +92,22 @@ def notable_share(result: TeamResult) -> str:
     return f"{100 * max(shares):.0f} %" if shares else ""
 
 
-def _text(counts: CutAnswers, setting: str, *, where: str = "") -> str:
+def _text(counts: CutAnswers, limit: AnswerLimit, *, where: str = "") -> str:
     parts = []
     if counts.cut:
         part = f"{counts.cut:,} of {counts.replies:,} answers of {counts.model}{where} were cut off at the token limit"
         if counts.cut_thoughts:
             which = "all" if counts.cut_thoughts == counts.cut else f"{counts.cut_thoughts:,}"
             part += f", {which} of them inside the thought, so that there is no answer and the score is 0"
-        part += f". Remedy: raise {setting}"
+        part += f". Remedy: raise {limit}"
         if counts.cut_thoughts:
             part += ", so that the thought and the answer fit, or turn the model's thinking off"
         parts.append(part + ".")
+        if limit.tokens is not None and counts.longest is not None and counts.longest < limit.tokens:
+            parts.append(
+                f"The longest of them has only {counts.longest:,} tokens, so the context of the model may be the limit: "
+                "raise engine_options.context_tokens, or shorten the prompt."
+            )
     if counts.only_thoughts:
         parts.append(
             f"{counts.only_thoughts:,} of {counts.replies:,} replies of {counts.model}{where} are a thought without an "

@@ -27,6 +27,7 @@ from orkester.optim.search.samplers import Outcome, Sampler, Turn
 from orkester.optim.search.search import Search, Taken
 from orkester.optim.study.routing import records_of
 from orkester.optim.study.answer_limits import AnswerLimits
+from orkester.optim.study.answer_limits import AnswerLimit, AnswerLimits
 from orkester.optim.study.study import Study
 from orkester.telemetry import TraceStore
 from orkester.telemetry import attributes as names
@@ -73,6 +74,7 @@ class Tuner:
     _confirmation: Confirmation | None = field(default=None, init=False)
     _policies: Mapping[str, RoutingPolicy] = field(default_factory=dict, init=False)
     _warned: set[tuple[str, str]] = field(default_factory=set, init=False)  # models and limits with cut answers
+    _warned: set[tuple[str, AnswerLimit]] = field(default_factory=set, init=False)  # models and limits with cut answers
 
     def __post_init__(self) -> None:
         file = self.study.file
@@ -365,8 +367,8 @@ class Tuner:
         """Announce that many answers of a model are cut off, once for each model and limit."""
         limits = AnswerLimits(task=self.study.task.max_tokens, roles=self.study.task.roles)
         for warning in team_warnings(team.topology, cut_answers(self.log.blocks(team.id, phase)), limits):
-            if (warning.model, warning.setting) not in self._warned:
-                self._warned.add((warning.model, warning.setting))
+            if (warning.model, warning.limit) not in self._warned:
+                self._warned.add((warning.model, warning.limit))
                 self.progress.observer(AnswersCut(team=team, warning=warning.text))
 
     def _lately(self) -> Results:

@@ -13,6 +13,23 @@ from orkester.graphs import topology
 from .study_of_run import space_of_run
 
 
+@dataclass(frozen=True)
+class AnswerLimit:
+    """The setting that limits an agent's replies.
+
+    Attributes:
+        setting: The setting in the study file: ``task.max_tokens`` or ``roles.NAME.max_tokens``.
+        tokens: Its value; None when it is not known.
+    """
+
+    setting: str
+    tokens: int | None
+
+    def __str__(self) -> str:
+        """Such as ``task.max_tokens (now 64)``."""
+        return self.setting if self.tokens is None else f"{self.setting} (now {self.tokens:,})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnswerLimits:
     """The limits of tokens that a study file sets.
@@ -25,20 +42,17 @@ class AnswerLimits:
     task: int | None = None
     roles: Mapping[str, Role] = field(default_factory=dict)
 
-    def setting(self, topology_name: str, agent: str) -> str:
-        """The setting of the study file that limits an agent's replies, with its value.
+    def of(self, topology_name: str, agent: str) -> AnswerLimit:
+        """The limit of an agent's replies.
 
         Args:
             topology_name: The name of the agent's topology.
             agent: The name of the role.
-
-        Returns:
-            For example ``task.max_tokens (now 64)`` or ``roles.critic.max_tokens (now 128)``.
         """
         role = self.roles.get(agent) or _default_roles(topology_name).get(agent)
         if role is not None and role.max_tokens is not None:
-            return f"roles.{agent}.max_tokens (now {role.max_tokens:,})"
-        return "task.max_tokens" if self.task is None else f"task.max_tokens (now {self.task:,})"
+            return AnswerLimit(f"roles.{agent}.max_tokens", role.max_tokens)
+        return AnswerLimit("task.max_tokens", self.task)
 
 
 def limits_of_run(manifest: Mapping[str, Any]) -> AnswerLimits:

@@ -28,7 +28,9 @@ def test_each_agent_has_its_counts() -> None:
         ]
     )
     (solo,) = found
-    assert solo == CutAnswers(agent="solo", model=solo.model, replies=4, cut=2, cut_thoughts=1, only_thoughts=1)
+    assert solo == CutAnswers(
+        agent="solo", model="small", replies=4, cut=2, cut_thoughts=1, only_thoughts=1, longest=call().output_tokens
+    )
     assert solo.share == 0.75
 
 

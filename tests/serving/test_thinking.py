@@ -28,8 +28,10 @@ from orkester.serving.thinking import SplitText, server_thought, split_thought, 
         # The channels of gpt-oss, with and without their special tokens, and begun inside the first one.
         "<|channel|>analysis<|message|>7<|end|><|start|>assistant<|channel|>final<|message|>42<|return|>",
         "<|start|>assistant<|channel|>analysis<|message|>7<|end|><|channel|>final<|message|>42",
-        "<|channel|>analysis<|message|>7<|end|><|start|>assistant<|channel|>commentary<|message|>8<|end|>"
-        "<|start|>assistant<|channel|>final <|constrain|>json<|message|>42<|return|>",
+        (
+            "<|channel|>analysis<|message|>7<|end|><|start|>assistant<|channel|>commentary<|message|>8<|end|>"
+            "<|start|>assistant<|channel|>final <|constrain|>json<|message|>42<|return|>"
+        ),
         "7<|end|><|start|>assistant<|channel|>final<|message|>42",
         "analysis7assistantfinal42",
         # The chat template wrote the opening tag.

@@ -74,5 +74,15 @@ def test_the_share_of_a_team_is_that_of_its_worst_agent() -> None:
 
 
 def test_a_limit_that_is_not_known_has_no_value() -> None:
-    assert AnswerLimits().setting("vote", "voter") == "task.max_tokens"
-    assert AnswerLimits(task=64).setting("not_installed", "voter") == "task.max_tokens (now 64)"
+    assert str(AnswerLimits().of("vote", "voter")) == "task.max_tokens"
+    assert str(AnswerLimits(task=64).of("not_installed", "voter")) == "task.max_tokens (now 64)"
+
+
+def test_replies_shorter_than_the_limit_may_have_reached_the_context() -> None:
+    (warning,) = team_warnings("vote", [counts(longest=60)], LIMITS)
+    assert "The longest of them has only 60 tokens" in warning.text
+    assert "engine_options.context_tokens" in warning.text
+    (at_limit,) = team_warnings("vote", [counts(longest=64)], LIMITS)
+    assert "context" not in at_limit.text
+    (most,) = run_warnings([team(2, counts(longest=64)), team(3, counts(longest=3))], LIMITS)
+    assert "context" not in most
