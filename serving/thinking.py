@@ -236,7 +236,7 @@ def with_answer_only(reply: Reply, *, apart: str = "", reasoning_tokens: object 
     reported = _positive(reasoning_tokens)
     characters = max(len(split.thought), len(apart))  # some servers send the same thought in both places
     if not characters and reported is None:
-        return replace(reply, text=split.answer, raw_text=raw_text)
+        return reply if raw_text is None else replace(reply, text=split.answer, raw_text=raw_text)
     estimate = None
     if reply.output_tokens is not None and characters:
         estimate = round(reply.output_tokens * characters / (characters + len(split.answer)))

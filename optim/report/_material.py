@@ -14,7 +14,6 @@ from orkester.optim.insight.insights import Insights
 from orkester.optim.run.cut_answers import run_warnings
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results
-from orkester.optim.study.answer_limits import limits_of_run
 
 from ._joules import joules, power_range
 from ._numbers import duration, unit
@@ -51,7 +50,7 @@ class Material:
     @cached_property
     def cut_answers(self) -> Sequence[str]:
         """Warnings of answers that were cut off at a limit of tokens, a line each."""
-        return run_warnings(self.results.teams, limits_of_run(self.manifest))
+        return run_warnings(self.results.teams, self.manifest)
 
     @cached_property
     def page(self) -> Mapping[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orkester.evals.cut_answers import CutAnswers
-from orkester.optim.study.answer_limits import AnswerLimit, AnswerLimits
+from orkester.optim.study.answer_limits import AnswerLimit, AnswerLimits, limits_of_run
 
 from .results import TeamResult
 
@@ -47,16 +48,19 @@ def team_warnings(topology: str, counts: Iterable[CutAnswers], limits: AnswerLim
     )
 
 
-def run_warnings(teams: Sequence[TeamResult], limits: AnswerLimits) -> Sequence[str]:
-    """Warn of all teams of a run, with one line for each model and setting.
+def run_warnings(teams: Sequence[TeamResult], manifest: Mapping[str, Any]) -> Sequence[str]:
+    """Warn of several teams of a run, with one line for each model and limit.
 
     Args:
         teams: The teams.
-        limits: The limits of the study.
+        manifest: The manifest of the run, which has the limits; its plug-ins are loaded.
 
     Returns:
         The lines, those with the most cut replies first.
     """
+    if not any(notable(result) for result in teams):
+        return ()
+    limits = limits_of_run(manifest)
     sums: dict[tuple[str, AnswerLimit], CutAnswers] = {}
     names: dict[tuple[str, AnswerLimit], set[str]] = {}
     for result in teams:
@@ -105,8 +109,8 @@ def _text(counts: CutAnswers, limit: AnswerLimit, *, where: str = "") -> str:
         parts.append(part + ".")
         if limit.tokens is not None and counts.longest is not None and counts.longest < limit.tokens:
             parts.append(
-                f"The longest of them has only {counts.longest:,} tokens, so the context of the model may be the limit: "
-                "raise engine_options.context_tokens, or shorten the prompt."
+                f"The longest of them has only {counts.longest:,} tokens, so the model's context may be the limit: "
+                "raise it (engine_options.context_tokens), or shorten the prompt."
             )
     if counts.only_thoughts:
         parts.append(

@@ -16,7 +16,6 @@ from orkester.optim.insight.choosing import Choice, best
 from orkester.optim.run.cut_answers import run_warnings
 from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.results import Results, results
-from orkester.optim.study.answer_limits import limits_of_run
 from orkester.optim.study.parts import EnergyPart
 from orkester.optim.study.study_of_run import load_plugins, space_of_run
 
@@ -47,7 +46,7 @@ class Run:
     @property
     def cut_answers(self) -> Sequence[str]:
         """A line for each model of which many answers were cut off at a limit of tokens, with the remedy."""
-        return run_warnings(self.results.teams, limits_of_run(self.manifest))
+        return run_warnings(self.results.teams, self.manifest)
 
     def best(self, **asked: Any) -> Choice:
         """Which team to take; see ``orkester.best``."""

@@ -18,7 +18,6 @@ from orkester.cli.results import print_front
 from orkester.evals.block import Call
 from orkester.optim.run.cut_answers import run_warnings
 from orkester.optim.run.events import AnswersCut, Event
-from orkester.optim.study.answer_limits import limits_of_run
 
 #: A message and its finish reason, from the right answer.
 Say = Callable[[str], tuple[Mapping[str, Any], str]]
@@ -148,7 +147,7 @@ def test_cut_answers_are_said_with_the_remedy(folder: Path, kind: str, capsys: p
     assert "100 %" in shown
     assert f"Cut answers: {line}"[:60] in shown
     choice = orkester.best(run)
-    print_choice(choice, None, cut_answers=run_warnings([choice.result], limits_of_run(run.manifest)))
+    print_choice(choice, None, cut_answers=run_warnings([choice.result], run.manifest))
     assert "Cut answers: " in capsys.readouterr().out
 
 

@@ -44,3 +44,11 @@ async def test_others_see_the_answer_that_was_read_out_of_a_text() -> None:
     await Team("debate", knobs).answer("?", models, TeamSettings(read=lambda text: text.split()[-1]))
     assert "\n- 1\n" in asked[2].content
     assert "long" not in asked[2].content
+
+
+async def test_a_draft_without_an_answer_is_not_shown() -> None:
+    models, asked = scripted_models(lambda call: "" if call.sample == 0 else f"draft {call.sample}")
+    knobs = {"agents": 3, "rounds": 1, "model": "small", "temperature": 0.7}
+    assert await Team("debate", knobs).answer("?", models) == "draft 3"
+    shown = {call.sample: call.content.splitlines()[2:-1] for call in asked if call.sample >= 3}
+    assert shown == {3: ["- draft 1", "- draft 2"], 4: ["- draft 2"], 5: ["- draft 1"]}

@@ -52,7 +52,6 @@ def best(
     """
     import orkester
     from orkester.optim.run.cut_answers import run_warnings
-    from orkester.optim.study.answer_limits import limits_of_run
 
     wanted = {
         "at_most": _numbers("--max", most or []),
@@ -62,7 +61,7 @@ def best(
     found = orkester.open_run(run)
     chosen = orkester.best(found, **wanted, best_in=best_in)
     file = found.path / "teams" / f"{chosen.result.team.id}.json"
-    cut_answers = run_warnings([chosen.result], limits_of_run(found.manifest))
+    cut_answers = run_warnings([chosen.result], found.manifest)
     if as_json:
         shown = {
             "study": found.name,

@@ -105,7 +105,7 @@ def _thoughts(found: Results) -> str:
 
 def _print_cut_answers(run: Run, console: Console) -> None:
     for line in run.cut_answers:
-        console.print(f"Cut answers: {line}", markup=False)
+        console.print(f"Cut answers: {line}", markup=False, soft_wrap=not console.is_terminal)
 
 
 def _why_none(found: Results) -> list[str]:

@@ -12,6 +12,7 @@ from orkester.optim.run.results import TeamResult
 from orkester.optim.study.answer_limits import AnswerLimits
 
 LIMITS = AnswerLimits(task=64)
+MANIFEST = {"study": {"task": {"max_tokens": 64}}}
 QUALITY = {"quality": 0.0}
 
 
@@ -61,11 +62,11 @@ def test_a_few_cut_answers_are_no_warning() -> None:
 
 def test_a_run_has_one_line_for_each_model_and_setting() -> None:
     teams = [team(2, counts()), team(3, counts(4)), team(4, counts(8, model="large")), team(5)]
-    first, second = run_warnings(teams, LIMITS)
+    first, second = run_warnings(teams, MANIFEST)
     assert first.startswith("12 of 16 answers of small in 2 of 4 teams were cut off")
     assert second.startswith("8 of 8 answers of large in 1 of 4 teams were cut off")
-    assert run_warnings([team(5)], LIMITS) == []
-    assert run_warnings(teams[:1], LIMITS)[0].startswith("8 of 8 answers of small were cut off")
+    assert run_warnings([team(5)], MANIFEST) == ()
+    assert run_warnings(teams[:1], MANIFEST)[0].startswith("8 of 8 answers of small were cut off")
 
 
 def test_the_share_of_a_team_is_that_of_its_worst_agent() -> None:
@@ -84,5 +85,5 @@ def test_replies_shorter_than_the_limit_may_have_reached_the_context() -> None:
     assert "engine_options.context_tokens" in warning.text
     (at_limit,) = team_warnings("vote", [counts(longest=64)], LIMITS)
     assert "context" not in at_limit.text
-    (most,) = run_warnings([team(2, counts(longest=64)), team(3, counts(longest=3))], LIMITS)
+    (most,) = run_warnings([team(2, counts(longest=64)), team(3, counts(longest=3))], MANIFEST)
     assert "context" not in most
