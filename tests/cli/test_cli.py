@@ -242,7 +242,7 @@ def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Sai
     said = cli("front", finished_run, "--json")
     assert (said.code, said.err) == (0, "")
     found = json.loads(said.out)
-    assert set(found) == {"study", "objectives", "constraints", "teams_measured", "teams", "near"}
+    assert set(found) == {"study", "objectives", "constraints", "teams_measured", "teams", "near", "cut_answers"}
     assert found["study"] == "small"
     assert found["objectives"] == {"quality": "maximize", "calls": "minimize"}
     assert found["constraints"] == {"failure_rate": "<= 0"}
