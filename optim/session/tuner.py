@@ -25,9 +25,8 @@ from orkester.optim.run.results import Findings, Results
 from orkester.optim.search.engine_order import by_engines
 from orkester.optim.search.samplers import Outcome, Sampler, Turn
 from orkester.optim.search.search import Search, Taken
-from orkester.optim.study.routing import records_of
-from orkester.optim.study.answer_limits import AnswerLimits
 from orkester.optim.study.answer_limits import AnswerLimit, AnswerLimits
+from orkester.optim.study.routing import records_of
 from orkester.optim.study.study import Study
 from orkester.telemetry import TraceStore
 from orkester.telemetry import attributes as names
@@ -73,7 +72,6 @@ class Tuner:
     _measured: dict[str, Team] = field(default_factory=dict, init=False)  # who was measured last comes last
     _confirmation: Confirmation | None = field(default=None, init=False)
     _policies: Mapping[str, RoutingPolicy] = field(default_factory=dict, init=False)
-    _warned: set[tuple[str, str]] = field(default_factory=set, init=False)  # models and limits with cut answers
     _warned: set[tuple[str, AnswerLimit]] = field(default_factory=set, init=False)  # models and limits with cut answers
 
     def __post_init__(self) -> None:

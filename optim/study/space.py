@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from orkester.agents import Role, RoleFault
 from orkester.agents.routing import routing_policies, routing_policy
 from orkester.errors import InputError, nearest
-from orkester.graphs import Between, EngineValue, Knob, KnobValue, OneOf, OneOfModels, OneOfPolicies, Team, TeamContext, topology
+from orkester.graphs import (
+    Between,
+    EngineValue,
+    Knob,
+    KnobValue,
+    OneOf,
+    OneOfModels,
+    OneOfPolicies,
+    Team,
+    TeamContext,
+    topology,
+)
 
 from .engine_parts import RESTARTS, Restart
 from .same_teams import SameTeams
