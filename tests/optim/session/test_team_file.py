@@ -45,7 +45,7 @@ def test_a_team_is_loaded_as_it_was_measured(finished_run: Path) -> None:
         assert set(saved.file.models) == set(result.team.models)
         assert saved.file.measured == result.as_json(run.results.objectives)
         assert saved.settings.max_tokens == 16
-        assert saved.settings.key(" The  Answer. ") == "answer"
+        assert saved.settings.key(" The  Answer. ") == "the answer"
 
 
 def test_a_team_file_survives_the_way_to_memory_and_back(team_path: Path) -> None:
