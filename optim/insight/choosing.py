@@ -15,10 +15,9 @@ from orkester.errors import InputError, OrkesterError
 from orkester.evals.block import Phase
 from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate, objective
-from orkester.graphs import form_of
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.goal import Direction, violation
-from orkester.optim.run.results import Results, TeamResult
+from orkester.optim.run.results import Results, TeamResult, is_single
 
 from .limits import (
     Limit,
@@ -31,9 +30,7 @@ from .limits import (
     require_measured,
     written,
 )
-
-#: Sums of losses that differ by less differ only by rounding.
-_SAME = 1e-9
+from .verdict import LOSS, Difference, Verdict, difference, judge, quality_name
 
 
 class HasResults(Protocol):
@@ -53,11 +50,13 @@ class AgainstSingle:
         single: The single agent that is best in the study's first objective.
         phase: The phase that the values are taken from.
         ratios: The value of the choice ÷ the value of the single agent, by objective; None where the latter is 0.
+        difference: The quality of the choice minus that of the single agent; None if the choice is that agent.
     """
 
     single: TeamResult
     phase: Phase
     ratios: Mapping[str, float | None]
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,7 @@ class Choice:
 
     Attributes:
         result: The team with all that was measured of it.
-        rule: ``knee point`` or ``best in NAME``.
+        rule: ``recommended`` or ``best in NAME``.
         why: The reason, in a sentence.
         phase: Whether candidates were compared by their confirmed values or by those of the search.
         values: The team's values in that phase: the objectives, and every quantity that was asked about.
@@ -75,6 +74,7 @@ class Choice:
         unclear: Candidates whose intervals overlap with those of the choice in the quantities that decided.
         doubts: What is not certain, a sentence each.
         against: The comparison with the best single agent; None when no single agent was measured.
+        verdict: The best and the recommended team; None for ``best in NAME``.
     """
 
     result: TeamResult
@@ -87,6 +87,7 @@ class Choice:
     unclear: Sequence[TeamResult]
     doubts: Sequence[str]
     against: AgainstSingle | None
+    verdict: Verdict | None = None
 
     @property
     def energy_method(self) -> str:
@@ -116,7 +117,13 @@ class Choice:
             "doubts": list(self.doubts),
             "against_single": None
             if against is None
-            else {"id": against.single.team.id, "values_of": against.phase, "ratios": dict(against.ratios)},
+            else {
+                "id": against.single.team.id,
+                "values_of": against.phase,
+                "ratios": dict(against.ratios),
+                "difference": None if against.difference is None else against.difference.as_json(),
+            },
+            "verdict": None if self.verdict is None else self.verdict.as_json(),
         }
 
 
@@ -127,15 +134,14 @@ def best(
     at_least: Mapping[str, float] | None = None,
     keep: Mapping[str, float] | None = None,
     best_in: str | None = None,
+    loss: float = LOSS,
 ) -> Choice:
     """Choose one team from a run.
 
-    Without ``best_in`` the choice is the knee point: the team that gives up least in all objectives together, where
-    each objective runs from 0 for the best candidate to 1 for the worst. With two objectives this is the team that is
-    farthest from the line through the two extreme teams (Das, "On characterizing the 'knee' of the Pareto curve based
-    on Normal-Boundary Intersection", Structural Optimization 18, 1999). With more objectives, a plane through the
-    extreme teams may not exist, or may be tilted so that worse counts as better. So all objectives count alike, as in
-    the quasi-normal of Das and Dennis ("Normal-Boundary Intersection", SIAM Journal on Optimization 8, 1998).
+    Without ``best_in`` the choice is the recommended team: the cheapest one whose quality cannot be told from the best
+    (paired test at 5 %), or lacks at most ``loss`` of it. The cheapest has the smallest geometric mean of the study's
+    minimised objectives. So costs that go together never outvote quality. A study without the objective ``quality``
+    has its first objective in this place.
 
     Args:
         run: An open run, or its results.
@@ -145,6 +151,7 @@ def best(
         keep: By quantity, the share of the best candidate's value that must be kept, over 0 and up to 1. Where less is
             better, the value may be at most the best one ÷ the share.
         best_in: The quantity to be best in.
+        loss: The share of the best quality that the recommended team may lack, from 0 to below 1.
 
     Returns:
         The choice, with what is not certain about it.
@@ -169,28 +176,63 @@ def best(
         raise nothing_left(found, teams, limits)
     directions = {**found.objectives, **{name: _direction(found, name) for name in ruling}}
     beside = [name for name in ruling if name not in found.objectives]
+    if not 0 <= loss < 1:
+        raise InputError(f"the loss must be from 0 to below 1 (100 %), but got {loss:g}")
     plain = not limits and not beside
     candidates = list(found.front) if plain else _undominated(within, directions)
     if not candidates:
         raise OrkesterError(f"none of the {len(within)} teams within the limits was measured in {' and '.join(ruling)}")
+    if best_in is None:
+        confirmed = [team for team in candidates if confirmation(team, enough) is not None]
+        candidates = confirmed or candidates
     phase = _phase(candidates, asked, enough)
     floors = [_floor(found, candidates, name, share, phase) for name, share in shares.items()]
     kept = _keeping(candidates, floors, phase)
-    ordered = _ordered(found, kept, candidates, best_in, phase)
-    chosen = ordered[0].team
-    deciding = [best_in] if best_in is not None else list(found.objectives)
+    verdict = None
+    if best_in is None:
+        verdict = judge(found, kept, phase, loss)
+        chosen, unclear = verdict.recommended, _others_as_good(verdict, kept)
+    else:
+        ordered = _ordered(found, kept, candidates, best_in, phase)
+        chosen = ordered[0].team
+        unclear = [each.team for each in ordered[1:] if _overlap(each.team, chosen, best_in, phase)]
+    against = _against(found, teams, chosen, enough)
+    if verdict is not None:
+        why = " ".join(sentences(found, verdict, against))
+    else:
+        assert best_in is not None
+        why = _why(ordered, best_in, _who(limits, beside, shares, floors))
     estimates = measured(chosen, phase).estimates
     return Choice(
         result=chosen,
-        rule="knee point" if best_in is None else f"best in {best_in}",
-        why=_why(found, ordered, best_in, _who(limits, beside, shares, floors)),
+        rule="recommended" if best_in is None else f"best in {best_in}",
+        why=why,
         phase=phase,
         values={name: estimates[name] for name in asked if name in estimates},
         candidates=kept,
         excluded={str(limit): sum(not keeps(team, limit, enough) for team in teams) for limit in limits},
-        unclear=[r.team for r in ordered[1:] if all(_overlap(r.team, chosen, name, phase) for name in deciding)],
-        doubts=_doubts(chosen, candidates, [*limits, *floors], phase, enough),
-        against=_against(found, teams, chosen, enough),
+        unclear=unclear,
+        doubts=[
+            *_doubts(chosen, candidates, [*limits, *floors], phase, enough),
+            *_left_out(found, candidates, phase, best_in),
+        ],
+        against=against,
+        verdict=verdict,
+    )
+
+
+def _others_as_good(verdict: Verdict, kept: Sequence[TeamResult]) -> list[TeamResult]:
+    """The best team, if another one is recommended that cannot be told from it."""
+    best = verdict.best
+    return [best] if best is not verdict.recommended and not verdict.told_apart and best in kept else []
+
+
+def _left_out(found: Results, candidates: Sequence[TeamResult], phase: Phase, best_in: str | None) -> list[str]:
+    if best_in is not None or phase != "confirm":
+        return []
+    left = sum(team not in candidates for team in found.front)
+    return (
+        [f"{left} of the {len(found.front)} teams on the front were not confirmed, and are left out."] if left else []
     )
 
 
@@ -206,7 +248,7 @@ class _Rated:
     """A candidate with what it gives up in each objective, 0 at the best of the candidates and 1 at the worst."""
 
     team: TeamResult
-    value: float  # to be small: of what is to be best in, else what it gives up in all
+    value: float  # of the quantity to be best in, with the sign that makes less better
     losses: tuple[float, ...]
 
 
@@ -271,7 +313,7 @@ def _keeping(teams: Sequence[TeamResult], floors: Sequence[Limit], phase: Phase)
 
 
 def _ordered(
-    found: Results, teams: Sequence[TeamResult], candidates: Sequence[TeamResult], best_in: str | None, phase: Phase
+    found: Results, teams: Sequence[TeamResult], candidates: Sequence[TeamResult], best_in: str, phase: Phase
 ) -> list[_Rated]:
     """The choice first. What is given up is counted over all candidates, also those that keep too little."""
     columns = []
@@ -280,22 +322,13 @@ def _ordered(
         every = [sign * _value(team, name, phase) for team in candidates]
         low, span = min(every), max(every) - min(every)
         columns.append([(sign * _value(team, name, phase) - low) / span if span > 0 else 0.0 for team in teams])
-    rated = []
-    for team, losses in zip(teams, zip(*columns, strict=True), strict=True):
-        value = sum(losses)
-        if best_in is not None:
-            value = _value(team, best_in, phase) * (-1.0 if _direction(found, best_in) == "maximize" else 1.0)
-        rated.append(_Rated(team=team, value=value, losses=losses))
+    sign = -1.0 if _direction(found, best_in) == "maximize" else 1.0
+    rated = [
+        _Rated(team=team, value=sign * _value(team, best_in, phase), losses=losses)
+        for team, losses in zip(teams, zip(*columns, strict=True), strict=True)
+    ]
     # Sums are rounded: what is the same but for rounding is decided by the first objective, not by chance.
-    return sorted(
-        rated,
-        key=lambda r: (
-            round(r.value, 9) if best_in is None else r.value,
-            round(sum(r.losses), 9),
-            r.losses,
-            r.team.team.id,
-        ),
-    )
+    return sorted(rated, key=lambda each: (each.value, round(sum(each.losses), 9), each.losses, each.team.team.id))
 
 
 def _overlap(a: TeamResult, b: TeamResult, name: str, phase: Phase) -> bool:
@@ -309,9 +342,9 @@ def _reaches(low: float | None, high: float | None) -> bool:
 
 
 def _against(found: Results, teams: Sequence[TeamResult], chosen: TeamResult, enough: float) -> AgainstSingle | None:
-    first = next(iter(found.objectives))
+    first = quality_name(found.objectives)
     # A vote of one agent, say, is a single agent, too.
-    singles = [team for team in teams if form_of(team.team.topology, team.team.knobs).topology == "single"]
+    singles = [team for team in teams if is_single(team.team)]
     if not singles:
         return None
     # Confirmation may order them in another way than the search, so all single agents of the front count. Another one
@@ -324,7 +357,9 @@ def _against(found: Results, teams: Sequence[TeamResult], chosen: TeamResult, en
     for name in found.objectives:
         value = _value(single, name, phase)
         ratios[name] = _value(chosen, name, phase) / value if value else None
-    return AgainstSingle(single=single, phase=phase, ratios=ratios)
+    return AgainstSingle(
+        single=single, phase=phase, ratios=ratios, difference=difference(found, chosen, single, first, phase)
+    )
 
 
 def _short(limit: Limit) -> str:
@@ -351,29 +386,14 @@ def _who(limits: Sequence[Limit], beside: Sequence[str], shares: Mapping[str, fl
     return " ".join(parts)
 
 
-def _why(found: Results, ordered: Sequence[_Rated], best_in: str | None, who: str) -> str:
+def _why(ordered: Sequence[_Rated], best_in: str, who: str) -> str:
     chosen, *others = ordered
     if not others:
         return f"It is the only team {who}."
-    tied = (
-        sum(other.value - chosen.value <= _SAME for other in others)
-        if best_in is None
-        else sum(other.value == chosen.value for other in others)
-    )
-    of = f"of the {len(ordered)} teams {who}"
-    if best_in is None and len(found.objectives) == 1:
-        best_in = next(iter(found.objectives))
+    tied = sum(other.value == chosen.value for other in others)
     as_good = f"{tied} other{'s' if tied > 1 else ''}"
-    if best_in is not None:
-        also = f"; {as_good} with the same value give{'s' if tied == 1 else ''} up more elsewhere" if tied else ""
-        return f"It is best in {best_in} {of}{also}."
-    if not any(chosen.losses) and not tied:
-        return f"It is best in all objectives {of}."
-    given = ", ".join(
-        f"{loss:.0%} of {name}".replace("%", " %") for name, loss in zip(found.objectives, chosen.losses, strict=True)
-    )
-    also = f"; {as_good} give{'s' if tied == 1 else ''} up as much, and the first objective decides" if tied else ""
-    return f"It gives up least in all objectives together {of}: {given}, each from best to worst{also}."
+    also = f"; {as_good} with the same value give{'s' if tied == 1 else ''} up more elsewhere" if tied else ""
+    return f"It is best in {best_in} of the {len(ordered)} teams {who}{also}."
 
 
 def _doubts(
@@ -395,3 +415,70 @@ def _doubts(
         elif violation(end, limit.text) > 0:
             found.append(f"Its {limit.name} may be {end:.3g}: the interval reaches beyond {_short(limit)}.")
     return found
+
+
+# -- in words ---------------------------------------------------------------------------------------------------------
+
+
+def sentences(found: Results, verdict: Verdict, against: AgainstSingle | None) -> tuple[str, str]:
+    """The verdict in two sentences: the team to take and its quality, then what it costs or saves.
+
+    Args:
+        found: The results of the run.
+        verdict: The verdict.
+        against: The recommended team compared with the best single agent.
+    """
+    team = verdict.recommended
+    quality = measured(team, verdict.phase).estimates[verdict.name]
+    has = f"{team.team} has {verdict.name} {_interval(quality)}"
+    where = "held-out examples" if verdict.phase == "confirm" else "examples of the search"
+    of = f"on {quality.n} {where}"
+    if is_single(team.team):
+        first = f"One agent is enough: {has} {of}"
+        first += ", and no team of the front is shown to be better." if len(found.front) > 1 else "."
+    elif against is None or against.difference is None:
+        first = f"{has} {of}; no single agent was measured to compare it with."
+    else:
+        gain, single = against.difference, against.single.team
+        shown = gain.low > 0 if found.objectives[verdict.name] == "maximize" else gain.high < 0
+        in_search = " (in the search)" if against.phase != verdict.phase else ""
+        first = f"{has} {of}, {_signed(gain)} compared with the best single agent{in_search}, {single}"
+        first += "." if shown else ": that the team is better is not shown."
+    return first, _costs(found, verdict, against)
+
+
+def _costs(found: Results, verdict: Verdict, against: AgainstSingle | None) -> str:
+    team, best_team = verdict.recommended, verdict.best
+    if best_team is not team:
+        saved = verdict.ratios(best_team, team, found.objectives)
+        lacks = "" if verdict.lacks is None else f", {_signed(verdict.lacks)}"
+        apart = f"is within {verdict.loss:.0%} of" if verdict.told_apart else "cannot be told from"
+        costs = _times(saved)
+        more = f", which takes {costs}" if costs else ""
+        return f"Its {verdict.name} {apart} the best one{lacks}: {best_team.team}{more}.".replace("%", " %")
+    if is_single(team.team) or against is None:
+        return f"It has the best {verdict.name}, and no cheaper team keeps it."
+    phase_ratios = {
+        name: ratio
+        for name, ratio in against.ratios.items()
+        if ratio is not None and name in verdict.ratios(team, team, found.objectives)
+    }
+    costs = _times(phase_ratios)
+    return (
+        f"It takes {costs} of that agent, and no cheaper team keeps its {verdict.name}."
+        if costs
+        else (f"No cheaper team keeps its {verdict.name}.")
+    )
+
+
+def _times(ratios: Mapping[str, float]) -> str:
+    return " and ".join(f"{ratio:.2g} × the {name}" for name, ratio in ratios.items())
+
+
+def _interval(estimate: Estimate) -> str:
+    low, high = ("?" if end is None else f"{end:.3g}" for end in (estimate.low, estimate.high))
+    return f"{estimate.value:.3g} [{low}, {high}]"
+
+
+def _signed(difference_: Difference) -> str:
+    return f"{difference_.value:+.2g} [{difference_.low:+.2g}, {difference_.high:+.2g}]"

@@ -17,7 +17,7 @@ from orkester.evals.records import Record, Records, TeamFailure, TeamStopped
 from orkester.evals.rows import team_rows
 from orkester.evals.stats.intervals import MIN_BLOCKS
 from orkester.evals.stats.rows import Rows
-from orkester.graphs import Team
+from orkester.graphs import Team, form_of
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.front_probability import CLEAR, front_probability, seeded
 from orkester.optim.goals.goal import FAILURES, Direction, Goal, violation
@@ -89,7 +89,7 @@ class Results:
         objectives: Direction by name, in the study's order.
         constraints: Limits by name, including the default one.
         teams: All teams, in the order of their trials.
-        blocks: The blocks of the front's teams, by team and phase.
+        blocks: The blocks of the front's teams, of confirmed teams and of single agents, by team and phase.
         footprint: What a joule means where the study runs.
     """
 
@@ -213,12 +213,16 @@ class Findings:
         built = sorted(every, key=lambda result: (result.trial, result.team.id not in self._blocks))
         _refuse_mixed_energy(built, [*self._objectives, *self._constraints])
         built = _with_front(self._with_probabilities(built), self._objectives)
-        members = {result.team.id for result in built if result.on_front}
+        kept = {result.team.id for result in built if result.on_front or result.confirmed or is_single(result.team)}
         return Results(
             objectives=self._objectives,
             constraints=self._constraints,
             teams=built,
-            blocks={team: {phase: tuple(of) for phase, of in self._blocks[team].items()} for team in members},
+            blocks={
+                team: {phase: tuple(of) for phase, of in self._blocks[team].items()}
+                for team in kept
+                if team in self._blocks
+            },
             footprint=self._footprint,
         )
 
@@ -305,6 +309,11 @@ def results(
     for record in records:
         found.add(record)
     return found.results()
+
+
+def is_single(team: Team) -> bool:
+    """Whether a team makes the calls of a single agent, such as a vote of one."""
+    return form_of(team.topology, team.knobs).topology == "single"
 
 
 def _decided(confirmed: Measurement, constraints: Mapping[str, str], examples: int) -> bool:

@@ -57,10 +57,10 @@ def choices(results: Results) -> list[dict[str, Any]]:
 def _wishes(results: Results) -> list[tuple[str, str, dict[str, Any]]]:
     """The wishes: a label, the options of ``orkester best``, and the same options as arguments of ``best``."""
     objectives = results.objectives
-    knee: tuple[str, str, dict[str, Any]] = ("Knee point", "", {})
+    recommended: tuple[str, str, dict[str, Any]] = ("Recommended", "", {})
     if len(results.front) == 1:
         return [("Only member", "", {})]
-    found = [knee] if len(objectives) > 1 else []
+    found = [recommended]
     found += [(f"Best in {name}", f"--for {name}", {"best_in": name}) for name in objectives]
     if objectives.get(QUALITY.name) == "maximize":
         for name in (name for name, direction in objectives.items() if direction == "minimize"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from orkester.optim.insight.choosing import best
 from orkester.optim.run.cut_answers import notable_share
 
 from .._charts import drawn, front_charts, shapes
@@ -22,6 +23,7 @@ def _content(material: Material) -> dict[str, Any]:
         "drawn": drawn(results),
         "shapes": {topology: character for topology, (_, character) in shapes(results).items()},
         "directions": dict(results.objectives),
+        "verdict": best(results).why if results.front else "",
     }
 
 

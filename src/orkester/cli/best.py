@@ -39,11 +39,16 @@ def best(
     ] = None,
     best_in: Annotated[
         str | None,
-        typer.Option("--for", help="The quantity to be best in; the knee point if not given.", metavar="NAME"),
+        typer.Option("--for", help="The quantity to be best in; the recommended team if not given.", metavar="NAME"),
     ] = None,
+    loss: Annotated[
+        str, typer.Option(help="Share of the best quality that the recommended team may lack.", metavar="SHARE")
+    ] = "2%",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """Choose one team from a run: within limits, the knee point or the best in one quantity.
+    """Choose one team from a run: the recommended one, or the best in one quantity, within limits.
+
+    Recommended is the cheapest team whose quality cannot be told from the best, or lacks at most 2 % of it.
 
     90 % of the best quality at least energy is --keep quality=90% --for energy_j. Ends with 1 when no team satisfies
     what was asked.
@@ -59,7 +64,7 @@ def best(
         "keep": _numbers("--keep", keep or []),
     }
     found = orkester.open_run(run)
-    chosen = orkester.best(found, **wanted, best_in=best_in)
+    chosen = orkester.best(found, **wanted, best_in=best_in, loss=_share(loss))
     file = found.path / "teams" / f"{chosen.result.team.id}.json"
     cut_answers = run_warnings([chosen.result], found.manifest)
     if as_json:
@@ -72,6 +77,13 @@ def best(
         typer.echo(json.dumps(shown, indent=2))
     else:
         print_choice(chosen, file if file.is_file() else None, cut_answers=cut_answers)
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        raise InputError(f"--loss takes a share, such as 2% or 0.02, but got {text!r}") from None
 
 
 def _numbers(option: str, asked: Sequence[str]) -> dict[str, float]:
@@ -117,8 +129,8 @@ def print_choice(chosen: Choice, file: Path | None, *, cut_answers: Sequence[str
     if chosen.excluded:
         say("Excluded: " + ", ".join(f"{count} by {limit}" for limit, count in chosen.excluded.items()))
     if chosen.unclear:
-        decided = "any objective" if chosen.rule == "knee point" else chosen.rule.removeprefix("best in ")
-        say(f"Not told apart from it in {decided} (intervals overlap):")
+        decided = chosen.verdict.name if chosen.verdict is not None else chosen.rule.removeprefix("best in ")
+        say(f"Not told apart from it in {decided}:")
         for result in chosen.unclear[:_MOST_NAMED]:
             say(f"  {result.team}")
         if (more := len(chosen.unclear) - _MOST_NAMED) > 0:
@@ -127,7 +139,8 @@ def print_choice(chosen: Choice, file: Path | None, *, cut_answers: Sequence[str
         say(f"Not certain: {doubt}")
     for line in cut_answers:
         say(f"Cut answers: {line}")
-    say(against(chosen))
+    if chosen.verdict is None:
+        say(against(chosen))
     if file is not None:
         console.print(f"Team file: {file}", markup=False, soft_wrap=True)
     else:

@@ -83,6 +83,9 @@ def print_front(run: Run) -> None:
         f"Energy: {', '.join(methods)}. Brackets: 95 % intervals.",
         markup=False,
     )
+    from orkester.optim.insight.choosing import best
+
+    console.print(f"Verdict: {best(found).why}", markup=False, soft_wrap=not console.is_terminal)
     if any(result.front_probability is not None for result in found.front):
         near = " Near: beaten in the search, but more probably on the front than not." if found.likely else ""
         console.print(f"Chance: that no other confirmed team beats it on the held-out examples.{near}", markup=False)

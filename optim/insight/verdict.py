@@ -1,0 +1,199 @@
+"""The verdict on a run: the best quality, the cheapest team that keeps it, and what the difference buys.
+
+Quality decides who is a candidate, and the costs only choose among candidates. So several costs that go together, such
+as seconds and joules, never outvote quality.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from orkester.evals.block import Phase
+from orkester.evals.objectives import objective
+from orkester.evals.objectives.quality import QUALITY
+from orkester.evals.rows import team_rows
+from orkester.evals.stats.rows import Rows
+from orkester.optim.goals.front_probability import DRAWS, objective_draws, seeded
+from orkester.optim.goals.goal import Direction
+from orkester.optim.goals.groups import LEVEL
+from orkester.optim.run.results import Results, TeamResult
+
+#: The share of the best quality that the recommended team may lack.
+LOSS: Final = 0.02
+#: A cost below it counts as this much, so that a cost of 0 has a logarithm.
+_LEAST: Final = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A difference of two teams in one objective, on the examples that both have seen.
+
+    Attributes:
+        value: The difference, in the objective's unit.
+        low, high: The ends of the paired 95 % interval (Bayesian bootstrap over the examples).
+        n: The number of examples that both have seen.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def as_json(self) -> dict[str, float]:
+        """For ``orkester best --json``."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Which team is best, and which one to take.
+
+    Attributes:
+        name: The objective that counts as quality: ``quality``, or the study's first objective if it has none.
+        best: The candidate that is best in it.
+        recommended: The cheapest candidate whose quality cannot be told from the best one, or lacks at most ``loss``.
+        loss: The share of the best quality that may be lacking.
+        lacks: The quality of the recommended team minus that of the best team; None if they are the same team.
+        told_apart: Whether a paired test at 5 % tells the two apart in quality.
+        phase: The phase that the values are from.
+    """
+
+    name: str
+    best: TeamResult
+    recommended: TeamResult
+    loss: float
+    lacks: Difference | None
+    told_apart: bool
+    phase: Phase
+
+    def ratios(self, of: TeamResult, to: TeamResult, objectives: Mapping[str, Direction]) -> dict[str, float]:
+        """The costs of a team ÷ those of another one, by minimised objective; without those whose divisor is 0."""
+        ratios: dict[str, float] = {}
+        for name in cost_names(objectives, self.name):
+            divisor = _value(to, name, self.phase)
+            if divisor:
+                ratios[name] = _value(of, name, self.phase) / divisor
+        return ratios
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``orkester best --json``."""
+        return {
+            "quality": self.name,
+            "best": self.best.team.id,
+            "recommended": self.recommended.team.id,
+            "loss": self.loss,
+            "lacks": None if self.lacks is None else self.lacks.as_json(),
+            "told_apart": self.told_apart,
+            "values_of": self.phase,
+        }
+
+
+def judge(found: Results, candidates: Sequence[TeamResult], phase: Phase, loss: float = LOSS) -> Verdict:
+    """Find the best and the recommended team.
+
+    Args:
+        found: The results of the run.
+        candidates: The teams to choose from; at least one, each with values of all objectives in the phase.
+        phase: The phase whose values count.
+        loss: The share of the best quality that the recommended team may lack, from 0 to below 1.
+
+    Returns:
+        The verdict. A team that another candidate beats in all values is not recommended.
+    """
+    name = quality_name(found.objectives)
+    direction = found.objectives[name]
+    sign = 1.0 if direction == "maximize" else -1.0
+    unbeaten = [team for team in candidates if not any(_beats(other, team, found, phase) for other in candidates)]
+
+    def cost(team: TeamResult) -> tuple[float, ...]:
+        """The geometric mean of the costs; ties go to the better quality."""
+        names = cost_names(found.objectives, name)
+        logs = [math.log(max(_LEAST, _value(team, each, phase))) for each in names]
+        return (round(sum(logs) / max(1, len(logs)), 9), -sign * _value(team, name, phase), team.trial)
+
+    best = min(unbeaten, key=lambda team: (-sign * _value(team, name, phase), cost(team)))
+    floor = _value(best, name, phase) - sign * loss * abs(_value(best, name, phase))
+    eligible = [
+        team
+        for team in unbeaten
+        if team is best
+        or sign * (_value(team, name, phase) - floor) >= 0
+        or not _told_apart(found, team, best, name, phase)
+    ]
+    recommended = min(eligible, key=cost)
+    return Verdict(
+        name=name,
+        best=best,
+        recommended=recommended,
+        loss=loss,
+        lacks=None if recommended is best else difference(found, recommended, best, name, phase),
+        told_apart=recommended is not best and _told_apart(found, recommended, best, name, phase),
+        phase=phase,
+    )
+
+
+def quality_name(objectives: Mapping[str, Direction]) -> str:
+    """The objective that counts as quality: ``quality``, or the first objective of a study that has none."""
+    return QUALITY.name if QUALITY.name in objectives else next(iter(objectives))
+
+
+def cost_names(objectives: Mapping[str, Direction], quality: str) -> list[str]:
+    """The objectives that are costs: those to be minimised, other than the one that counts as quality."""
+    return [name for name, direction in objectives.items() if direction == "minimize" and name != quality]
+
+
+def _beats(one: TeamResult, other: TeamResult, found: Results, phase: Phase) -> bool:
+    gaps = []
+    for name, direction in found.objectives.items():
+        sign = 1.0 if direction == "maximize" else -1.0
+        gaps.append(sign * (_value(one, name, phase) - _value(other, name, phase)))
+    return min(gaps) >= 0 < max(gaps)
+
+
+def _told_apart(found: Results, one: TeamResult, other: TeamResult, name: str, phase: Phase) -> bool:
+    """Whether the other team is shown to be better, by a paired test; True where there is nothing to test."""
+    first, second = _rows(found, one, phase), _rows(found, other, phase)
+    if first is None or second is None:
+        return True
+    p = objective(name).paired_p(first, second, found.objectives[name])
+    return p is not None and p < LEVEL / 2
+
+
+def difference(found: Results, one: TeamResult, other: TeamResult, name: str, phase: Phase) -> Difference | None:
+    """The value of one team minus that of another one, on the examples that both have seen.
+
+    Args:
+        found: The results of the run.
+        one, other: The teams.
+        name: An objective of the study.
+        phase: The phase whose examples count.
+
+    Returns:
+        The difference; None for the same team, or if the run keeps no examples of one of them.
+    """
+    first, second = _rows(found, one, phase), _rows(found, other, phase)
+    if first is None or second is None or one.team.id == other.team.id:
+        return None
+    pair, goal, n = {"one": first, "other": second}, {name: found.objectives[name]}, min(first.n, second.n)
+    draws = objective_draws(pair, goal, seeded(pair, goal), DRAWS)[:, :, 0]
+    low, high = np.quantile(draws[:, 0] - draws[:, 1], [0.025, 0.975])
+    values = [
+        objective(name).value({key: column[:n] for key, column in rows.columns.items()}) for rows in pair.values()
+    ]
+    return Difference(value=values[0] - values[1], low=float(low), high=float(high), n=n)
+
+
+def _rows(found: Results, team: TeamResult, phase: Phase) -> Rows | None:
+    blocks = found.blocks.get(team.team.id, {}).get(phase, ())
+    return team_rows(blocks, found.footprint) if blocks else None
+
+
+def _value(team: TeamResult, name: str, phase: Phase) -> float:
+    measurement = team.confirmed if phase == "confirm" else team.search
+    assert measurement is not None
+    return measurement.estimates[name].value
