@@ -151,7 +151,8 @@ def best(
         keep: By quantity, the share of the best candidate's value that must be kept, over 0 and up to 1. Where less is
             better, the value may be at most the best one ÷ the share.
         best_in: The quantity to be best in.
-        loss: The share of the best quality that the recommended team may lack, from 0 to below 1.
+        loss: The share of the best quality that the recommended team may lack, from 0 to below 1. A share of quality in
+            ``keep`` replaces it.
 
     Returns:
         The choice, with what is not certain about it.
@@ -190,7 +191,8 @@ def best(
     kept = _keeping(candidates, floors, phase)
     verdict = None
     if best_in is None:
-        verdict = judge(found, kept, phase, loss)
+        share = shares.get(quality_name(found.objectives))
+        verdict = judge(found, kept, phase, loss if share is None else 1 - share)
         chosen, unclear = verdict.recommended, _others_as_good(verdict, kept)
     else:
         ordered = _ordered(found, kept, candidates, best_in, phase)
@@ -199,6 +201,8 @@ def best(
     against = _against(found, teams, chosen, enough)
     if verdict is not None:
         why = " ".join(sentences(found, verdict, against))
+        if len(kept) == 1:
+            why += f" It is the only team {_who(limits, beside, shares, floors)}."
     else:
         assert best_in is not None
         why = _why(ordered, best_in, _who(limits, beside, shares, floors))
@@ -457,7 +461,7 @@ def _costs(found: Results, verdict: Verdict, against: AgainstSingle | None) -> s
         more = f", which takes {costs}" if costs else ""
         return f"Its {verdict.name} {apart} the best one{lacks}: {best_team.team}{more}.".replace("%", " %")
     if is_single(team.team) or against is None:
-        return f"It has the best {verdict.name}, and no cheaper team keeps it."
+        return f"No cheaper team keeps its {verdict.name}."
     phase_ratios = {
         name: ratio
         for name, ratio in against.ratios.items()

@@ -1,4 +1,4 @@
-"""Choosing one team: by the knee, by one quantity, within limits, keeping a share of the best."""
+"""Choosing one team: the recommended one, by one quantity, within limits, keeping a share of the best."""
 
 import json
 import math
@@ -16,7 +16,6 @@ from orkester.optim.insight.choosing import Choice, best
 from orkester.optim.run.results import Results, TeamResult
 
 VALUES = st.integers(0, 8).map(lambda n: n / 8)
-POINTS = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=8)
 POINTS_OF_THREE = st.lists(st.tuples(VALUES, VALUES, VALUES), min_size=1, max_size=8)
 
 
@@ -33,37 +32,44 @@ def point(result: TeamResult, found: Results) -> list[float]:
     return [result.search.estimates[name].value for name in found.objectives]
 
 
-# -- the knee ---------------------------------------------------------------------------------------------------------
+# -- the recommended team ---------------------------------------------------------------------------------------------
 
 
-def test_the_knee_is_where_more_of_one_begins_to_cost_much_of_the_other() -> None:
-    found = of([(1.0, 100.0), (0.9, 20.0), (0.5, 10.0), (0.4, 0.0)])
-    chosen = best(found)
-    assert agents(chosen) == 3
-    assert chosen.rule == "knee point"
-    assert chosen.why == (
-        "It gives up least in all objectives together of the 4 teams on the front: 17 % of quality, 20 % of energy_j, "
-        "each from best to worst."
-    )
+def test_the_best_quality_is_recommended_where_no_cheaper_team_comes_near() -> None:
+    chosen = best(of([(1.0, 100.0), (0.9, 20.0), (0.5, 10.0), (0.4, 0.0)]))
+    assert agents(chosen) == 2
+    assert chosen.rule == "recommended"
+    assert chosen.why.endswith("No cheaper team keeps its quality.")
+
+
+def test_a_stated_loss_of_quality_makes_the_cheapest_team_within_it_the_recommended_one() -> None:
+    found = of([(1.0, 100.0), (0.99, 30.0), (0.9, 20.0), (0.5, 10.0)])
+    assert [agents(best(found, loss=loss)) for loss in (0.0, 0.02, 0.1, 0.6)] == [2, 3, 4, 5]
+    why = best(found).why
+    assert "Its quality is within 2 % of the best one: vote: agents=2" in why
+    assert "which takes 3.3 × the energy_j." in why
+    with pytest.raises(InputError, match=r"the loss must be from 0 to below 1 \(100 %\), but got 1"):
+        best(found, loss=1)
 
 
 @settings(deadline=None)
-@given(points=POINTS)
-def test_the_knee_of_two_objectives_is_farthest_from_the_line_through_the_extremes(
-    points: list[tuple[float, float]],
+@given(points=POINTS_OF_THREE)
+def test_costs_never_outvote_quality(points: list[tuple[float, float, float]]) -> None:
+    found = of(points, THREE)
+    quality, *_ = point(best(found).result, found)
+    assert quality >= 0.98 * max(each[0] for each in points)
+
+
+@settings(deadline=None)
+@given(points=POINTS_OF_THREE, seed=st.randoms())
+def test_neither_the_order_nor_a_worse_team_changes_what_is_recommended(
+    points: list[tuple[float, float, float]], seed: Any
 ) -> None:
-    found = of(points)
-    ends = [point(member, found) for member in found.front]
-    (q0, e0), (q1, e1) = max(ends), min(ends)  # best quality at most energy; least energy at worst quality
-    if q0 == q1:
-        return
-    # Twice the area of the triangle with the two extremes, which orders points as the distance from their line does.
-    areas = {
-        member.team.id: (e0 - e1) * (q - q1) - (q0 - q1) * (e - e1)
-        for member in found.front
-        for q, e in [point(member, found)]
-    }
-    assert areas[best(found).result.team.id] == pytest.approx(max(areas.values()))
+    wanted = point(best(of(points, THREE)).result, of(points, THREE))
+    worse = (min(p[0] for p in points), max(p[1] for p in points) + 1, max(p[2] for p in points) + 1)
+    other = [*points, worse]
+    seed.shuffle(other)
+    assert point(best(of(other, THREE)).result, of(other, THREE)) == wanted
 
 
 @settings(deadline=None)
@@ -79,49 +85,27 @@ def test_what_is_chosen_is_beaten_by_nobody(points: list[tuple[float, float, flo
 
 
 @settings(deadline=None)
-@given(points=POINTS_OF_THREE, scale=st.sampled_from([2.0**-30, 0.5, 1024.0]), shift=st.integers(0, 64))
-def test_units_do_not_change_the_knee(points: list[tuple[float, float, float]], scale: float, shift: int) -> None:
-    scaled = [(quality, latency, scale * (energy + shift)) for quality, latency, energy in points]
+@given(points=POINTS_OF_THREE, scale=st.sampled_from([2.0**-30, 0.5, 1024.0]))
+def test_units_do_not_change_what_is_recommended(points: list[tuple[float, float, float]], scale: float) -> None:
+    points = [(quality, latency + 1, energy + 1) for quality, latency, energy in points]
+    scaled = [(quality, latency, scale * energy) for quality, latency, energy in points]
     assert agents(best(of(points, THREE))) == agents(best(of(scaled, THREE)))
-
-
-@pytest.mark.parametrize(
-    ("points", "which"),
-    [
-        ([(0.5, 10.0)], 2),
-        ([(0.5, 10.0), (0.9, 20.0)], 3),  # both are extremes; the first objective decides
-        ([(0.5, 10.0), (0.6, 20.0), (0.7, 30.0)], 4),  # on a line: no knee, the first objective decides
-        ([(0.5, 10.0), (0.5, 10.0)], 2),  # the same in all
-    ],
-    ids=["one", "two", "a line", "the same"],
-)
-def test_there_is_a_choice_where_there_is_no_knee(points: list[tuple[float, float]], which: int) -> None:
-    found = of(points)
-    chosen = best(found)
-    if points[0] == points[-1]:
-        assert chosen.result.team.id == min(member.team.id for member in found.front)
-    else:
-        assert agents(chosen) == which
-    if len(points) == 1:
-        assert chosen.why == "It is the only team on the front."
-    elif agents(chosen) > 2 and len(points) > 1 and points[0] != points[-1]:
-        others = "1 other gives" if len(points) == 2 else "2 others give"
-        assert f"; {others} up as much, and the first objective decides" in chosen.why
-
-
-def test_an_objective_in_which_all_are_alike_does_not_count() -> None:
-    found = of([(0.9, 0.2, 7.0), (0.8, 0.1, 7.0), (0.2, 0.09, 7.0)], THREE)
-    assert agents(best(found)) == 3
-
-
-def test_two_members_with_three_objectives_are_told_by_how_many_each_is_better_in() -> None:
-    assert agents(best(of([(0.9, 0.2, 9.0), (0.8, 0.1, 7.0)], THREE))) == 3
 
 
 def test_a_study_of_one_objective_has_its_best() -> None:
     chosen = best(of([(0.5,), (0.9,), (0.9,)], {"quality": "maximize"}))
     assert agents(chosen) in {3, 4}
-    assert chosen.why.startswith("It is best in quality of the 2 teams on the front")
+
+
+def test_without_quality_the_first_objective_counts_as_quality() -> None:
+    found = together(
+        entry(2, {"latency_p50_s": 1.0, "energy_j": 9.0}),
+        entry(3, {"latency_p50_s": 1.01, "energy_j": 2.0}),
+        entry(4, {"latency_p50_s": 3.0, "energy_j": 1.0}),
+        objectives={"latency_p50_s": "minimize", "energy_j": "minimize"},
+    )
+    assert agents(best(found)) == 3
+    assert best(found).verdict.name == "latency_p50_s"  # type: ignore[union-attr]
 
 
 # -- best in one ------------------------------------------------------------------------------------------------------
@@ -174,7 +158,7 @@ def test_a_limit_on_what_is_no_objective_may_choose_a_team_that_others_beat() ->
     assert agents(chosen) == 4
     assert not chosen.result.on_front
     assert chosen.excluded == {"latency_p95_s <= 3": 2}
-    assert chosen.why == "It is the only team within latency_p95_s <= 3 that no other such team beats."
+    assert chosen.why.endswith("It is the only team within latency_p95_s <= 3 that no other such team beats.")
     assert list(chosen.values) == ["quality", "energy_j", "latency_p95_s"]
 
 
@@ -305,7 +289,7 @@ def test_of_what_is_to_be_small_a_share_is_a_quotient() -> None:
     found = of([(1.0, 100.0), (0.9, 20.0), (0.8, 10.0)])
     assert agents(best(found, keep={"energy_j": 0.5}, best_in="quality")) == 3  # at most 20 J
     assert agents(best(found, keep={"energy_j": 0.51}, best_in="quality")) == 4
-    assert agents(best(found, keep={"quality": 0.85})) == 3  # the knee of those that keep it
+    assert agents(best(found, keep={"quality": 0.85})) == 3
 
 
 def test_shares_that_nobody_keeps_together_are_said() -> None:
@@ -363,8 +347,6 @@ def test_teams_whose_intervals_overlap_in_what_decides_are_not_told_apart() -> N
     )
     assert [size(r) for r in best(found, best_in="quality").unclear] == [3]
     assert [size(r) for r in best(found, best_in="energy_j").unclear] == [3, 2]  # without an interval, nothing tells
-    assert [size(r) for r in best(found).unclear] == [4]  # by the knee, only who overlaps in every objective
-    assert agents(best(found)) == 3
 
 
 def test_an_end_that_is_not_known_is_taken_to_go_on_for_ever() -> None:
