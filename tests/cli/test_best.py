@@ -90,7 +90,7 @@ def test_json_is_what_programs_were_promised(cli: Cli, finished_run: Path) -> No
     assert set(shown) == {
         *("study", "id", "topology", "knobs", "engine", "trial", "on_front", "rule", "why", "values_of", "values"),
         *("energy_method", "candidates", "excluded", "unclear", "doubts", "cut_answers", "against_single"),
-        "team_file",
+        *("team_file", "verdict"),
     }
     assert orkester.Team(shown["topology"], shown["knobs"], shown["engine"]).id == shown["id"]
     assert shown["rule"] == "best in calls"

@@ -60,7 +60,7 @@ def _wishes(results: Results) -> list[tuple[str, str, dict[str, Any]]]:
     recommended: tuple[str, str, dict[str, Any]] = ("Recommended", "", {})
     if len(results.front) == 1:
         return [("Only member", "", {})]
-    found = [recommended]
+    found = [recommended] if len(objectives) > 1 else []
     found += [(f"Best in {name}", f"--for {name}", {"best_in": name}) for name in objectives]
     if objectives.get(QUALITY.name) == "maximize":
         for name in (name for name, direction in objectives.items() if direction == "minimize"):

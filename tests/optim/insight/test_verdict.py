@@ -97,7 +97,7 @@ def test_confirmed_values_decide_and_who_was_not_confirmed_is_left_out() -> None
     assert chosen.result.team == VOTE
     assert chosen.phase == "confirm"
     assert "on 40 held-out examples" in chosen.why
-    assert "1 of the 3 teams on the front were not confirmed, and are left out." in chosen.doubts
+    assert "1 of the 3 teams on the front were not confirmed and do not count here." in chosen.doubts
 
 
 def test_the_same_records_give_the_same_verdict() -> None:
