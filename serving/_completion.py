@@ -18,6 +18,9 @@ _TIME_FIELDS: Mapping[str, Mapping[str, str]] = {
     "timings": {"ttft_s": "prompt_ms", "decode_s": "predicted_ms"},
 }
 
+#: No call has more tokens than this.
+_MAX_COUNT = 10**12
+
 
 def parse_completion(completion: object, latency_s: float, attempts: int) -> Reply:
     """Convert a chat completion to a ``Reply``.
@@ -31,24 +34,31 @@ def parse_completion(completion: object, latency_s: float, attempts: int) -> Rep
         The reply.
 
     Raises:
-        CallFailed: The completion has no text, or its token counts are impossible. An empty answer is a failure
-            because it must not count as a very fast answer.
+        CallFailed: The completion has no text. An empty answer is a failure because it must not count as a very fast
+            answer.
     """
     choices = _get(completion, "choices")
     if not isinstance(choices, list) or not choices:
         raise CallFailed("bad reply", "the reply has no choices", attempts)
-    content = _get(_get(choices[0], "message"), "content")
-    if not isinstance(content, str):
-        raise CallFailed("bad reply", f"the reply's content is {type(content).__name__}, not text", attempts)
-    text = content.strip()
+    message = _get(choices[0], "message")
+    content = _text_in(_get(message, "content"))
+    if content is None and isinstance(refusal := _get(message, "refusal"), str):
+        content = refusal  # a model that refuses has answered, only not the question
+    if content is None and _get(message, "content") is not None:
+        kind = type(_get(message, "content")).__name__
+        raise CallFailed("bad reply", f"the reply's content is {kind}, not text", attempts)
+    why_empty = _why_empty(choices[0], message)
+    if content is None and not why_empty:
+        raise CallFailed("bad reply", "the reply has no content", attempts)
+    text = (content or "").strip()
     if not text:
-        raise CallFailed("empty answer", "the model's reply has no text", attempts)
+        raise CallFailed("empty answer", why_empty or "the model's reply has no text", attempts)
     usage = _get(completion, "usage")
     return Reply(
         text=text,
-        input_tokens=_count(usage, "prompt_tokens", attempts),
-        output_tokens=_count(usage, "completion_tokens", attempts),
-        cached_tokens=_count(_get(usage, "prompt_tokens_details"), "cached_tokens", attempts),
+        input_tokens=_count(usage, "prompt_tokens"),
+        output_tokens=_count(usage, "completion_tokens"),
+        cached_tokens=_count(_get(usage, "prompt_tokens_details"), "cached_tokens"),
         latency_s=latency_s,
         attempts=attempts,
         finish_reason=reason if isinstance(reason := _get(choices[0], "finish_reason"), str) else None,
@@ -56,24 +66,59 @@ def parse_completion(completion: object, latency_s: float, attempts: int) -> Rep
     )
 
 
+def _text_in(content: object) -> str | None:
+    """The text of a reply's content: text, or a list of parts. None if it is neither.
+
+    Parts that are not text, such as thoughts and images, are left out.
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    texts = []
+    for part in content:
+        if not isinstance(part, dict):
+            return None
+        if _get(part, "type") in {"text", "output_text", None}:
+            text = _get(part, "text")
+            text = _get(text, "value") if isinstance(text, dict) else text  # the form of OpenAI's assistants
+            if not isinstance(text, str):
+                return None
+            texts.append(text)
+    return "".join(texts)
+
+
+def _why_empty(choice: object, message: object) -> str:
+    """Why a reply has no text; empty if the server does not say it."""
+    if _get(message, "reasoning_content") or _get(message, "reasoning"):
+        return "the model's reply has a thought and no answer; max_tokens may be too small"
+    if _get(message, "tool_calls"):
+        return "the model's reply is a call of a tool and no text"
+    reason = _get(choice, "finish_reason")
+    if reason == "content_filter":
+        return "the server's content filter removed the reply"
+    return "max_tokens ended the reply before its first word" if reason == "length" else ""
+
+
 def _get(value: object, key: str) -> object:
     """An entry of a JSON object; None if the entry is missing or the value is not an object."""
     return value.get(key) if isinstance(value, dict) else None
 
 
-def _count(usage: object, name: str, attempts: int) -> int | None:
-    """A token count; None if the server does not report it.
+def _count(usage: object, name: str) -> int | None:
+    """A token count, also from a server that writes it as a decimal number or as text.
 
-    Raises:
-        CallFailed: The value is not a count. If a server reports an impossible count, its reply is not trusted at all.
+    None if the server does not report it, or reports what cannot be a count: the answer is right all the same.
     """
     value = _get(usage, name)
-    if value is None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_COUNT:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        shown = str(value) if isinstance(value, int | float) else type(value).__name__
-        raise CallFailed("bad reply", f"the reply's usage has {name} {shown}", attempts)
-    return value
+    return int(value) if value == int(value) else None
 
 
 def _times(completion: object) -> Mapping[str, float | None]:
