@@ -42,7 +42,6 @@ KINDS: dict[str, set[str]] = {
     "no_choices": {"bad reply"},
     "empty": {"empty answer"},
     "null": {"bad reply"},
-    "bad_usage": {"bad reply"},
 }
 
 
