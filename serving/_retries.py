@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from orkester.errors import CallFailed
 
-from ._server_words import message_in, server_words, shortened
+from .server_words import message_in, server_words, shortened
 
 #: The most attempts of one call, the first one included.
 MAX_ATTEMPTS: Final = 4
@@ -25,6 +25,8 @@ FIRST_WAIT_S: Final = 0.25
 LONGEST_WAIT_S: Final = 8.0
 #: HTTP statuses below 500 that say nothing about the request itself: timeout, conflict, too early, too many requests.
 _TEMPORARY: Final = frozenset({408, 409, 425, 429})
+#: The kinds of failure in which a server may refuse a parameter.
+REFUSALS: Final = frozenset({"http 400", "http 422"})
 #: The codes of errors with status 429 that waiting does not end.
 _NO_CREDIT: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "insufficient_credits"})
 _RESETS: Final = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")

@@ -17,15 +17,25 @@ from orkester.telemetry import attributes as names
 from orkester.telemetry import chat_span, traceparent
 
 from ._completion import parse_completion
-from ._retries import HttpFault, completion_or_fault, with_retries
-from ._server_words import shortened
+from ._retries import REFUSALS, HttpFault, completion_or_fault, with_retries
 from ._transport import HttpTransport, OpenAITransport, Transport, Unreachable
 from .chat import Message, Reply
 from .engines import Endpoint, api_key
+from .request_changes import RequestChanges, remedy
+from .server_words import shortened
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from opentelemetry.trace import Span
+
+
+_UNCHANGED = RequestChanges()
+#: The attributes of the span of a call, by the parameter of the request that they repeat.
+_SENT = {
+    "temperature": names.REQUEST_TEMPERATURE,
+    "max_tokens": names.REQUEST_MAX_TOKENS,
+    "seed": names.REQUEST_SEED,
+}
 
 
 def _utc_now() -> datetime:
@@ -74,6 +84,7 @@ class ChatClient:
         preamble: Messages that are put before every request, after its system message, for example the worked
             examples of a base model.
         stop: Texts that end an answer.
+        changes: Changes to every request.
         deadline_s: The time limit of one call, including its retries and the waits before them.
         api: A client of the ``openai`` package that sends the requests, with its own address and key; None to send
             them over aiohttp. It is for features of that package only, such as Azure's addresses and tokens. The
@@ -96,6 +107,7 @@ class ChatClient:
         *,
         preamble: Sequence[Message] = (),
         stop: Sequence[str] = (),
+        changes: RequestChanges = _UNCHANGED,
         deadline_s: float = 60.0,
         api: AsyncOpenAI | None = None,
         gate: Gate | None = None,
@@ -108,6 +120,7 @@ class ChatClient:
         self._endpoint = endpoint
         self._preamble = tuple(preamble)
         self._stop = list(stop)
+        self._changes = changes
         self._deadline_s = deadline_s
         self._gate = gate or Gate(endpoint.requests_per_s, endpoint.concurrency)
         self._rng = rng or random.Random()
@@ -154,18 +167,13 @@ class ChatClient:
             request["seed"] = seed
         if response_format is not None:
             request["response_format"] = response_format
-        attributes = {
-            **self._attributes,
-            names.AGENT_NAME: agent,
-            names.REQUEST_TEMPERATURE: temperature,
-            names.REQUEST_MAX_TOKENS: max_tokens,
-            names.CALL_SAMPLE: sample,
-        }
-        if "seed" in request:
-            attributes[names.REQUEST_SEED] = seed
+        attributes = {**self._attributes, names.AGENT_NAME: agent, names.CALL_SAMPLE: sample}
+        for name, attribute in _SENT.items():
+            if name in request and name not in self._changes.drop:
+                attributes[attribute] = request[name]
         with chat_span(self.name, attributes) as span:
             try:
-                reply = await self._with_retries(request)
+                reply = await self._with_retries(self._changes.apply(request))
             except CallFailed as error:
                 span.set_attribute(names.ERROR_TYPE, error.kind)
                 span.set_attribute(names.CALL_ATTEMPTS, error.attempts)
@@ -193,13 +201,18 @@ class ChatClient:
     async def _with_retries(self, request: Mapping[str, Any]) -> Reply:
         start = self._clock()
         body = json.dumps(request).encode()
-        completion, attempts = await with_retries(
-            lambda remaining_s: self._attempt(body, remaining_s),
-            deadline_s=self._deadline_s,
-            rng=self._rng,
-            sleep=self._sleep,
-            clock=self._clock,
-        )
+        try:
+            completion, attempts = await with_retries(
+                lambda remaining_s: self._attempt(body, remaining_s),
+                deadline_s=self._deadline_s,
+                rng=self._rng,
+                sleep=self._sleep,
+                clock=self._clock,
+            )
+        except CallFailed as error:
+            if error.kind in REFUSALS and (better := remedy(error.detail, self.name, self._changes)):
+                raise CallFailed(error.kind, f"{error.detail}; {better}", error.attempts) from None
+            raise
         return parse_completion(completion, self._clock() - start, attempts)
 
     async def _attempt(self, body: bytes, remaining_s: float) -> Any:

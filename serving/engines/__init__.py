@@ -11,7 +11,7 @@ from orkester.registry import Registry, files_of
 
 from ._base import Endpoint, Engine, EngineMetrics, EngineOptions, EnginePlugin, Footprint, PlainEngine, proxy_for
 from ._fake_script import FakeScript, Fault
-from .external import ExternalEngine, api_key
+from .external import ExternalEngine, api_key, variable_name_fault
 from .fake import FakeEngine
 from .llamacpp import LlamaCppEngine
 from .vllm import Accelerator, VllmEngine
@@ -34,6 +34,7 @@ __all__ = [
     "VllmEngine",
     "api_key",
     "proxy_for",
+    "variable_name_fault",
 ]
 
 

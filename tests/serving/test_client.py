@@ -17,9 +17,9 @@ from aiohttp import web
 from serving.servers import completion, served
 
 from orkester.errors import CallFailed, InputError
+from orkester.serving._retries import FIRST_WAIT_S, LONGEST_WAIT_S, MAX_ATTEMPTS
 from orkester.serving.catalogue import Model
 from orkester.serving.chat import Reply
-from orkester.serving._retries import FIRST_WAIT_S, LONGEST_WAIT_S, MAX_ATTEMPTS
 from orkester.serving.client import ChatClient, Gate
 from orkester.serving.engines import Endpoint, EngineOptions, ExternalEngine, FakeEngine, FakeScript, Fault
 from orkester.serving.engines._fake_script import FaultKind

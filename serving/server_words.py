@@ -139,6 +139,12 @@ def _message(error: object, depth: int) -> str:
     for name in ("error", "message", "msg", "detail", "errors", "description", "title", "reason"):
         if found := _message(error.get(name), depth - 1):
             break
+    # FastAPI and OpenAI name the parameter apart from the message.
+    place, parameter = error.get("loc"), error.get("param")
+    if found and isinstance(place, list) and place:
+        found = f"{'.'.join(str(part) for part in place if part != 'body')}: {found}"
+    elif found and isinstance(parameter, str) and parameter and parameter not in found:
+        found = f"{found} (parameter {parameter!r})"
     # OpenRouter keeps the words of the server behind it apart; its own are then "Provider returned error".
     metadata = error.get("metadata")
     if isinstance(metadata, Mapping) and isinstance(raw := metadata.get("raw"), str) and raw.strip():
