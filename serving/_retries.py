@@ -161,20 +161,21 @@ def retry_after_s(headers: Mapping[str, str], words: str, now: datetime) -> tupl
     """
     note = ""
     ms = headers.get("retry-after-ms")
-    if ms is not None and (value := _number(ms)) is not None:
-        return value / 1000, ""
+    if ms is not None and (wait_ms := _number(ms)) is not None:
+        return wait_ms / 1000, ""
     text = headers.get("retry-after")
     if text is not None and text.strip():
-        if (value := _number(text)) is not None:
-            return value, ""
-        if (wait_s := _until(text, headers.get("date"), now)) is not None:
+        wait_s = _number(text)
+        if wait_s is None:
+            wait_s = _until(text, headers.get("date"), now)
+        if wait_s is not None:
             return wait_s, ""
         note = f"the server's Retry-After is {shortened(text[:40])!r}, which is no time"
     if (asked := _ASKS_TO_WAIT.search(words)) is not None:
         return _duration_s(asked[1]), note
     resets = [_duration_s(value) for name in _RESETS if (value := headers.get(name)) is not None]
     # Some servers send a date in seconds here, which is far above the longest wait that makes sense.
-    return min((wait_s for wait_s in resets if 0 < wait_s <= _LONGEST_RESET_S), default=0.0), note
+    return min((reset_s for reset_s in resets if 0 < reset_s <= _LONGEST_RESET_S), default=0.0), note
 
 
 def _http_fault(

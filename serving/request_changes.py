@@ -74,7 +74,7 @@ def remedy(words: str, model: str, changes: RequestChanges) -> str:
     named = [name for name in PARAMETERS if name not in changes.drop and _names(words, changes.rename.get(name, name))]
     if not named:
         return ""
-    name, before = named[0], "in the study file, write under models"
+    name, before = named[0], "in the study file, write under models instead of the name"
     better = changes
     if name == "max_tokens" and name not in changes.rename and "max_completion_tokens" in words:
         better = RequestChanges(
@@ -85,7 +85,7 @@ def remedy(words: str, model: str, changes: RequestChanges) -> str:
         better = RequestChanges(drop=(*changes.drop, name), rename=rename, extra=changes.extra)
     if name == "temperature":
         before = f"search only temperatures that the server takes, or {before}"
-    return f"{before}: - {_written({model: {'request': better.as_json()}})}"
+    return f"{before}: {_written({model: {'request': better.as_json()}})}"
 
 
 def _names(words: str, name: str) -> bool:

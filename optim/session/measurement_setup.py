@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orkester.errors import InputError
 from orkester.evals.runner import BlockRunner
+from orkester.optim.study.request_settings import RequestSettings, settings_of_all
 from orkester.optim.study.study import Study
 from orkester.serving.catalogue import Catalogue
 from orkester.serving.energy import Sampler
@@ -99,9 +100,18 @@ class MeasurementSetup:
             meter=self.meter,
             logs=logs,
             traces=traces,
+            requests=self._request_settings(),
             on_event=on_event,
             say=say,
         )
+
+    def _request_settings(self) -> dict[str, RequestSettings]:
+        """The settings of the requests of the study, by model, for an endpoint that is checked with them."""
+        if self.back_end.plugin.local:
+            return {}
+        study = self.study
+        found = {name: settings_of_all(study.space, study.task, name) for name in study.models}
+        return {name: settings for name, settings in found.items() if settings is not None}
 
     def runner(self) -> BlockRunner:
         """Make the runner of blocks from the part ``measure`` of the study file. It writes no traces."""

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from orkester.graphs import EngineValue
-from orkester.serving.engines import FakeScript
+from orkester.serving.engines import FakeScript, variable_name_fault
 
 from .parts import Part
 from .vllm_options import VllmOptionName, VllmOptionValue
@@ -54,6 +54,13 @@ class ExternalPart(Part):
     api_key_env: str | None = Field(None, description="the environment variable with the key")
     requests_per_s: float | None = Field(None, gt=0)
     concurrency: int | None = Field(None, ge=1)
+
+    @field_validator("api_key_env", mode="before")
+    @classmethod
+    def _is_a_name(cls, name: object) -> object:
+        if fault := variable_name_fault(name):
+            raise ValueError(fault)
+        return name
 
     @field_validator("base_url")
     @classmethod
