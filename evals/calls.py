@@ -205,7 +205,8 @@ class RecordingModel:
                     response_format=response_format,
                 )
         except CallFailed as error:
-            record(self.clock() - start, attempts=error.attempts, failure=error.kind)
+            message = error.detail or None
+            record(self.clock() - start, attempts=error.attempts, failure=error.kind, failure_message=message)
             raise
         except asyncio.CancelledError:
             record(self.clock() - start, failure="cancelled")
@@ -293,7 +294,7 @@ class ReplayModel:
             raise
         self.call_log.calls.append(call)
         if recorded.failure is not None:
-            raise CallFailed(recorded.failure, attempts=recorded.attempts)
+            raise CallFailed(recorded.failure, recorded.failure_message or "", recorded.attempts)
         return _reply(recorded)
 
 

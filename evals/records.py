@@ -20,7 +20,7 @@ from .block import Block, Call, ExampleResult, Phase
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema, SchemaValidator
 
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 
 
 def _with_engines(data: dict[str, Any]) -> dict[str, Any]:
@@ -41,11 +41,17 @@ def _with_reuse(data: dict[str, Any]) -> dict[str, Any]:
     return data  # the new fields have defaults; calls without a key are never reused
 
 
+def _with_messages(data: dict[str, Any]) -> dict[str, Any]:
+    """Schema 5 adds to a failed call, and to a failed example, the words of the server."""
+    return data  # the new fields have defaults, which mean "not known"
+
+
 #: Each function turns the data of a line of schema N, its key, into data of schema N + 1.
 MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     1: _with_engines,
     2: _with_energy,
     3: _with_reuse,
+    4: _with_messages,
 }
 
 

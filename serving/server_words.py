@@ -43,7 +43,7 @@ _VARYING: Final = re.compile(
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
     r"|\b(?:req|chatcmpl|cmpl|org|run|trace|call|msg|gen)[-_][A-Za-z0-9_-]{4,}"
     r"|\b(?=[0-9a-z]*[0-9])(?=[0-9a-z]*[a-z])[0-9a-z]{10,}\b"
-    r"|\d+(?:[.,:]\d+)*",
+    r"|(?<!\d)(?<!http )\d+(?:[.,:]\d+)*",
     re.IGNORECASE,
 )
 
@@ -117,7 +117,7 @@ def same_cause(words: str) -> str:
     """Reduce an error message to its cause: numbers and ids, which differ from call to call, are replaced.
 
     Args:
-        words: The message.
+        words: The message, perhaps with the kind of failure before it: an HTTP status is kept.
 
     Returns:
         A text that is equal for messages with the same cause.

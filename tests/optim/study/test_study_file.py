@@ -84,7 +84,12 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
     ),
     ({"task": "data.jsonl"}, "task", "task:", ["takes a mapping (KEY: VALUE), but got 'data.jsonl'"]),
     ({"models": "small"}, "models", "models:", ["takes a list, but got 'small'"]),
-    ({"models": ["small", 57]}, "models.1", "57", ["takes text, or {NAME: {request: {…}}}, but got 57 (put it in quotes)"]),
+    (
+        {"models": ["small", 57]},
+        "models.1",
+        "57",
+        ["takes text, or {NAME: {request: {…}}}, but got 57 (put it in quotes)"],
+    ),
     ({"name": 2024}, "name", "name:", ["takes text, but got 2024 (put it in quotes)"]),
     ({"name": "a b"}, "name", "name:", ["takes letters, digits", "'a b'"]),
     ({"search": ["single"]}, "search", "search:", ["takes a mapping"]),
@@ -809,7 +814,11 @@ _ENGINES = st.one_of(
     ),
     st.fixed_dictionaries(
         {"base_url": st.just("http://127.0.0.1:8000/v1")},
-        optional={"api_key_env": st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True), "requests_per_s": st.floats(0.1, 99), "concurrency": st.integers(1, 99)},
+        optional={
+            "api_key_env": st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True),
+            "requests_per_s": st.floats(0.1, 99),
+            "concurrency": st.integers(1, 99),
+        },
     ),
     st.fixed_dictionaries(
         {
