@@ -211,7 +211,7 @@ class ChatClient:
             )
         except CallFailed as error:
             if error.kind in REFUSALS and (better := remedy(error.detail, self.name, self._changes)):
-                raise CallFailed(error.kind, f"{error.detail}; {better}", error.attempts) from None
+                raise CallFailed(error.kind, f"{error.detail.removesuffix('.')}; {better}", error.attempts) from None
             raise
         return parse_completion(completion, self._clock() - start, attempts)
 

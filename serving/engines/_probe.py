@@ -127,8 +127,10 @@ def _engine_error(error: CallFailed, base_url: str, model: str, changes: Request
     if status != error.kind:
         better = remedy(error.detail, model, changes) if error.kind in REFUSALS else ""
         return EngineError(
-            f"{base_url} answered HTTP {status} for the model {model!r}{words}{better and f'; {better}'}"
+            f"{base_url} answered HTTP {status} for the model {model!r}{words.removesuffix('.') if better else words}{better and f'; {better}'}"
         )
+    if not error.detail.startswith("the reply"):  # the words of a JSON error
+        return EngineError(f"{base_url} answered with an error for the model {model!r}{words}")
     return EngineError(
         f"{base_url} is not an OpenAI-compatible endpoint, or the address lacks /v1 at its end; the server "
         f"answered{words}"

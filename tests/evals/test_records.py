@@ -51,6 +51,7 @@ CALLS = st.builds(
     text=st.none() | TEXT,
     finish_reason=st.none() | TEXT,
     reused=st.booleans(),
+    failure_message=st.none() | TEXT,
 )
 EXAMPLES = st.builds(
     ExampleResult,
@@ -61,6 +62,7 @@ EXAMPLES = st.builds(
     failure=st.none() | TEXT,
     calls=st.lists(CALLS, max_size=3).map(tuple),
     composed=st.booleans(),
+    failure_message=st.none() | TEXT,
 )
 BLOCKS = st.builds(
     Block,
@@ -134,7 +136,7 @@ def test_a_number_that_is_none_is_not_written(number: float) -> None:
 
 
 def test_the_form_of_a_line_does_not_change_without_a_new_schema() -> None:
-    assert SCHEMA == 4
+    assert SCHEMA == 5
     known = json.loads(encode(block(examples=1)))
     assert list(known) == [
         *("schema", "kind", "team", "topology", "knobs", "phase", "index", "trial", "started_at", "wall_s"),
@@ -144,19 +146,20 @@ def test_the_form_of_a_line_does_not_change_without_a_new_schema() -> None:
     ]
     (example,) = known["examples"]
     assert list(example) == [
-        *("id", "answer", "score", "latency_s", "failure", "calls", "trace_id", "composed"),
+        *("id", "answer", "score", "latency_s", "failure", "calls", "trace_id", "composed", "failure_message"),
     ]
     assert list(example["calls"][0]) == [
         *("agent", "model", "sample", "start_s", "latency_s"),
         *("input_tokens", "output_tokens", "cached_tokens", "attempts", "failure"),
         *("queue_s", "ttft_s", "decode_s", "energy_j", "span_id", "key", "text", "finish_reason", "reused"),
+        "failure_message",
     ]
     assert list(json.loads(encode(FAILED))) == [
         *("schema", "kind", "team", "topology", "knobs", "reason", "trial", "engine_options"),
     ]
 
 
-def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_4(path: Path) -> None:
+def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_5(path: Path) -> None:
     old = (ROOT / "tests" / "evals" / "schema-1.jsonl").read_bytes()  # as the first version wrote them
     path.write_bytes(old)
     with BlockLog(path) as log:

@@ -59,7 +59,7 @@ def _failure(result: TeamResult) -> dict[str, Any]:
     phases = []
     for phase, measurement in (("search", result.search), ("confirmation", result.confirmed)):
         if measurement is not None and measurement.failures:
-            kinds = "; ".join(f"{count} × {cause}" for cause, count in measurement.failures.items())
+            kinds = ", ".join(f"{count} × {cause}" for cause, count in measurement.failures.items())
             failed = f"{sum(measurement.failures.values())} of {measurement.examples} examples of the {phase} failed"
             phases.append(failed if kinds in result.infeasible else f"{failed}: {kinds}")
     return {"team": str(result.team), "reason": result.infeasible, "phases": "; ".join(phases)}

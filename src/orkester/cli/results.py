@@ -87,13 +87,14 @@ def print_front(run: Run) -> None:
 
 
 def _why_none(found: Results) -> list[str]:
-    """Why nobody is on the front: by reason, how many teams. Reasons that differ only in numbers and ids are one."""
+    """Why nobody is on the front: by reason, how many teams. Failures with the same cause are one reason."""
     from orkester.serving.server_words import same_cause
 
     alike: dict[str, Counter[str]] = {}
     for result in found.teams:
         reason = result.infeasible or result.stopped
-        alike.setdefault(same_cause(reason), Counter())[reason] += 1
+        failed = any(phase is not None and phase.failures for phase in (result.search, result.confirmed))
+        alike.setdefault(same_cause(reason) if failed else reason, Counter())[reason] += 1
     unfinished = alike.pop("", Counter()).total()
     reasons = Counter(
         {
