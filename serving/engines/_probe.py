@@ -125,10 +125,9 @@ def _engine_error(error: CallFailed, base_url: str, model: str, changes: Request
             f"has the key{words and f'. The server answered{words}'}"
         )
     if status != error.kind:
-        better = remedy(error.detail, model, changes) if error.kind in REFUSALS else ""
-        return EngineError(
-            f"{base_url} answered HTTP {status} for the model {model!r}{words.removesuffix('.') if better else words}{better and f'; {better}'}"
-        )
+        if better := remedy(error.detail, model, changes) if error.kind in REFUSALS else "":
+            words = f"{words.removesuffix('.')}; {better}"
+        return EngineError(f"{base_url} answered HTTP {status} for the model {model!r}{words}")
     if not error.detail.startswith("the reply"):  # the words of a JSON error
         return EngineError(f"{base_url} answered with an error for the model {model!r}{words}")
     return EngineError(
