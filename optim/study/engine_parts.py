@@ -76,6 +76,11 @@ class ExternalPart(Part):
             raise ValueError(
                 "must not contain a password, because records keep the address; name a variable with api_key_env"
             )
+        if parts.query or parts.fragment:
+            raise ValueError(
+                "must end with its path, such as /v1, because /chat/completions is added to it; leave out what follows "
+                "'?' or '#', and name a variable with the key in api_key_env"
+            )
         return url
 
 
