@@ -338,8 +338,8 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
         "requests:",
         ["did you mean 'request'?"],
     ),
-    ({"models": ["small", {"large": {}, "other": {}}]}, "models.1", "- large:", ["takes text, or {NAME: {request"]),
-    ({"models": ["small", {"large": "x"}]}, "models.1", "- large:", ["takes text, or {NAME: {request"]),
+    ({"models": ["small", {"largest": {}, "other": {}}]}, "models.1", "largest:", ["takes text, or {NAME: {request"]),
+    ({"models": ["small", {"largest": "x"}]}, "models.1", "largest:", ["takes text, or {NAME: {request"]),
     ({"models": ["large", {"large": {}}]}, "models", "models:", ["names 'large' twice"]),
     (
         {"models": ["small", {"large": {"request": {"drop": ["temperature"]}}}]},
