@@ -40,14 +40,15 @@ def parse_completion(completion: object, latency_s: float, attempts: int) -> Rep
     choices = _get(completion, "choices")
     if not isinstance(choices, list) or not choices:
         raise CallFailed("bad reply", "the reply has no choices", attempts)
-    message = _get(choices[0], "message")
+    choice = next((each for each in choices if _get(each, "index") == 0), choices[0])
+    message = _get(choice, "message")
     content = _text_in(_get(message, "content"))
     if content is None and isinstance(refusal := _get(message, "refusal"), str):
         content = refusal  # a model that refuses has answered, only not the question
     if content is None and _get(message, "content") is not None:
         kind = type(_get(message, "content")).__name__
         raise CallFailed("bad reply", f"the reply's content is {kind}, not text", attempts)
-    why_empty = _why_empty(choices[0], message)
+    why_empty = _why_empty(choice, message)
     if content is None and not why_empty:
         raise CallFailed("bad reply", "the reply has no content", attempts)
     text = (content or "").strip()
@@ -56,12 +57,13 @@ def parse_completion(completion: object, latency_s: float, attempts: int) -> Rep
     usage = _get(completion, "usage")
     return Reply(
         text=text,
-        input_tokens=_count(usage, "prompt_tokens"),
-        output_tokens=_count(usage, "completion_tokens"),
+        # A server that counts no token of a text that is there has not counted.
+        input_tokens=_count(usage, "prompt_tokens") or None,
+        output_tokens=_count(usage, "completion_tokens") or None,
         cached_tokens=_count(_get(usage, "prompt_tokens_details"), "cached_tokens"),
         latency_s=latency_s,
         attempts=attempts,
-        finish_reason=reason if isinstance(reason := _get(choices[0], "finish_reason"), str) else None,
+        finish_reason=reason if isinstance(reason := _get(choice, "finish_reason"), str) else None,
         **_times(completion),
     )
 

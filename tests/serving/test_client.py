@@ -555,6 +555,15 @@ class TestReply:
         reply = await self.reply(lambda: completion(choices=[choice]))
         assert (reply.text, reply.finish_reason) == (text, None)
 
+    async def test_counts_of_0_for_a_text_that_is_there_are_unknown(self) -> None:
+        usage = {"prompt_tokens": 0, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}
+        reply = await self.reply(lambda: completion(usage=usage))
+        assert (reply.input_tokens, reply.output_tokens, reply.cached_tokens) == (None, None, 0)
+
+    async def test_the_answer_is_the_choice_with_the_index_0(self) -> None:
+        choices = [{"index": i, "message": {"role": "assistant", "content": f"answer {i}"}} for i in (1, 0, 2)]
+        assert (await self.reply(lambda: completion(choices=choices))).text == "answer 0"
+
     async def test_a_refusal_is_an_answer(self) -> None:
         message = {"role": "assistant", "content": None, "refusal": "I cannot help with that"}
         reply = await self.reply(lambda: completion(choices=[{"message": message, "finish_reason": "stop"}]))
