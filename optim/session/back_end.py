@@ -34,6 +34,7 @@ from orkester.serving.engines import (
     Engine,
     EngineOptions,
     EnginePlugin,
+    key_in_environment,
 )
 from orkester.serving.environments import VllmEnvironment, convert, find_vllm
 from orkester.serving.lease import EngineEvent, ServedModel
@@ -132,6 +133,21 @@ class BackEnd:
             names = " ".join(model.name for model in absent)
             form = "--for vllm " if self.plugin.weights == "safetensors" else ""
             raise ModelError(f"the weights of {names} are missing; fetch them: orkester models pull {form}{names}")
+
+    def require_key(self, path: Path) -> None:
+        """Check that the key of an endpoint is in the environment, before anything is written.
+
+        Args:
+            path: The path of the study file, for the message.
+
+        Raises:
+            InputError: It is not.
+        """
+        if isinstance(self.spec, ExternalPart):
+            try:
+                key_in_environment(self.spec.api_key_env)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
 
     def require_energy(self, file: StudyFile, path: Path, meter: Meter) -> None:
         """Check that the study needs no joules if there is no meter.

@@ -56,12 +56,13 @@ class MeasurementSetup:
         return cls(study=study, catalogue=catalogue, back_end=chosen, meter=Sampler(meter))
 
     def require(self) -> None:
-        """Check that the joules of the study can be measured, and that the weights of its models are on this machine.
+        """Check that the key, the joules and the weights that the study needs are on this machine.
 
         Raises:
-            InputError: Joules cannot be measured.
+            InputError: The key of the endpoint is not in the environment, or joules cannot be measured.
             ModelError: Weights are missing; the message has the command that fetches them.
         """
+        self.back_end.require_key(self.study.path)
         self.back_end.require_energy(self.study.file, self.study.path, self.meter)
         self.back_end.require_weights(self.study.models, self.catalogue)
 

@@ -19,6 +19,7 @@ from . import _probe
 from ._base import START_TIMEOUT_S, Endpoint, EngineOptions, EnginePlugin, PlainEngine
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_USUAL_NAME = re.compile(r"[A-Z_]+[A-Z0-9_]*", re.ASCII)
 _HEXADECIMAL = re.compile(r"(?=.*[0-9])[0-9A-Fa-f]{16,}")
 _KEY_LENGTH, _KEY_DIGITS = 20, 3
 
@@ -148,13 +149,32 @@ def api_key(endpoint: Endpoint) -> str | None:
     Raises:
         InputError: The variable is not set.
     """
-    if endpoint.api_key_env is None:
+    return key_in_environment(endpoint.api_key_env)
+
+
+def key_in_environment(name: str | None) -> str | None:
+    """Read an API key from an environment variable.
+
+    Args:
+        name: The name of the variable; None for no key.
+
+    Returns:
+        The key, or None if there is no name.
+
+    Raises:
+        InputError: The variable is not set. The message has its name only if it can hardly be the key itself.
+    """
+    if name is None:
         return None
-    key = os.environ.get(endpoint.api_key_env, "").strip()  # a key that was read from a file may end with a newline
+    key = os.environ.get(name, "").strip()  # a key that was read from a file may end with a newline
     if not key:
-        raise InputError(
-            f"the environment variable {endpoint.api_key_env} (api_key_env) is not set; set it to the endpoint's key"
-        )
+        shown = f"the environment variable {name} (api_key_env) is not set"
+        if not _USUAL_NAME.fullmatch(name):
+            shown = (
+                "the environment variable that api_key_env names is not set (the name is not shown here, because it "
+                "may be the key itself)"
+            )
+        raise InputError(f"{shown}; set it to the endpoint's key")
     return key
 
 

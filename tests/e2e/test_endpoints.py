@@ -215,6 +215,19 @@ async def test_the_servers_words_are_in_the_records_the_reasons_and_the_report(
         assert not path.is_file() or b"nobody-may-see" not in path.read_bytes(), path
 
 
+@pytest.mark.parametrize("name", ["mysecret12", "NO_SUCH_VARIABLE"])
+def test_a_key_that_is_not_in_the_environment_is_said_before_anything_is_written(name: str, tmp_path: Path) -> None:
+    path = write_study(
+        tmp_path / "study",
+        engine={"base_url": "http://127.0.0.1:1/v1", "api_key_env": name},
+        objectives={"quality": "maximize"},
+    )
+    with pytest.raises(InputError, match="is not set") as raised:
+        orkester.tune(path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert "mysecret12" not in str(raised.value)
+
+
 # -- cases that are kept outside of the repository --------------------------------------------------------------------
 
 #: The folder of the cases: a server, and a study for each case.
