@@ -11,6 +11,7 @@ from orkester.agents.routing import RoutingPolicy
 from orkester.errors import CallFailed, OrkesterError
 from orkester.graphs import Team, TeamSettings
 from orkester.serving.chat import ChatModel
+from orkester.serving.server_words import shortened
 
 from .block import ExampleResult
 from .calls import CallLog
@@ -42,11 +43,13 @@ class Attempt:
         answer: The team's answer; None when the attempt failed.
         failure: The kind of failure; None when there is an answer.
         duration_s: Seconds from the submission to the answer or the failure.
+        failure_message: What the server, or the graph, said about the failure; None when there is nothing.
     """
 
     answer: str | None
     failure: str | None
     duration_s: float
+    failure_message: str | None = None
 
 
 async def attempt(
@@ -70,6 +73,7 @@ async def attempt(
     """
     answer: str | None = None
     failure: str | None = None
+    message = ""
     start = clock()
     try:
         async with asyncio.timeout(deadline_s):
@@ -77,12 +81,13 @@ async def attempt(
     except TimeoutError:
         failure = "deadline"
     except CallFailed as error:
-        failure = error.kind
+        failure, message = error.kind, error.detail
     except OrkesterError:
         raise
     except Exception as error:  # an error of the graph makes the example fail; the study goes on
-        failure = f"error {type(error).__name__}"
-    return Attempt(answer=answer, failure=failure, duration_s=clock() - start)
+        failure, message = f"error {type(error).__name__}", shortened(str(error))
+    duration_s = clock() - start
+    return Attempt(answer=answer, failure=failure, duration_s=duration_s, failure_message=message or None)
 
 
 def result_of(
@@ -107,6 +112,7 @@ def result_of(
         score=0.0 if not outcome.answer else task.scorer.score(outcome.answer, example.expected),
         latency_s=outcome.duration_s if outcome.failure is None else deadline_s,
         failure=outcome.failure,
+        failure_message=outcome.failure_message,
         calls=call_log.in_order(),
         composed=composed,
     )

@@ -29,6 +29,8 @@ class Call:
         input_tokens, output_tokens, cached_tokens: Token counts of the server; None when the server did not count.
         attempts: The number of tries; 1 when the first one succeeded.
         failure: The kind of failure (``http 400``, ``timeout``, …); None when the call succeeded.
+        failure_message: The server's words about the failure, at most a few hundred characters, without secrets; None
+            when the call succeeded or the server said nothing.
         queue_s, ttft_s, decode_s: Parts of ``latency_s`` as the server timed them; see ``Reply``. None when the server
             did not time them.
         energy_j: The call's share of the block's joules; see ``Block.attribution``. None when there are no joules.
@@ -69,6 +71,7 @@ class Call:
     thought: Thought = ""
     thought_tokens: int | None = None
     thought_estimated: bool = False
+    failure_message: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +84,7 @@ class ExampleResult:
         score: 0 to 1; 0 when the example failed.
         latency_s: Seconds from submission to answer; the deadline when the example failed.
         failure: The kind of failure; None when there is an answer.
+        failure_message: What the server, or the graph, said about the failure; None when there is nothing.
         calls: All model calls for the example, in the order of their start.
         trace_id: The id of the example's trace, 32 hexadecimal digits; None when nothing was traced.
         composed: Whether some of the calls were reused. Then ``latency_s`` was not measured: it is how long the team's
@@ -95,6 +99,7 @@ class ExampleResult:
     calls: tuple[Call, ...] = ()
     trace_id: str | None = None
     composed: bool = False
+    failure_message: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,7 +207,8 @@ class RecordingModel:
                 )
             reply = with_answer_only(reply)  # a replay cuts the recorded text, too, so that both give the same answer
         except CallFailed as error:
-            record(self.clock() - start, attempts=error.attempts, failure=error.kind)
+            message = error.detail or None
+            record(self.clock() - start, attempts=error.attempts, failure=error.kind, failure_message=message)
             raise
         except asyncio.CancelledError:
             record(self.clock() - start, failure="cancelled")
@@ -298,7 +299,7 @@ class ReplayModel:
             raise
         self.call_log.calls.append(call)
         if recorded.failure is not None:
-            raise CallFailed(recorded.failure, attempts=recorded.attempts)
+            raise CallFailed(recorded.failure, recorded.failure_message or "", recorded.attempts)
         return _reply(recorded)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orkester.errors import OrkesterError
+from orkester.serving.server_words import same_cause
 
-from .block import Block, Phase
+from .block import Block, ExampleResult, Phase
 from .cut_answers import CutAnswers, cut_answers
 from .footprint import Footprint
 from .objectives import Estimate, objectives
@@ -25,7 +26,8 @@ class Measurement:
         blocks: The number of blocks.
         estimates: The estimates by objective name (see ``objectives``). An objective that is unavailable is left out.
         energy_method: The label of the meter; ``unavailable`` when there are no joules.
-        failures: The number of failed examples, by kind of failure.
+        failures: The number of failed examples, by cause, the most frequent first. A cause is the kind of failure with
+            the server's words; words that differ only in numbers and ids are one cause, with the words of the first.
         energy_marks: The number of blocks whose joules must be taken with care, by reason.
         calls: The number of model calls of all examples.
         reused_calls: The number of calls that were answered from the call store; 0 when every call was made.
@@ -59,7 +61,6 @@ def measure(blocks: Sequence[Block], footprint: Footprint | None = None) -> Meas
     if len({(block.team, block.phase) for block in blocks}) != 1:
         raise ValueError("a measurement needs at least one block, and all blocks must have the same team and phase")
     examples = [example for block in blocks for example in block.examples]
-    failures = Counter(example.failure for example in examples if example.failure is not None)
     estimates = {
         name: estimate
         for name, each in objectives().items()
@@ -72,12 +73,25 @@ def measure(blocks: Sequence[Block], footprint: Footprint | None = None) -> Meas
         blocks=len(blocks),
         estimates=estimates,
         energy_method=_method(blocks),
-        failures=dict(failures),
+        failures=_causes(examples),
         energy_marks=dict(sorted(Counter(mark for block in blocks for mark in set(block.energy_marks)).items())),
         calls=sum(len(example.calls) for example in examples),
         reused_calls=sum(block.reused_calls for block in blocks),
         cut=cut_answers(blocks),
     )
+
+
+def _causes(examples: Sequence[ExampleResult]) -> dict[str, int]:
+    """The number of failed examples by cause; see ``Measurement.failures``."""
+    named = [
+        example.failure + (f": {example.failure_message}" if example.failure_message else "")
+        for example in examples
+        if example.failure is not None
+    ]
+    first: dict[str, str] = {}
+    for cause in named:
+        first.setdefault(same_cause(cause), cause)
+    return dict(Counter(first[same_cause(cause)] for cause in named).most_common())
 
 
 def _method(blocks: Sequence[Block]) -> str:

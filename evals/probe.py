@@ -41,6 +41,7 @@ class PlannedCall:
         agent: The name of the role.
         model: The name of the model in the study.
         temperature: The sampling temperature; 0 is greedy.
+        max_tokens: The most tokens of the answer.
         sample: The number of the draw, among several draws with the same prompt.
         key: The identity of the call: planned calls with the same key are the same call for every example, in every
             team. 32 hexadecimal digits. It is not the key of a ``Call``, which depends on the example.
@@ -49,6 +50,7 @@ class PlannedCall:
     agent: str
     model: str
     temperature: float
+    max_tokens: int
     sample: int
     key: str
 
@@ -80,9 +82,14 @@ class Signature:
         return self.expected_sum(lambda _: 1.0)
 
     @property
+    def planned(self) -> tuple[PlannedCall, ...]:
+        """All calls that the team makes in either case; a call of both cases twice."""
+        return tuple(call for stages in self._cases for stage in stages for call in stage)
+
+    @property
     def keys(self) -> frozenset[str]:
         """The keys of all calls that the team makes in either case."""
-        return frozenset(call.key for stages in self._cases for stage in stages for call in stage)
+        return frozenset(call.key for call in self.planned)
 
     def new_calls(self, known: Container[str]) -> float | None:
         """The expected number of calls for an example that were not made before.
@@ -266,7 +273,14 @@ class _FakeModel:
             seed=seed,
             response_format=response_format,
         )
-        call = PlannedCall(agent=agent, model=self.name, temperature=float(temperature), sample=sample, key=key)
+        call = PlannedCall(
+            agent=agent,
+            model=self.name,
+            temperature=float(temperature),
+            max_tokens=max_tokens,
+            sample=sample,
+            key=key,
+        )
         planned.calls.append((_now(), call))
         await asyncio.sleep(1.0)
         text = _AGREED_ANSWER if planned.agreeing else str(10**11 + int(key[:9], 16))

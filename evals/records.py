@@ -41,8 +41,11 @@ def _with_reuse(data: dict[str, Any]) -> dict[str, Any]:
     return data  # the new fields have defaults; calls without a key are never reused
 
 
-def _with_thoughts(data: dict[str, Any]) -> dict[str, Any]:
-    """Schema 5 adds to a call its thought and the tokens of it. Before, the thought was part of the answer."""
+def _with_thoughts_and_messages(data: dict[str, Any]) -> dict[str, Any]:
+    """Schema 5 adds to a call its thought with the tokens of it, and the server's words to a failure.
+
+    Before, the thought was part of the answer.
+    """
     return data  # the new fields have defaults, which mean "not known"
 
 
@@ -51,7 +54,7 @@ MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     1: _with_engines,
     2: _with_energy,
     3: _with_reuse,
-    4: _with_thoughts,
+    4: _with_thoughts_and_messages,
 }
 
 

@@ -150,7 +150,9 @@ class Reuse:
         result = replace(result, calls=calls, latency_s=duration_s)
         if too_late or duration_s >= self.deadline_s:
             duration_s = self.deadline_s
-            result = replace(result, answer=None, score=0.0, latency_s=duration_s, failure="deadline")
+            result = replace(
+                result, answer=None, score=0.0, latency_s=duration_s, failure="deadline", failure_message=None
+            )
         return replace(measured, result=result, duration_s=duration_s)
 
     def _recall_for(self, result: ExampleResult) -> Recall:

@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,22 +17,29 @@ from orkester.telemetry import attributes as names
 from orkester.telemetry import chat_span, traceparent
 
 from ._completion import parse_completion
+from ._retries import REFUSALS, HttpFault, completion_or_fault, with_retries
 from ._transport import HttpTransport, OpenAITransport, Transport, Unreachable
 from .chat import Message, Reply
 from .engines import Endpoint, api_key
+from .request_changes import RequestChanges, remedy
+from .server_words import shortened
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from opentelemetry.trace import Span
 
-#: The most attempts of one call, the first one included.
-MAX_ATTEMPTS = 4
-#: The wait before a retry is drawn at random between 0 and a limit. The limit starts at ``FIRST_WAIT_S`` and doubles
-#: with each retry up to ``LONGEST_WAIT_S``. So callers that failed at the same time do not retry at the same time
-#: ("full jitter": Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-FIRST_WAIT_S = 0.25
-LONGEST_WAIT_S = 8.0
-_MAX_DETAIL_CHARACTERS = 300
+
+_UNCHANGED = RequestChanges()
+#: The attributes of the span of a call, by the parameter of the request that they repeat.
+_SENT = {
+    "temperature": names.REQUEST_TEMPERATURE,
+    "max_tokens": names.REQUEST_MAX_TOKENS,
+    "seed": names.REQUEST_SEED,
+}
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Gate:
@@ -68,16 +75,6 @@ class Gate:
             self._slots.release()
 
 
-@dataclass(frozen=True)
-class _Fault:
-    """Why an attempt failed."""
-
-    kind: str
-    detail: str
-    retriable: bool
-    retry_after_s: float = 0.0
-
-
 class ChatClient:
     """A ``ChatModel`` that asks a model behind an endpoint.
 
@@ -87,6 +84,7 @@ class ChatClient:
         preamble: Messages that are put before every request, after its system message, for example the worked
             examples of a base model.
         stop: Texts that end an answer.
+        changes: Changes to every request.
         deadline_s: The time limit of one call, including its retries and the waits before them.
         api: A client of the ``openai`` package that sends the requests, with its own address and key; None to send
             them over aiohttp. It is for features of that package only, such as Azure's addresses and tokens. The
@@ -96,6 +94,7 @@ class ChatClient:
         rng: The random source for the waits before retries.
         sleep: The function that waits for a number of seconds.
         clock: The clock, in monotonic seconds.
+        now: The wall clock, for a date until which the server asks to wait.
 
     Raises:
         InputError: The endpoint needs a key that is not in the environment.
@@ -108,22 +107,26 @@ class ChatClient:
         *,
         preamble: Sequence[Message] = (),
         stop: Sequence[str] = (),
+        changes: RequestChanges = _UNCHANGED,
         deadline_s: float = 60.0,
         api: AsyncOpenAI | None = None,
         gate: Gate | None = None,
         rng: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.name = name
         self._endpoint = endpoint
         self._preamble = tuple(preamble)
         self._stop = list(stop)
+        self._changes = changes
         self._deadline_s = deadline_s
         self._gate = gate or Gate(endpoint.requests_per_s, endpoint.concurrency)
         self._rng = rng or random.Random()
         self._sleep = sleep
         self._clock = clock
+        self._now = now
         self._key = api.api_key if api else api_key(endpoint)
         self._transport: Transport = OpenAITransport(api) if api else HttpTransport(endpoint.base_url, self._key)
         address = urlsplit(endpoint.base_url)
@@ -148,8 +151,9 @@ class ChatClient:
     ) -> Reply:
         """Ask the model once. See ``ChatModel.chat`` for the arguments.
 
-        HTTP 429, HTTP 5xx and broken connections are retried, with at most ``MAX_ATTEMPTS`` attempts and never past
-        the deadline.
+        Broken connections and answers that say nothing about the request are retried, with at most ``MAX_ATTEMPTS``
+        attempts and never past the deadline: HTTP 408, 409, 425, 429 and 5xx, also inside an answer with status 200,
+        and an answer with status 200 that is an error or a page instead of a completion.
         """
         request: dict[str, Any] = {
             "model": self._endpoint.model,
@@ -163,18 +167,13 @@ class ChatClient:
             request["seed"] = seed
         if response_format is not None:
             request["response_format"] = response_format
-        attributes = {
-            **self._attributes,
-            names.AGENT_NAME: agent,
-            names.REQUEST_TEMPERATURE: temperature,
-            names.REQUEST_MAX_TOKENS: max_tokens,
-            names.CALL_SAMPLE: sample,
-        }
-        if "seed" in request:
-            attributes[names.REQUEST_SEED] = seed
+        attributes = {**self._attributes, names.AGENT_NAME: agent, names.CALL_SAMPLE: sample}
+        for name, attribute in _SENT.items():
+            if name in request and name not in self._changes.drop:
+                attributes[attribute] = request[name]
         with chat_span(self.name, attributes) as span:
             try:
-                reply = await self._with_retries(request)
+                reply = await self._with_retries(self._changes.apply(request))
             except CallFailed as error:
                 span.set_attribute(names.ERROR_TYPE, error.kind)
                 span.set_attribute(names.CALL_ATTEMPTS, error.attempts)
@@ -202,56 +201,37 @@ class ChatClient:
     async def _with_retries(self, request: Mapping[str, Any]) -> Reply:
         start = self._clock()
         body = json.dumps(request).encode()
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            remaining_s = self._deadline_s - (self._clock() - start)
-            outcome = await self._attempt(body, remaining_s)
-            if not isinstance(outcome, _Fault):
-                return parse_completion(outcome, self._clock() - start, attempt)
-            longest_wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
-            wait_s = max(outcome.retry_after_s, self._rng.uniform(0, longest_wait_s))
-            remaining_s = self._deadline_s - (self._clock() - start)
-            if not outcome.retriable or attempt == MAX_ATTEMPTS or wait_s >= remaining_s:
-                raise CallFailed(outcome.kind, outcome.detail, attempt)
-            await self._sleep(wait_s)
-        raise AssertionError("the last attempt returns or raises")
+        try:
+            completion, attempts = await with_retries(
+                lambda remaining_s: self._attempt(body, remaining_s),
+                deadline_s=self._deadline_s,
+                rng=self._rng,
+                sleep=self._sleep,
+                clock=self._clock,
+            )
+        except CallFailed as error:
+            if error.kind in REFUSALS and (better := remedy(error.detail, self.name, self._changes)):
+                raise CallFailed(error.kind, f"{error.detail.removesuffix('.')}; {better}", error.attempts) from None
+            raise
+        return parse_completion(completion, self._clock() - start, attempts)
 
     async def _attempt(self, body: bytes, remaining_s: float) -> Any:
-        """Make one attempt. The result is the completion as parsed JSON, or a ``_Fault``."""
+        """Make one attempt. The result is the completion as parsed JSON, or an ``HttpFault``."""
         parent = traceparent()
+        secrets = (self._key,) if self._key else ()
         try:
             # This is the only time limit. A limit for each read would never end a call whose server sends its answer
             # in many small pieces.
             async with asyncio.timeout(remaining_s), self._gate:
                 answer = await self._transport.post(body, {"traceparent": parent} if parent else {})
-            if 200 <= answer.status < 300:
-                return json.loads(answer.body)
         except TimeoutError:
-            return _Fault("timeout", f"no answer within {self._deadline_s:g} s", retriable=False)
+            return HttpFault(kind="timeout", detail=f"no answer within {self._deadline_s:g} s", temporary=False)
         except Unreachable as error:
-            return _Fault("connection", self._safe(str(error)), retriable=True)
-        except (ValueError, RecursionError) as error:
-            return _Fault("bad reply", self._safe(f"{type(error).__name__}: {error}"), retriable=False)
-        return _Fault(
-            f"http {answer.status}",
-            self._safe(answer.body.decode(errors="replace")),
-            retriable=answer.status == 429 or answer.status >= 500,
-            retry_after_s=_retry_after_s(answer.headers),
-        )
-
-    def _safe(self, text: str) -> str:
-        """A server's message, shortened, and without the key if the server sent it back."""
-        if self._key:
-            text = text.replace(self._key, "[key]")
-        text = " ".join(text.split())
-        return text if len(text) <= _MAX_DETAIL_CHARACTERS else text[: _MAX_DETAIL_CHARACTERS - 1] + "…"
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """The seconds that the server asks the client to wait; 0 if there is no such header or it has a date."""
-    try:
-        return max(0.0, float(headers.get("retry-after", "0")))
-    except ValueError:
-        return 0.0
+            return HttpFault(kind="connection", detail=shortened(str(error), secrets), temporary=True)
+        except ValueError as error:
+            detail = shortened(f"{type(error).__name__}: {error}", secrets)
+            return HttpFault(kind="bad reply", detail=detail, temporary=False)
+        return completion_or_fault(answer.status, answer.headers, answer.body, secrets=secrets, now=self._now)
 
 
 def _describe(span: Span, reply: Reply) -> None:

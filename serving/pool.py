@@ -305,6 +305,9 @@ class Pool:
             if instance.overrides:  # the engine refuses options that the search tries: a result about the team
                 raise EngineLost(str(error)) from error
             raise
+        changes = instance.served.model.request
+        if changes:  # they change the answers, so they are part of what identifies the engine
+            endpoint = replace(endpoint, facts={**endpoint.facts, "request": changes.as_json()})
         instance.state = "running"
         instance.starts += 1
         instance.endpoint = endpoint
@@ -318,6 +321,7 @@ class Pool:
             endpoint,
             preamble=instance.served.preamble,
             stop=instance.served.model.stop,
+            changes=changes,
             deadline_s=self._deadline_s,
             gate=gate,
             clock=self._clock,

@@ -236,7 +236,9 @@ def _left_out(found: Results, candidates: Sequence[TeamResult], phase: Phase, be
         return []
     left = sum(team not in candidates for team in found.front)
     return (
-        [f"{left} of the {len(found.front)} teams on the front were not confirmed and do not count here."] if left else []
+        [f"{left} of the {len(found.front)} teams on the front were not confirmed and do not count here."]
+        if left
+        else []
     )
 
 

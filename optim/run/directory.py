@@ -163,6 +163,16 @@ class RunDirectory:
                 "Use another directory with --run, or remove this directory if you do not need it"
             )
 
+    def forget_plan(self) -> None:
+        """Remove the manifest and the database of a run in which nothing was measured, so that it may begin anew.
+
+        A study whose engines did not start is often corrected and started again.
+        """
+        if self.blocks.exists() and self.blocks.stat().st_size:
+            return
+        (self.path / _MANIFEST).unlink(missing_ok=True)
+        self.database.unlink(missing_ok=True)
+
     def settle(self, key: str, decide: Callable[[], Any]) -> Any:
         """Make a decision that stays the same when the run is resumed.
 

@@ -334,7 +334,7 @@ def infeasibility(
         if estimate is None:
             return f"{name} could not be measured"
         if violation(estimate.value, text) > 0:
-            why = ", ".join(f"{count} × {kind}" for kind, count in measurement.failures.items())
+            why = ", ".join(f"{count} × {cause}" for cause, count in measurement.failures.items())
             detail = f" ({why})" if why and name == FAILURES else ""
             return f"{name} is {estimate.value:.3g}, not {text}{detail}"
     for name in objectives:

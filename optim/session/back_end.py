@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from orkester.optim.study.engine_parts import (
     VllmSettings,
 )
 from orkester.optim.study.parts import EnergyPart
+from orkester.optim.study.request_settings import RequestSettings
 from orkester.optim.study.study_file import StudyFile
 from orkester.registry import require_like, wrong_options
 from orkester.serving import machine
@@ -33,6 +34,7 @@ from orkester.serving.engines import (
     Engine,
     EngineOptions,
     EnginePlugin,
+    key_in_environment,
 )
 from orkester.serving.environments import VllmEnvironment, convert, find_vllm
 from orkester.serving.lease import EngineEvent, ServedModel
@@ -131,6 +133,21 @@ class BackEnd:
             names = " ".join(model.name for model in absent)
             form = "--for vllm " if self.plugin.weights == "safetensors" else ""
             raise ModelError(f"the weights of {names} are missing; fetch them: orkester models pull {form}{names}")
+
+    def require_key(self, path: Path) -> None:
+        """Check that the key of an endpoint is in the environment, before anything is written.
+
+        Args:
+            path: The path of the study file, for the message.
+
+        Raises:
+            InputError: It is not.
+        """
+        if isinstance(self.spec, ExternalPart):
+            try:
+                key_in_environment(self.spec.api_key_env)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
 
     def require_energy(self, file: StudyFile, path: Path, meter: Meter) -> None:
         """Check that the study needs no joules if there is no meter.
@@ -280,6 +297,7 @@ def open_pool(
     meter: Meter,
     logs: Path,
     traces: Path | None = None,
+    requests: Mapping[str, RequestSettings] | None = None,
     on_event: Callable[[EngineEvent], None] = ignore_event,
     say: Callable[[str], None] = _say_nothing,
 ) -> Pool:
@@ -298,6 +316,7 @@ def open_pool(
         meter: The energy meter; the pool passes it the processes of the engines.
         logs: The folder for the engines' logs.
         traces: The folder for the engines' own spans; None for no spans.
+        requests: The settings of the requests that the models will get, by name. An endpoint is checked with them.
         on_event: A function that is called with each engine event.
         say: A function that is called with a line of text for each slow step before the engines start.
 
@@ -318,7 +337,7 @@ def open_pool(
         served[name] = ServedModel(
             model=model,
             weights=weights,
-            make_engine=partial(_engine, back_end, name, traces),
+            make_engine=partial(_engine, back_end, name, traces, (requests or {}).get(name)),
             preamble=tuple(shots) if model.base else (),
         )
     pool = Pool(
@@ -339,7 +358,7 @@ def open_pool(
     return pool
 
 
-def _engine(back_end: BackEnd, name: str, traces: Path | None) -> Engine:
+def _engine(back_end: BackEnd, name: str, traces: Path | None, settings: RequestSettings | None) -> Engine:
     make = back_end.plugin.make
     match back_end.spec:
         case ExternalPart() as external:
@@ -349,6 +368,7 @@ def _engine(back_end: BackEnd, name: str, traces: Path | None) -> Engine:
                 api_key_env=external.api_key_env,
                 requests_per_s=external.requests_per_s,
                 concurrency=external.concurrency,
+                **({} if settings is None else asdict(settings)),
             )
         case FakePart() as part:
             return make(part.fake, folder=back_end.folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orkester.errors import InputError
 from orkester.evals.runner import BlockRunner
+from orkester.optim.study.request_settings import RequestSettings, settings_of_all
 from orkester.optim.study.study import Study
 from orkester.serving.catalogue import Catalogue
 from orkester.serving.energy import Sampler
@@ -55,12 +56,13 @@ class MeasurementSetup:
         return cls(study=study, catalogue=catalogue, back_end=chosen, meter=Sampler(meter))
 
     def require(self) -> None:
-        """Check that the joules of the study can be measured, and that the weights of its models are on this machine.
+        """Check that the key, the joules and the weights that the study needs are on this machine.
 
         Raises:
-            InputError: Joules cannot be measured.
+            InputError: The key of the endpoint is not in the environment, or joules cannot be measured.
             ModelError: Weights are missing; the message has the command that fetches them.
         """
+        self.back_end.require_key(self.study.path)
         self.back_end.require_energy(self.study.file, self.study.path, self.meter)
         self.back_end.require_weights(self.study.models, self.catalogue)
 
@@ -99,9 +101,18 @@ class MeasurementSetup:
             meter=self.meter,
             logs=logs,
             traces=traces,
+            requests=self._request_settings(),
             on_event=on_event,
             say=say,
         )
+
+    def _request_settings(self) -> dict[str, RequestSettings]:
+        """The settings of the requests of the study, by model, for an endpoint that is checked with them."""
+        if self.back_end.plugin.local:
+            return {}
+        study = self.study
+        found = {name: settings_of_all(study.space, study.task, name) for name in study.models}
+        return {name: settings for name, settings in found.items() if settings is not None}
 
     def runner(self) -> BlockRunner:
         """Make the runner of blocks from the part ``measure`` of the study file. It writes no traces."""

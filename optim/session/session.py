@@ -184,8 +184,12 @@ class Session:
     # -- the run directory ----------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Write the manifest, or check that the directory's one is of this study."""
+        """Write the manifest, or check that the directory's one is of this study.
+
+        A study may change as long as nothing was measured.
+        """
         study = self.study
+        self.directory.forget_plan()
         facts = {
             "name": study.name,
             "folder": str(study.path.parent.resolve()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from orkester.agents import Role
@@ -16,6 +17,7 @@ from orkester.graphs import Team
 from orkester.optim.run.warm_start import warm_start
 from orkester.optim.search.samplers import require
 from orkester.optim.study.engine_parts import EngineOptionsPart, ExternalPart, FakePart, PluginPart, VllmPart
+from orkester.optim.study.request_settings import request_settings
 from orkester.optim.study.routing import Routing, routing_of
 from orkester.optim.study.space import Space, space_of
 from orkester.optim.study.start_teams import start_teams
@@ -72,6 +74,8 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     if not faults:
         routing, wrong = routing_of(file, source, space)
         faults += wrong
+    if task is not None and not faults:
+        faults += _about_dropped_temperatures(file, source, space, task)
     start, notes = _first(file, source, space, path.parent, faults)
     if faults or task is None:
         raise InputError(listed(faults))
@@ -99,17 +103,40 @@ def _models(file: StudyFile, source: Source, catalogue: Catalogue, folder: Path)
     if file.task.completion and isinstance(file.engine, ExternalPart):
         faults.append(source.error(["task", "completion"], "the owner of the server decides how it builds prompts"))
     for i, name in enumerate(file.task.completion):
-        if name not in file.models:
+        if name not in file.model_names:
             faults.append(
-                source.error(["task", "completion", i], f"is not a model of the study: {nearest(name, file.models)}")
+                source.error(
+                    ["task", "completion", i], f"is not a model of the study: {nearest(name, file.model_names)}"
+                )
             )
-    for i, name in enumerate(file.models):
+    for i, name in enumerate(file.model_names):
         try:
-            model = model_of(file, name, catalogue, folder)
+            found = model_of(file, name, catalogue, folder)
+            model = replace(found, request=file.requests.get(name, found.request))
             models[name] = model.for_completion() if name in file.task.completion else model
         except InputError as error:
             faults.append(source.error(["models", i], str(error)))
     return models, faults
+
+
+def _about_dropped_temperatures(file: StudyFile, source: Source, space: Space, task: Task) -> list[str]:
+    """Searches over the temperature of a model whose requests have none: all its values would be the same calls."""
+    faults = []
+    for model, changes in file.requests.items():
+        if "temperature" not in changes.drop:
+            continue
+        for name, settings in request_settings(space, task, model).items():
+            if len(settings.temperatures) > 1:
+                knob = [knob for knob in ("temperature",) if knob in space.grids[name]]
+                faults.append(
+                    source.error(
+                        ["search", name, *knob],
+                        f"is searched, but request.drop leaves the temperature out of all requests to {model}: the "
+                        "teams would differ only in name. Give one value, such as temperature: 1.0, or search the "
+                        "other models in a study of their own",
+                    )
+                )
+    return faults
 
 
 def _about_engine(file: StudyFile, source: Source, folder: Path) -> list[str]:

@@ -26,6 +26,7 @@ from orkester.optim.study.study import Study
 from orkester.serving.catalogue import Catalogue, Model
 from orkester.serving.chat import ChatModel
 from orkester.serving.energy import UnavailableMeter
+from orkester.serving.request_changes import RequestChanges
 
 from .back_end import back_end, open_pool, require_engine, shots_as_messages
 
@@ -271,8 +272,11 @@ def _policies(file: TeamFile) -> dict[str, RoutingPolicy]:
 def _plain(model: Model) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(model)
+    plain = asdict(model)
+    del plain["request"]
+    return plain | ({"request": model.request.as_json()} if model.request else {})
 
 
 def _model(plain: Mapping[str, Any]) -> Model:
-    return Model(**{**plain, "stop": tuple(plain.get("stop", ()))})
+    changes = RequestChanges.of(plain.get("request", {}))
+    return Model(**{**plain, "stop": tuple(plain.get("stop", ())), "request": changes})

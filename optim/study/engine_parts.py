@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from orkester.graphs import EngineValue
-from orkester.serving.engines import FakeScript
+from orkester.serving.engines import FakeScript, variable_name_fault
 
 from .parts import Part
 from .vllm_options import VllmOptionName, VllmOptionValue
@@ -55,6 +55,13 @@ class ExternalPart(Part):
     requests_per_s: float | None = Field(None, gt=0)
     concurrency: int | None = Field(None, ge=1)
 
+    @field_validator("api_key_env", mode="before")
+    @classmethod
+    def _is_a_name(cls, name: object) -> object:
+        if fault := variable_name_fault(name):
+            raise ValueError(fault)
+        return name
+
     @field_validator("base_url")
     @classmethod
     def _has_a_host(cls, url: str) -> str:
@@ -68,6 +75,11 @@ class ExternalPart(Part):
         if "@" in parts.netloc:
             raise ValueError(
                 "must not contain a password, because records keep the address; name a variable with api_key_env"
+            )
+        if parts.query or parts.fragment:
+            raise ValueError(
+                "must end with its path, such as /v1, because /chat/completions is added to it; leave out what follows "
+                "'?' or '#', and name a variable with the key in api_key_env"
             )
         return url
 

@@ -251,7 +251,7 @@ def build_space(study: StudyFile, complain: Complain, *, folder: Path | None = N
         for knob in knobs.values():
             try:
                 spec = (specs or {}).get(knob.name)
-                grids[name][knob.name] = _grid(knob, spec, study.models, folder)
+                grids[name][knob.name] = _grid(knob, spec, study.model_names, folder)
             except ValueError as error:
                 complain(["search", name, knob.name], str(error))
     return Space(grids, study.engine_options.choices, changed_roles(study, grids, complain))

@@ -99,7 +99,9 @@ class Study:
             del asked["energy"]
         asked["task"]["data_sha256"] = self.task.data_sha256
         asked["models"] = {
-            name: {"source": model.source, "sha256": model.sha256} for name, model in self.models.items()
+            name: {"source": model.source, "sha256": model.sha256}
+            | ({"request": model.request.as_json()} if model.request else {})
+            for name, model in self.models.items()
         }
         return asked
 

@@ -16,8 +16,10 @@ from orkester.agents.packs import RoleChange
 from orkester.errors import InputError
 from orkester.evals.objectives import objective
 from orkester.optim.goals.goal import DEFAULT_OBJECTIVES, Direction, is_limit
+from orkester.serving.request_changes import RequestChanges
 
 from .engine_parts import EngineOptionsPart, EngineSpec
+from .model_parts import ModelEntry, model_form
 from .parts import BudgetPart, EnergyPart, MeasurePart, Part, TaskPart
 from .validation_messages import explain
 from .yaml_source import Source, listed, short
@@ -67,7 +69,7 @@ class StudyFile(Part):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="also the run directory's name")]
     task: TaskPart
-    models: list[str] = Field(min_length=1)
+    models: list[Annotated[ModelEntry, BeforeValidator(model_form)]] = Field(min_length=1)
     engine: EngineSpec = "auto"
     engine_options: EngineOptionsPart = EngineOptionsPart()
     search: dict[str, dict[str, Annotated[KnobSpec, BeforeValidator(_knob_form)]] | None] = Field(min_length=1)
@@ -85,10 +87,26 @@ class StudyFile(Part):
 
     @field_validator("models")
     @classmethod
-    def _different(cls, names: list[str]) -> list[str]:
+    def _different(cls, entries: list[ModelEntry]) -> list[ModelEntry]:
+        names = [_name(entry) for entry in entries]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"names {twice[0]!r} twice")
-        return names
+        return entries
+
+    @property
+    def model_names(self) -> list[str]:
+        """The names of the models, in order."""
+        return [_name(entry) for entry in self.models]
+
+    @property
+    def requests(self) -> dict[str, RequestChanges]:
+        """The changes to the requests of models, by name; only models with changes are in it."""
+        options = {name: part for entry in self.models if isinstance(entry, dict) for name, part in entry.items()}
+        return {name: part.request.changes for name, part in options.items() if part.request.changes}
+
+
+def _name(entry: ModelEntry) -> str:
+    return entry if isinstance(entry, str) else next(iter(entry))
 
 
 def read_study_file(path: Path) -> tuple[StudyFile, Source]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from orkester.errors import InputError
+from orkester.serving.server_words import without_secrets
 
 #: Most faults shown at once; more would push the first ones off the screen.
 _MOST_FAULTS = 7
@@ -46,7 +47,8 @@ class Source:
             place = place[:-1]
         line = self._lines.get(place, 1)
         key = ".".join(str(part) for part in where)
-        return f"{self.path}:{line}: {key + ': ' if key else ''}{message}"
+        # A key of a service may stand anywhere by mistake, and messages end up in logs.
+        return f"{self.path}:{line}: {without_secrets(f'{key}: {message}' if key else message)}"
 
     def _walk(self, node: yaml.Node, place: tuple[str | int, ...]) -> None:
         self._lines.setdefault(place, node.start_mark.line + 1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from ..request_changes import RequestChanges
 
 #: A chat template for base models: it turns a conversation into lines of questions and answers, which the model
 #: continues. An answer is one line.
@@ -36,6 +38,7 @@ class Model:
         layout: The layout of ``source``: a GGUF file, or a folder in Hugging Face's layout with safetensors.
         safetensors: The source of the same model in Hugging Face's layout, for vLLM; empty if the GGUF file is to be
             converted.
+        request: Changes to every request to the model.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Model:
     stop: tuple[str, ...] = ()
     layout: Literal["gguf", "safetensors"] = "gguf"
     safetensors: str = ""
+    request: RequestChanges = field(default_factory=RequestChanges)
 
     def in_safetensors(self) -> Model:
         """Return this model with its source in Hugging Face's layout.

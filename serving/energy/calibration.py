@@ -146,7 +146,8 @@ def fingerprint(engine_facts: Mapping[str, object], device: str, method: str) ->
     Returns:
         16 hexadecimal digits.
     """
-    facts = {name: value for name, value in engine_facts.items() if name not in VOLATILE}
+    # Changes to requests change the answers, but not what a step costs.
+    facts = {name: value for name, value in engine_facts.items() if name not in VOLATILE | {"request"}}
     text = json.dumps([facts, device, method], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

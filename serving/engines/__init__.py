@@ -11,7 +11,7 @@ from orkester.registry import Registry, files_of
 
 from ._base import Endpoint, Engine, EngineMetrics, EngineOptions, EnginePlugin, Footprint, PlainEngine, proxy_for
 from ._fake_script import FakeScript, Fault
-from .external import ExternalEngine, api_key
+from .external import ExternalEngine, api_key, key_in_environment, variable_name_fault
 from .fake import FakeEngine
 from .llamacpp import LlamaCppEngine
 from .vllm import Accelerator, VllmEngine
@@ -33,7 +33,9 @@ __all__ = [
     "PlainEngine",
     "VllmEngine",
     "api_key",
+    "key_in_environment",
     "proxy_for",
+    "variable_name_fault",
 ]
 
 

@@ -38,9 +38,9 @@ class Fault(_Part):
 
     A number is an HTTP error. ``hang`` never answers one request. ``cut`` ends the connection in the middle of the
     body. ``not_json`` and ``no_choices`` are replies with the wrong form. ``empty`` and ``null`` are replies without
-    text. ``bad_usage`` is a reply with impossible token counts. ``die`` ends the engine's process; ``freeze`` keeps the
-    process running, but it never answers anything again. ``wrong_wake`` is not drawn for a request: after its next
-    sleep the engine answers nonsense.
+    text. ``bad_usage`` is a reply with impossible token counts, which are then unknown. ``die`` ends the engine's
+    process; ``freeze`` keeps the process running, but it never answers anything again. ``wrong_wake`` is not drawn for
+    a request: after its next sleep the engine answers nonsense.
     """
 
     kind: FaultKind

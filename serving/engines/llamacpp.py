@@ -55,7 +55,7 @@ class LlamaCppEngine(PlainEngine):
         )
         base_url = f"{first_line['address']}/v1"
         try:
-            await _probe.one_token(base_url, model.name, timeout_s=options.start_timeout_s or START_TIMEOUT_S)
+            await _probe.first_reply(base_url, model.name, timeout_s=options.start_timeout_s or START_TIMEOUT_S)
         except BaseException as error:
             await self.stop()
             if isinstance(error, EngineError):

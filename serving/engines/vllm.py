@@ -120,7 +120,7 @@ class VllmEngine:
                     self._running.record(child.pid)
             first_line = await starting
             base_url = f"{first_line['address']}/v1"
-            await _probe.one_token(base_url, model.name, timeout_s=timeout_s)
+            await _probe.first_reply(base_url, model.name, timeout_s=timeout_s)
             await _probe.warm_up(base_url, model.name, requests=options.slots, timeout_s=timeout_s)
         except BaseException as error:
             starting.cancel()
@@ -253,7 +253,7 @@ class VllmEngine:
         if self._endpoint is None or not self.alive():
             return False
         try:
-            await _probe.one_token(self._endpoint.base_url, self._endpoint.model, timeout_s=_HEALTH_TIMEOUT_S)
+            await _probe.first_reply(self._endpoint.base_url, self._endpoint.model, timeout_s=_HEALTH_TIMEOUT_S)
         except EngineError:
             return False
         return True

@@ -212,10 +212,11 @@ def test_a_study_in_which_every_call_fails_ends_with_1_and_the_reasons(
     said = cli("tune", study, "--run", quick_path / "run")
     assert said.code == 1
     assert re.search(
-        r"team 1: single: .*: infeasible: failure_rate is 1, not <= 0 \(4 × http 400\); 0 on the front", said.err
+        r"team 1: single: .*: infeasible: failure_rate is 1, not <= 0 \(4 × http 400: scripted 400\); 0 on the front",
+        said.err,
     )
     assert "No team is on the front of" in said.out
-    assert "failure_rate is 1, not <= 0 (4 × http 400)" in said.out
+    assert "2 × failure_rate is 1, not <= 0 (4 × http 400: scripted 400)" in said.out
     front = cli("front", quick_path / "run", "--json")
     assert front.code == 0
     assert json.loads(front.out)["teams"] == []

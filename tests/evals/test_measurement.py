@@ -124,6 +124,26 @@ def test_failures_score_0_count_by_kind_and_at_their_deadline() -> None:
     assert found.estimates["input_tokens"].value == 20 / 4  # what failed was not counted, and is not expected to be
 
 
+def test_failures_with_the_same_cause_are_counted_together_by_the_words_of_the_first() -> None:
+    words = [
+        ("http 400", "you requested 4096 tokens"),
+        ("http 400", "you requested 51 tokens (req_abc123)"),
+        ("deadline", None),
+        ("http 400", "you requested 52 tokens (req_xyz789)"),
+        ("http 500", "you requested 4096 tokens"),
+        ("http 400", "you requested 53 tokens (req_klm123)"),
+    ]
+    examples = tuple(
+        dataclasses.replace(failed(i, kind), failure_message=message) for i, (kind, message) in enumerate(words)
+    )
+    assert measure([block(examples=examples)]).failures == {
+        "http 400: you requested 51 tokens (req_abc123)": 3,
+        "http 400: you requested 4096 tokens": 1,
+        "deadline": 1,
+        "http 500: you requested 4096 tokens": 1,
+    }
+
+
 def test_joules_per_success_have_an_interval_where_every_block_has_a_success() -> None:
     right, wrong = result(), result(1, score=0.0)
     blocks = [block(index=i, examples=(right, wrong)) for i in range(MIN_BLOCKS)]

@@ -54,6 +54,7 @@ CALLS = st.builds(
     thought_tokens=st.none() | st.integers(0, 2**31),
     thought_estimated=st.booleans(),
     reused=st.booleans(),
+    failure_message=st.none() | TEXT,
 )
 EXAMPLES = st.builds(
     ExampleResult,
@@ -64,6 +65,7 @@ EXAMPLES = st.builds(
     failure=st.none() | TEXT,
     calls=st.lists(CALLS, max_size=3).map(tuple),
     composed=st.booleans(),
+    failure_message=st.none() | TEXT,
 )
 BLOCKS = st.builds(
     Block,
@@ -147,13 +149,14 @@ def test_the_form_of_a_line_does_not_change_without_a_new_schema() -> None:
     ]
     (example,) = known["examples"]
     assert list(example) == [
-        *("id", "answer", "score", "latency_s", "failure", "calls", "trace_id", "composed"),
+        *("id", "answer", "score", "latency_s", "failure", "calls", "trace_id", "composed", "failure_message"),
     ]
     assert list(example["calls"][0]) == [
         *("agent", "model", "sample", "start_s", "latency_s"),
         *("input_tokens", "output_tokens", "cached_tokens", "attempts", "failure"),
         *("queue_s", "ttft_s", "decode_s", "energy_j", "span_id", "key", "text", "finish_reason", "reused"),
         *("thought", "thought_tokens", "thought_estimated"),
+        "failure_message",
     ]
     assert list(json.loads(encode(FAILED))) == [
         *("schema", "kind", "team", "topology", "knobs", "reason", "trial", "engine_options"),

@@ -258,6 +258,7 @@ async def test_an_example_that_fails_scores_0_at_its_deadline_and_the_others_go_
     assert (failed.answer, failed.score, failed.latency_s) == (None, 0.0, 7.5)
     (call,) = failed.calls
     assert (call.failure, call.attempts, call.input_tokens) == ("http 400", 3, None)
+    assert (failed.failure_message, call.failure_message) == ("no", "no")
     assert [example.score for example in block.examples] == [1.0, 0.0, 1.0, 1.0]
 
 

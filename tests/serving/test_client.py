@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from aiohttp import web
 from serving.servers import completion, served
 
 from orkester.errors import CallFailed, InputError
+from orkester.serving._retries import FIRST_WAIT_S, LONGEST_WAIT_S, MAX_ATTEMPTS
 from orkester.serving.catalogue import Model
 from orkester.serving.chat import Reply
-from orkester.serving.client import FIRST_WAIT_S, LONGEST_WAIT_S, MAX_ATTEMPTS, ChatClient, Gate
+from orkester.serving.client import ChatClient, Gate
 from orkester.serving.engines import Endpoint, EngineOptions, ExternalEngine, FakeEngine, FakeScript, Fault
 from orkester.serving.engines._fake_script import FaultKind
 from orkester.telemetry import TraceStore
 
 KEY = "sk-that-nobody-may-see"
+NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 QUESTION = [{"role": "user", "content": "What is 2 + 3?"}]
 
 
@@ -99,10 +102,9 @@ class TestFaults:
             "500": ("http 500", MAX_ATTEMPTS),
             "503": ("http 503", MAX_ATTEMPTS),
             "cut": ("connection", MAX_ATTEMPTS),
-            "not_json": ("bad reply", 1),
-            "no_choices": ("bad reply", 1),
+            "not_json": ("bad reply", MAX_ATTEMPTS),
+            "no_choices": ("bad reply", MAX_ATTEMPTS),
             "null": ("bad reply", 1),
-            "bad_usage": ("bad reply", 1),
             "empty": ("empty answer", 1),
         }
         faults = [Fault(kind=fault, times=attempts) for fault, (_, attempts) in expected.items()]
@@ -221,19 +223,94 @@ class TestWaits:
             await refusal(asker)
         assert time_.sleeps == [7.5] * (MAX_ATTEMPTS - 1)
 
-    @pytest.mark.parametrize("value", ["Wed, 21 Oct 2026 07:28:00 GMT", "-5", "soon", "nan"])
-    async def test_a_retry_after_that_is_no_number_of_seconds_is_passed_over(self, value: str) -> None:
+    @pytest.mark.parametrize(
+        ("headers", "wait_s"),
+        [
+            ({"Retry-After": "7.5"}, 7.5),
+            ({"Retry-After": " 12 "}, 12),
+            ({"Retry-After": "Mon, 02 Mar 2026 10:00:20 GMT", "Date": "Mon, 02 Mar 2026 10:00:00 GMT"}, 20),
+            ({"Retry-After": "Mon, 02 Mar 2026 10:00:20 -0000", "Date": "no date"}, 20),
+            ({"Retry-After": "Monday, 02-Mar-26 10:00:20 GMT", "Date": "no date"}, 20),
+            ({"Retry-After": "2026-03-02T10:00:20Z", "Date": "no date"}, 20),
+            ({"Retry-After": "Mon, 02 Mar 2026 09:00:20 GMT", "Date": "Mon, 02 Mar 2026 09:00:00 GMT"}, 20),
+            ({"Retry-After-Ms": "9500", "Retry-After": "30"}, 9.5),
+            ({"X-RateLimit-Reset-Requests": "9s", "X-RateLimit-Reset-Tokens": "6m0s"}, 9),
+            ({"X-RateLimit-Reset-Requests": "1790000000"}, 0),
+        ],
+    )
+    async def test_the_server_may_ask_in_several_ways(self, headers: dict[str, str], wait_s: float) -> None:
+        time_ = Time()
+        async with (
+            served(always(429, headers)) as url,
+            client(url, clock=time_.clock, sleep=time_.sleep, now=lambda: NOW) as asker,
+        ):
+            await refusal(asker)
+        if wait_s:
+            assert time_.sleeps
+            assert set(time_.sleeps) == {wait_s}
+        else:
+            assert max(time_.sleeps) <= LONGEST_WAIT_S
+
+    @pytest.mark.parametrize(
+        ("words", "wait_s"),
+        [
+            ("Please retry after 9 seconds.", 9),
+            ("Rate limit reached. Please try again in 9.5s. Visit the limits page", 9.5),
+            ("try again in 1m30s", 90),
+            ("Try again in 9500ms", 9.5),
+        ],
+    )
+    async def test_the_server_may_ask_in_words(self, words: str, wait_s: float) -> None:
+        async def handler(_: web.Request) -> web.Response:
+            return web.json_response({"error": {"message": words}}, status=429)
+
+        time_ = Time()
+        async with (
+            served(handler) as url,
+            client(url, clock=time_.clock, sleep=time_.sleep, deadline_s=1000) as asker,
+        ):
+            await refusal(asker)
+        assert time_.sleeps == [wait_s] * (MAX_ATTEMPTS - 1)
+
+    async def test_a_quota_that_is_used_up_is_not_waited_for(self) -> None:
+        async def handler(_: web.Request) -> web.Response:
+            error = {"message": "You exceeded your current quota", "code": "insufficient_quota"}
+            return web.json_response({"error": error}, status=429)
+
+        async with served(handler) as url, client(url) as asker:
+            error = await refusal(asker)
+        assert (error.kind, error.detail, error.attempts) == ("http 429", "You exceeded your current quota", 1)
+
+    @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 529])
+    async def test_statuses_that_say_nothing_about_the_request_are_tried_again(self, status: int) -> None:
+        time_ = Time()
+        async with served(always(status)) as url, client(url, clock=time_.clock, sleep=time_.sleep) as asker:
+            assert (await refusal(asker)).attempts == MAX_ATTEMPTS
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+    async def test_statuses_about_the_request_are_not_tried_again(self, status: int) -> None:
+        async with served(always(status)) as url, client(url) as asker:
+            assert (await refusal(asker)).attempts == 1
+
+    @pytest.mark.parametrize("value", ["Wed, 21 Oct 2020 07:28:00 GMT", "-5", "0", "soon", "nan", "32 Foo 2026"])
+    async def test_a_retry_after_that_is_past_or_no_time_is_passed_over(self, value: str) -> None:
         time_ = Time()
         async with (
             served(always(503, {"Retry-After": value})) as url,
             client(url, clock=time_.clock, sleep=time_.sleep) as asker,
         ):
-            await refusal(asker)
+            error = await refusal(asker)
         assert len(time_.sleeps) == MAX_ATTEMPTS - 1
         assert max(time_.sleeps) <= LONGEST_WAIT_S
+        no_time = value in {"soon", "nan", "32 Foo 2026"}
+        note = f" (the server's Retry-After is {value!r}, which is no time)" if no_time else ""
+        assert error.detail == f"not now{note}"
 
-    @pytest.mark.parametrize("value", ["60", "inf"])
-    async def test_a_wait_past_the_deadline_is_not_begun(self, value: str) -> None:
+    @pytest.mark.parametrize(
+        ("value", "asked"),
+        [("60", "60 s"), ("inf", "without end"), ("999999", "999,999 s"), ("Sat, 02 Mar 2126 10:00:00 GMT", " s")],
+    )
+    async def test_a_wait_past_the_deadline_is_not_begun_and_said(self, value: str, asked: str) -> None:
         time_ = Time()
         async with (
             served(always(429, {"Retry-After": value})) as url,
@@ -241,6 +318,7 @@ class TestWaits:
         ):
             error = await refusal(asker)
         assert (error.kind, error.attempts) == ("http 429", 1)
+        assert re.fullmatch(rf"not now \(the server asks to wait .*{asked}, and 60 s are left\)", error.detail)
         assert time_.sleeps == []
 
     async def test_all_tries_together_keep_the_deadline(self) -> None:
@@ -464,42 +542,187 @@ class TestReply:
         reply = await self.reply(lambda: completion(metrics=json.loads(times), timings=json.loads(times)))
         assert (reply.text, reply.queue_s, reply.ttft_s, reply.decode_s) == ("42", None, None, None)
 
-    @pytest.mark.parametrize("count", [-1, 1.5, "many", [3], {"a": 1}])
-    async def test_counts_that_cannot_be_fail_the_call(self, count: Any) -> None:
-        for usage in (
-            {"prompt_tokens": count},
-            {"completion_tokens": count},
-            {"prompt_tokens_details": {"cached_tokens": count}},
-        ):
-            with pytest.raises(CallFailed, match="bad reply: the reply's usage has") as raised:
-                await self.reply(lambda usage=usage: completion(usage=usage))
-            assert raised.value.attempts == 1
+    @pytest.mark.parametrize(
+        "count",
+        [
+            "-1",
+            "-1.0",
+            "1.5",
+            '"many"',
+            '""',
+            '"-1"',
+            '"nan"',
+            "NaN",
+            "Infinity",
+            "true",
+            "[3]",
+            '{"a": 1}',
+            "1e300",
+            "9" * 400,
+        ],
+    )
+    async def test_counts_that_cannot_be_are_unknown_and_lose_no_answer(self, count: str) -> None:
+        text = (
+            '{"choices": [{"message": {"content": "42"}}], "usage": {"prompt_tokens": '
+            f'{count}, "completion_tokens": {count}, "prompt_tokens_details": {{"cached_tokens": {count}}}}}}}'
+        )
+        reply = await self.reply(lambda: web.Response(text=text, content_type="application/json"))
+        assert reply.text == "42"
+        assert (reply.input_tokens, reply.output_tokens, reply.cached_tokens) == (None, None, None)
+
+    @pytest.mark.parametrize("count", [12, 12.0, "12", "12.0", " 12 "])
+    async def test_counts_may_be_decimal_numbers_and_texts(self, count: Any) -> None:
+        usage = {"prompt_tokens": count, "completion_tokens": count, "prompt_tokens_details": {"cached_tokens": count}}
+        reply = await self.reply(lambda: completion(usage=usage))
+        assert (reply.input_tokens, reply.output_tokens, reply.cached_tokens) == (12, 12, 12)
+        assert isinstance(reply.input_tokens, int)
+
+    @pytest.mark.parametrize(
+        ("content", "text"),
+        [
+            ([{"type": "text", "text": "4"}, {"type": "text", "text": "2"}], "42"),
+            ([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "42"}], "42"),
+            ([{"type": "image_url", "image_url": {"url": "x"}}, {"type": "output_text", "text": "42"}], "42"),
+            ([{"text": "42"}], "42"),
+            ([{"type": "text", "text": {"value": "42", "annotations": []}}], "42"),
+        ],
+    )
+    async def test_the_text_parts_of_a_list_are_the_answer(self, content: Any, text: str) -> None:
+        choice = {"index": 0, "message": {"role": "assistant", "content": content}}
+        reply = await self.reply(lambda: completion(choices=[choice]))
+        assert (reply.text, reply.finish_reason) == (text, None)
+
+    async def test_counts_of_0_for_a_text_that_is_there_are_unknown(self) -> None:
+        usage = {"prompt_tokens": 0, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}
+        reply = await self.reply(lambda: completion(usage=usage))
+        assert (reply.input_tokens, reply.output_tokens, reply.cached_tokens) == (None, None, 0)
+
+    async def test_the_answer_is_the_choice_with_the_index_0(self) -> None:
+        choices = [{"index": i, "message": {"role": "assistant", "content": f"answer {i}"}} for i in (1, 0, 2)]
+        assert (await self.reply(lambda: completion(choices=choices))).text == "answer 0"
+
+    async def test_a_refusal_is_an_answer(self) -> None:
+        message = {"role": "assistant", "content": None, "refusal": "I cannot help with that"}
+        reply = await self.reply(lambda: completion(choices=[{"message": message, "finish_reason": "stop"}]))
+        assert reply.text == "I cannot help with that"
+
+    @pytest.mark.parametrize(
+        ("message", "reason", "detail"),
+        [
+            ({"content": None, "reasoning_content": "so"}, "length", "has a thought and no answer; max_tokens"),
+            ({"content": "", "reasoning": "so"}, "stop", "has a thought and no answer"),
+            ({"content": None, "tool_calls": [{"id": "c"}]}, "tool_calls", "is a call of a tool"),
+            ({"content": ""}, "content_filter", "content filter removed the reply"),
+            ({"content": []}, "stop", "has no text"),
+            ({"content": ""}, "stop", "has no text"),
+        ],
+    )
+    async def test_a_reply_without_text_says_why(self, message: dict[str, Any], reason: str, detail: str) -> None:
+        choice = {"message": {"role": "assistant", **message}, "finish_reason": reason}
+        with pytest.raises(CallFailed, match=detail) as raised:
+            await self.reply(lambda: completion(choices=[choice]))
+        assert (raised.value.kind, raised.value.attempts) == ("empty answer", 1)
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    async def test_a_byte_order_mark_before_the_reply_is_passed_over(self, encoding: str) -> None:
+        body = json.dumps({"choices": [{"message": {"content": "4²"}}]}, ensure_ascii=False).encode(encoding)
+        reply = await self.reply(lambda: web.Response(body=body, content_type="application/json"))
+        assert reply.text == "4²"
 
     @pytest.mark.parametrize(
         "said",
         [
-            lambda: web.Response(text="<html>", content_type="text/html"),
-            lambda: web.Response(body=b"\xff\xfe", content_type="application/json"),
-            lambda: web.json_response(None),
-            lambda: web.json_response([]),
-            lambda: web.json_response("text"),
-            lambda: web.json_response({}),
-            lambda: web.json_response({"choices": None}),
-            lambda: web.json_response({"choices": "several"}),
             lambda: web.json_response({"choices": [None]}),
             lambda: web.json_response({"choices": ["one"]}),
             lambda: web.json_response({"choices": [{"message": None}]}),
             lambda: web.json_response({"choices": [{"message": "text"}]}),
             lambda: web.json_response({"choices": [{"message": {"content": 42}}]}),
             lambda: web.json_response({"choices": [{"message": {"content": ["a", "b"]}}]}),
-            lambda: web.Response(text='{"choices": ' + "[" * 100_000, content_type="application/json"),
-            lambda: web.Response(status=204),
+            lambda: web.json_response({"choices": [{"message": {"content": [{"type": "text", "text": 4}]}}]}),
         ],
     )
-    async def test_any_other_form_is_a_bad_reply(self, said: Callable[[], web.Response]) -> None:
+    async def test_a_choice_of_another_form_is_a_bad_reply(self, said: Callable[[], web.Response]) -> None:
         with pytest.raises(CallFailed) as raised:
             await self.reply(said)
         assert (raised.value.kind, raised.value.attempts) == ("bad reply", 1)
+
+    @pytest.mark.parametrize(
+        ("said", "kind", "detail"),
+        [
+            (
+                lambda: web.Response(
+                    text="<html><title>502</title><p>Bad <b>Gateway</b></html>", content_type="text/html"
+                ),
+                "bad reply",
+                "the reply is not JSON: an HTML page: 502: Bad Gateway",
+            ),
+            (lambda: web.Response(body=b"\xff\xfe", content_type="application/json"), "bad reply", ""),
+            (lambda: web.Response(status=204), "bad reply", "the reply is empty"),
+            (lambda: web.Response(text='{"choices": ' + "[" * 100_000), "bad reply", "the reply is not JSON"),
+            (lambda: web.json_response(None), "bad reply", "the reply has no choice"),
+            (lambda: web.json_response([]), "bad reply", "the reply has no choice"),
+            (lambda: web.json_response("text"), "bad reply", "text"),
+            (lambda: web.json_response({}), "bad reply", "the reply has no choice"),
+            (lambda: web.json_response({"choices": "several"}), "bad reply", "the reply has no choice"),
+            (lambda: web.json_response({"choices": None, "detail": "too long"}), "bad reply", "too long"),
+            (lambda: web.json_response({"error": "upstream overloaded"}), "bad reply", "upstream overloaded"),
+            (lambda: web.json_response({"error": {"message": "overloaded", "code": 502}}), "http 502", "overloaded"),
+            (lambda: web.json_response({"error": {"message": "slow", "code": "429"}}), "http 429", "slow"),
+            (
+                lambda: web.json_response({"object": "error", "message": "no GPU is free", "code": 503}),
+                "http 503",
+                "no GPU is free",
+            ),
+            (
+                lambda: web.json_response(
+                    {"choices": [{"error": {"message": "gone", "code": 504}, "message": {"content": ""}}]}
+                ),
+                "http 504",
+                "gone",
+            ),
+            (
+                lambda: web.json_response({"choices": [{"finish_reason": "error", "message": {"content": ""}}]}),
+                "bad reply",
+                "the reply has no choice",
+            ),
+            (
+                lambda: web.json_response(
+                    {
+                        "error": {
+                            "message": "Provider returned error",
+                            "metadata": {"raw": '{"error": {"message": "busy"}}'},
+                        }
+                    }
+                ),
+                "bad reply",
+                "Provider returned error: busy",
+            ),
+        ],
+    )
+    async def test_an_error_with_status_200_is_tried_again(
+        self, said: Callable[[], web.Response], kind: str, detail: str
+    ) -> None:
+        faults = 2
+
+        async def handler(_: web.Request) -> web.Response:
+            nonlocal faults
+            faults -= 1
+            return said() if faults >= 0 else completion()
+
+        time_ = Time()
+        async with served(handler) as url, client(url, clock=time_.clock, sleep=time_.sleep) as asker:
+            reply = await ask(asker)
+            assert (reply.text, reply.attempts) == ("42", 3)
+            faults = 99
+            error = await refusal(asker)
+        assert (error.kind, error.attempts) == (kind, MAX_ATTEMPTS)
+        assert error.detail.startswith(detail)
+
+    @pytest.mark.parametrize("code", [400, 401, 404, 422])
+    async def test_an_error_with_status_200_about_the_request_is_not_tried_again(self, code: int) -> None:
+        with pytest.raises(CallFailed, match="wrong") as raised:
+            await self.reply(lambda: web.json_response({"error": {"message": "wrong", "code": code}}))
+        assert (raised.value.kind, raised.value.attempts) == (f"http {code}", 1)
 
     async def test_a_finish_reason_of_another_form_is_none(self) -> None:
         choice = {"message": {"role": "assistant", "content": "5"}, "finish_reason": {"why": "so"}}
@@ -516,9 +739,9 @@ class TestSecrets:
             lambda said: web.Response(status=429, headers={"Retry-After": said}),
             lambda said: web.Response(text=said, content_type="application/json"),
             lambda said: completion(said, choices=said),
-            lambda said: completion(usage={"prompt_tokens": said}),
-            lambda said: completion(usage={"prompt_tokens": {said: said}}),
-            lambda said: completion(usage={"prompt_tokens_details": {"cached_tokens": [said]}}),
+            lambda said: web.json_response({"error": said}),
+            lambda said: web.json_response({"error": {"message": said, "code": 429}}),
+            lambda said: completion([said]),
         ],
     )
     async def test_a_key_that_the_server_echoes_is_in_no_message_and_no_span(

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -12,15 +14,22 @@ from orkester.errors import EngineError, InputError
 from orkester.serving.catalogue import Model
 from orkester.serving.engines import Endpoint, EngineOptions, ExternalEngine, FakeEngine, FakeScript, Fault
 from orkester.serving.engines._child import ChildServer
+from orkester.serving.request_changes import RequestChanges
 from orkester.testing.engine_contract import ask
 
 KEY = "sk-that-nobody-may-see"
 MODEL = Model(name="small", source="none")
 
 
-async def start_external(base_url: str, *, key: str | None = None, timeout_s: float = 10.0) -> Endpoint:
-    engine = ExternalEngine(base_url, model="small", api_key_env=key)
-    return await engine.start(MODEL, None, EngineOptions(start_timeout_s=timeout_s), Path("unused.log"))
+async def start_external(
+    base_url: str, *, key: str | None = None, timeout_s: float = 10.0, model: Model = MODEL, **settings: Any
+) -> Endpoint:
+    engine = ExternalEngine(base_url, model="small", api_key_env=key, **{"sleep": no_sleep, **settings})
+    return await engine.start(model, None, EngineOptions(start_timeout_s=timeout_s), Path("unused.log"))
+
+
+async def no_sleep(seconds: float) -> None:
+    assert seconds >= 0
 
 
 @pytest.mark.parametrize(
@@ -50,6 +59,96 @@ async def test_an_external_endpoint_is_asked_for_one_token_with_the_key(monkeypa
     assert asked == [("/v1/chat/completions", f"Bearer {KEY}", 1)]
     assert endpoint.base_url == url
     assert KEY not in repr(endpoint)
+
+
+async def test_an_endpoint_that_is_busy_at_the_start_is_asked_again() -> None:
+    waits: list[float] = []
+    answers = [
+        web.Response(status=429, headers={"Retry-After": "5"}),
+        web.Response(text="<html>503</html>", content_type="text/html"),
+        web.json_response({"error": {"code": 502, "message": "overloaded"}}),
+        completion(),
+    ]
+
+    async def handler(_: web.Request) -> web.Response:
+        return answers.pop(0)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async with served(handler) as url:
+        await start_external(url, sleep=sleep)
+    assert answers == []
+    assert len(waits) == 3
+    assert waits[0] == 5
+
+
+async def test_the_first_request_is_one_of_the_study() -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(await request.json())
+        cold = asked[-1]["temperature"] < 0.5
+        return web.json_response({"detail": "temperature is too low"}, status=422) if cold else completion()
+
+    model = replace(MODEL, request=RequestChanges(rename={"max_tokens": "most"}, extra={"top_p": 1}))
+    async with served(handler) as url:
+        await start_external(url, model=model, temperatures=(0.1, 0.3, 0.7, 0.9), max_tokens=33)
+    assert [body["temperature"] for body in asked] == [0.1, 0.3, 0.7]
+    assert all(body["most"] == 33 and body["top_p"] == 1 and "max_tokens" not in body for body in asked)
+    assert all(body["seed"] == 0 for body in asked)
+
+
+async def test_a_server_that_refuses_every_temperature_is_answered_with_a_remedy() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        heat = (await request.json())["temperature"]
+        return web.json_response({"error": f"'temperature' does not support {heat}."}, status=400)
+
+    async with served(handler) as url:
+        with pytest.raises(EngineError) as raised:
+            await start_external(url, temperatures=(0.0, 0.5))
+    assert str(raised.value) == (
+        f"{url} answered HTTP 400 for the model 'small': 'temperature' does not support 0.0; search only temperatures "
+        "that the server takes, or in the study file, write under models instead of the name: "
+        "{small: {request: {drop: [temperature]}}}"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sk-abcdef", "sk-proj-Ab12Cd34Ef56", "gsk_abcdefgh12345678", "AIzaSyA1234567890abcdefghijklmno", "Bearer x"),
+        *("0123456789abcdef" * 2, "a0b1c2d3e4f5a6b7c8d9e0f1", "A1B2C3D4E5F6G7H8I9J0K1"),
+        *("$OPENAI_API_KEY", "KEY NAME", "9KEY", ""),
+    ],
+)
+async def test_a_key_in_the_place_of_its_variables_name_is_refused_and_not_repeated(name: str) -> None:
+    with pytest.raises(InputError, match="takes the name of the environment variable") as raised:
+        await start_external("http://127.0.0.1:1/v1", key=name)
+    assert not name or name not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "KEY", "_KEY", "AZURE_OPENAI_KEY_SWEDEN_CENTRAL_2026"])
+async def test_other_names_of_variables_are_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match=f"the environment variable {name} "):
+        await start_external("http://127.0.0.1:1/v1", key=name)
+
+
+async def test_a_name_that_may_be_a_key_is_not_repeated() -> None:
+    with pytest.raises(InputError, match="that api_key_env names is not set") as raised:
+        await start_external("http://127.0.0.1:1/v1", key="mysecret12")
+    assert "mysecret12" not in str(raised.value)
+
+
+async def test_a_variable_that_is_set_is_taken_whatever_it_looks_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("a0b1c2d3e4f5a6b7c8d9e0f1", KEY)
+
+    async def handler(_: web.Request) -> web.Response:
+        return completion()
+
+    async with served(handler) as url:
+        assert (await start_external(url, key="a0b1c2d3e4f5a6b7c8d9e0f1")).base_url == url
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -26,7 +26,7 @@ from orkester.evals.objectives import objective
 from orkester.evals.runner import derive_seed
 from orkester.graphs import Team
 from orkester.optim.goals.front import front_indices
-from orkester.optim.goals.goal import limit
+from orkester.optim.goals.goal import FAILURES, limit
 from orkester.optim.search.models.evidence import Evidence
 from orkester.optim.search.models.improvement import Dominated
 from orkester.optim.search.models.surrogate import Universe
@@ -127,12 +127,19 @@ class Ehvi:
             return chosen
         if unfinished:
             return None
-        for doubt in _DOUBTS if math.isinf(standing.calls_left) else _DOUBTS + _GRAVE_DOUBTS:
-            # One block more would change nothing; all that a team may be is another matter, and the model may err.
-            wide, certain = doubt * variance, np.zeros_like(learnt)
-            if (chosen := self._most_worth(standing, gap, mean, wide, certain, least=0.0)) is not None:
-                return chosen
+        doubts = _DOUBTS if math.isinf(standing.calls_left) else _DOUBTS + _GRAVE_DOUBTS
+        # A failed example may have been an accident of one team, although the model takes all that are alike for alike.
+        for failures_count in (True, False):
+            for doubt in doubts:
+                # One block more would change nothing; all that a team may be is another matter, and the model may err.
+                wide, certain = doubt * variance, np.zeros_like(learnt)
+                chosen = self._most_worth(standing, gap, mean, wide, certain, least=0.0, failures_count=failures_count)
+                if chosen is not None:
+                    return chosen
         unseen = self._unseen(standing, self._mixtures)
+        if unseen is None and not front:
+            # As long as no team keeps the constraints, any team may be the first.
+            unseen = self._unseen(standing, {("", (team.id,)): [team] for team in self._universe.teams})
         return None if unseen is None else self._universe.index[unseen.id]
 
     def _to_finish_first(self, standing: Standing, index: int) -> tuple[float, ...]:
@@ -276,6 +283,7 @@ class Ehvi:
         learnt: Floats,
         *,
         least: float = _NOTHING,
+        failures_count: bool = True,
     ) -> int | None:
         """The team whose next block adds most for a call; of blocks that cost nothing the best; None when none adds."""
         count = len(self._setting.goal.objectives)
@@ -294,7 +302,7 @@ class Ehvi:
         value = np.zeros(len(able))
         for draw in draws:
             value += gap.improvement(self._natural(mean[able, :count] + draw * step[:, :count]))
-        value = value / len(draws) * self._feasible(standing, mean[able], variance[able])
+        value = value / len(draws) * self._feasible(standing, mean[able], variance[able], failures_count)
         order = np.argsort(-value, kind="stable")[:_PRICED]
         order = order[value[order] > least]
         if not len(order):
@@ -338,10 +346,12 @@ class Ehvi:
         free[[self._universe.index[team] for team in taken if team in self._universe.index]] = False
         return np.flatnonzero(free)
 
-    def _feasible(self, standing: Standing, mean: Floats, variance: Floats) -> Floats:
-        """Chance that a team holds all constraints."""
+    def _feasible(self, standing: Standing, mean: Floats, variance: Floats, failures_count: bool) -> Floats:
+        """Chance that a team holds all constraints; without that on failures, unless they count."""
         chance = np.ones(len(mean))
         for name, text in self._setting.goal.constraints.items():
+            if name == FAILURES and not failures_count:
+                continue
             at = list(self._wanted).index(name)
             comparison, bound = limit(text)
             sign = -1.0 if self._wanted[name] == "maximize" else 1.0

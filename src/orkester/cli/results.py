@@ -112,9 +112,21 @@ def _print_cut_answers(run: Run, console: Console) -> None:
 
 
 def _why_none(found: Results) -> list[str]:
-    """Why nobody is on the front: by reason, how many teams."""
-    reasons = Counter(result.infeasible or result.stopped for result in found.teams)
-    unfinished = reasons.pop("", 0)
+    """Why nobody is on the front: by reason, how many teams. Failures with the same cause are one reason."""
+    from orkester.serving.server_words import same_cause
+
+    alike: dict[str, Counter[str]] = {}
+    for result in found.teams:
+        reason = result.infeasible or result.stopped
+        failed = any(phase is not None and phase.failures for phase in (result.search, result.confirmed))
+        alike.setdefault(same_cause(reason) if failed else reason, Counter())[reason] += 1
+    unfinished = alike.pop("", Counter()).total()
+    reasons = Counter(
+        {
+            next(iter(group)) + (" (the numbers differ)" if len(group) > 1 else ""): group.total()
+            for group in alike.values()
+        }
+    )
     lines = [f"{count} × {reason}" for reason, count in sorted(reasons.most_common(_MOST_REASONS))]
     if len(reasons) > _MOST_REASONS:
         lines.append(f"and {len(reasons) - _MOST_REASONS} other reasons; `orkester report` lists them")

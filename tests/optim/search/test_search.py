@@ -50,7 +50,12 @@ def signature(team: Team) -> Signature:
     model, heat = str(team.knobs["model"]), float(team.knobs["temperature"])
     stage = tuple(
         PlannedCall(
-            agent="voter", model=model, temperature=heat, sample=i, key=f"{model} {heat} {i} {dict(team.engine)}"
+            agent="voter",
+            model=model,
+            temperature=heat,
+            max_tokens=64,
+            sample=i,
+            key=f"{model} {heat} {i} {dict(team.engine)}",
         )
         for i in range(agents_of(team))
     )

@@ -84,7 +84,12 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
     ),
     ({"task": "data.jsonl"}, "task", "task:", ["takes a mapping (KEY: VALUE), but got 'data.jsonl'"]),
     ({"models": "small"}, "models", "models:", ["takes a list, but got 'small'"]),
-    ({"models": ["small", 57]}, "models.1", "57", ["takes text, but got 57 (put it in quotes)"]),
+    (
+        {"models": ["small", 57]},
+        "models.1",
+        "57",
+        ["takes text, or {NAME: {request: {…}}}, but got 57 (put it in quotes)"],
+    ),
     ({"name": 2024}, "name", "name:", ["takes text, but got 2024 (put it in quotes)"]),
     ({"name": "a b"}, "name", "name:", ["takes letters, digits", "'a b'"]),
     ({"search": ["single"]}, "search", "search:", ["takes a mapping"]),
@@ -269,6 +274,78 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
         "engine.base_url",
         "base_url:",
         ["name a variable with api_key_env"],
+    ),
+    (
+        {"engine": {"base_url": "http://x/v1?api-version=2"}},
+        "engine.base_url",
+        "base_url:",
+        ["must end with its path", "api_key_env"],
+    ),
+    *(
+        (
+            {"engine": {"base_url": "http://x/v1", "api_key_env": key}},
+            "engine.api_key_env",
+            "api_key_env:",
+            ["takes the name"],
+        )
+        for key in ("sk-abc", "$KEY", 123456, ["sk-abc"], {"sk-abc": 1}, True)
+    ),
+    # changes to requests
+    *(
+        (
+            {"models": ["small", {"large": {"request": request}}]},
+            f"models.1.large.request.{key}",
+            f"{key}:",
+            words,
+        )
+        for request, key, words in (
+            ({"drop": ["model"]}, "drop", ["model cannot be dropped: the study sets it"]),
+            ({"drop": ["messages"]}, "drop", ["messages cannot be dropped: the team writes them"]),
+            ({"drop": ["top_p"]}, "drop", ["only temperature, max_tokens, seed, stop, response_format can be dropped"]),
+            ({"drop": "seed"}, "drop", ["takes a list", "'seed'"]),
+            ({"rename": {"messages": "m"}}, "rename", ["messages cannot be renamed"]),
+            ({"rename": {"seed": "model"}}, "rename", ["seed needs a new name", "'model'"]),
+            ({"rename": {"seed": "x", "stop": "x"}}, "rename", ["gives two parameters the same name"]),
+            (
+                {"extra": {"stream": True}},
+                "extra",
+                ["cannot have stream: Orkester reads an answer when it is complete"],
+            ),
+            ({"extra": {"n": 2}}, "extra", ["cannot have n", "vote"]),
+            ({"extra": {"temperature": 1}}, "extra", ["cannot have temperature, which the study sets"]),
+            ({"extra": {"api_key": "abc"}}, "extra", ["seems to have a key", "api_key_env"]),
+            ({"extra": {"headers": {"x": "Bearer abcdefgh1234"}}}, "extra", ["seems to have a key"]),
+            ({"extra": {"x": [{"password": "abc"}]}}, "extra", ["seems to have a key"]),
+            ({"extra": {"x": math.inf}}, "extra", ["JSON does not have"]),
+            ({"remove": ["seed"]}, "remove", ["unknown key 'remove'", "Known: drop, rename, extra"]),
+        )
+    ),
+    (
+        {"models": ["small", {"large": {"request": {"drop": ["seed"], "rename": {"seed": "x"}}}}]},
+        "models.1.large.request",
+        "request:",
+        ["drops seed and renames it"],
+    ),
+    (
+        {"models": ["small", {"large": {"request": {"rename": {"seed": "x"}, "extra": {"x": 1}}}}]},
+        "models.1.large.request",
+        "request:",
+        ["x in extra and as a new name"],
+    ),
+    (
+        {"models": ["small", {"large": {"requests": {}}}]},
+        "models.1.large.requests",
+        "requests:",
+        ["did you mean 'request'?"],
+    ),
+    ({"models": ["small", {"largest": {}, "other": {}}]}, "models.1", "largest:", ["takes text, or {NAME: {request"]),
+    ({"models": ["small", {"largest": "x"}]}, "models.1", "largest:", ["takes text, or {NAME: {request"]),
+    ({"models": ["large", {"large": {}}]}, "models", "models:", ["names 'large' twice"]),
+    (
+        {"models": ["small", {"large": {"request": {"drop": ["temperature"]}}}]},
+        "search.vote.temperature",
+        "temperature:",
+        ["is searched, but request.drop leaves the temperature out of all requests to large"],
     ),
     ({"engine": {"base_url": "http://[::1/v1"}}, "engine.base_url", "base_url:", ["such as http://127.0.0.1:8000/v1"]),
     (
@@ -809,7 +886,11 @@ _ENGINES = st.one_of(
     ),
     st.fixed_dictionaries(
         {"base_url": st.just("http://127.0.0.1:8000/v1")},
-        optional={"api_key_env": _WORDS, "requests_per_s": st.floats(0.1, 99), "concurrency": st.integers(1, 99)},
+        optional={
+            "api_key_env": st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True),
+            "requests_per_s": st.floats(0.1, 99),
+            "concurrency": st.integers(1, 99),
+        },
     ),
     st.fixed_dictionaries(
         {
@@ -959,3 +1040,42 @@ def test_other_data_make_another_study(tmp_path: Path) -> None:
     other = orkester.load_study(write_study(tmp_path / "b", examples=21))
     assert merged(STUDY, {}) == STUDY
     assert first.id != other.id
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-proj-Ab12Cd34Ef56Gh78", "Ab12Cd34Ef56Gh78Ij90Kl12", 1234567890123456, ["sk-Ab12Cd34"]]
+)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda key: {"engine": {"base_url": "http://x/v1", "api_key_env": key}},
+        lambda key: {"engine": {"base_url": "http://x/v1", "api_key": key}},
+        lambda key: {"engine": {"base_url": "http://x/v1", "headers": {"Authorization": key}}},
+        lambda key: {"models": ["small", {"large": {"request": {"extra": {"api_key": key, "x": "sk-Ab12Cd34"}}}}]},
+    ],
+)
+def test_a_key_in_a_study_file_is_in_no_message(
+    key: Any, change: Callable[[Any], dict[str, Any]], tmp_path: Path
+) -> None:
+    said = refusal(write_study(tmp_path, **change(key)))
+    assert "Ab12" not in said
+    assert "1234567890123456" not in said
+
+
+def test_the_temperature_of_a_model_without_one_may_be_searched_for_other_models(tmp_path: Path) -> None:
+    models = ["small", {"large": {"request": {"drop": ["temperature"]}}}]
+    search = {
+        "single": {"model": "any", "temperature": 0.7},
+        "vote": {"agents": 2, "model": "small", "temperature": [0.3, 1.0]},
+        "cascade": {"first": "small", "then": "large", "votes": 2, "temperature": [0.3, 1.0], "agreement": 1.0},
+    }
+    study = orkester.load_study(write_study(tmp_path, models=models, search=search))
+    assert study.models["large"].request.drop == ("temperature",)
+    assert study.identity()["models"]["large"] == {
+        "source": "fake",
+        "sha256": None,
+        "request": {"drop": ["temperature"]},
+    }
+    plain = orkester.load_study(write_study(tmp_path, search=search))
+    assert plain.id != study.id
+    assert "request" not in plain.identity()["models"]["large"]

@@ -15,7 +15,12 @@ Part = tuple[str, str]
 
 def call(agent: str, model: str, sample: int, temperature: float) -> PlannedCall:
     return PlannedCall(
-        agent=agent, model=model, temperature=temperature, sample=sample, key=f"{model} {temperature} {sample}"
+        agent=agent,
+        model=model,
+        temperature=temperature,
+        max_tokens=64,
+        sample=sample,
+        key=f"{model} {temperature} {sample}",
     )
 
 
