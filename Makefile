@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 MODELS ?= smollm2-135m gemma3-270m
-STUDY ?= $(if $(filter gemma3-270m,$(MODELS)),examples/capitals.yaml,examples/capitals-smollm2.yaml)
+STUDY ?= $(if $(filter gemma3-270m,$(MODELS)),examples/quickstart.yaml,examples/quickstart-smollm2.yaml)
 UV := $(shell command -v uv 2>/dev/null)
 
 # uv when it is there, pip when not; exact versions from the lock either way. What is installed last wins, so each

@@ -425,6 +425,7 @@ class TestPull:
         code = (
             "import sys, pathlib\n"
             "from orkester.serving.catalogue import Catalogue, Model\n"
+            "from orkester.serving.request_changes import RequestChanges\n"
             f"model = {single()!r}\n"
             "catalogue = Catalogue({}, cache=pathlib.Path(sys.argv[1]))\n"
             "catalogue.pull(model, say=lambda line: print(line, flush=True))\n"

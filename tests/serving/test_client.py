@@ -609,8 +609,6 @@ class TestReply:
     @pytest.mark.parametrize(
         ("message", "reason", "detail"),
         [
-            ({"content": None, "reasoning_content": "so"}, "length", "has a thought and no answer; max_tokens"),
-            ({"content": "", "reasoning": "so"}, "stop", "has a thought and no answer"),
             ({"content": None, "tool_calls": [{"id": "c"}]}, "tool_calls", "is a call of a tool"),
             ({"content": ""}, "content_filter", "content filter removed the reply"),
             ({"content": []}, "stop", "has no text"),
