@@ -43,6 +43,7 @@ from typing import Any, cast
 from _made_run import BLOCK, EXAMPLES, SEED, Maker, make, write_study
 
 import orkester
+from orkester.agents.routing import RoutingPolicy
 from orkester.evals.block import Block, Phase
 from orkester.evals.probe import probe
 from orkester.evals.records import BlockLog
@@ -215,10 +216,11 @@ class MadeBlocks:
         index: int,
         *,
         trial: int | None = None,
+        policies: Mapping[str, RoutingPolicy] | None = None,
         store: CallStore | None = None,
         progress: Callable[[int], None],
     ) -> Block:
-        del store
+        del store, policies
         for done in range(1, len(examples) + 1):
             progress(done)
         with self.clock.on("blocks"):

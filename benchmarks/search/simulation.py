@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 import numpy as np
 from opentelemetry.trace import INVALID_SPAN, Span
 
+from orkester.agents.routing import RoutingPolicy
 from orkester.errors import EngineLost
 from orkester.evals.block import Block, Call, ExampleResult, Phase
 from orkester.evals.records import BlockLog, TeamFailure
@@ -269,11 +270,12 @@ class TableDriver:
         index: int,
         *,
         trial: int | None = None,
+        policies: Mapping[str, RoutingPolicy] | None = None,
         store: CallStore | None = None,
         progress: Any = None,
     ) -> Block:
         """See ``BlockDriver.run``."""
-        del progress
+        del progress, policies
         table = self.searched if phase == "search" else self.confirmed
         row, first = table.number(team), index * BLOCK
         cells = [
