@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orkester.evals.block import Phase
+from orkester.evals.scorers import ScoringFunction
 from orkester.evals.task import Example, Task
 from orkester.graphs import Team
 from orkester.serving.catalogue import Model
@@ -98,6 +99,9 @@ class Study:
         else:
             del asked["energy"]
         asked["task"]["data_sha256"] = self.task.data_sha256
+        # Scores of two versions of a scorer must not be mixed. Before there was a second version, it was not recorded.
+        if (version := self.task.scorer.version) not in {"1", ScoringFunction.version}:
+            asked["task"]["scorer_version"] = version
         asked["models"] = {
             name: {"source": model.source, "sha256": model.sha256}
             | ({"request": model.request.as_json()} if model.request else {})
