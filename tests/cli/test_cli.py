@@ -143,9 +143,9 @@ def test_a_study_is_told_in_plain_lines_and_ends_with_the_front_and_the_report(
     for pattern in (
         r"starting (small|large)$",
         r"(small|large) ready after \d+\.\d s$",
-        r"team 3: cascade: .*: quality \S+, calls \S+; \d on the front; about \d+ s left$",
+        r"team 3: cascade: .*: quality \S+, calls \S+ \(n = 12\); \d on the front; about \d+ s left$",
         r"search ended: 3 teams are measured \(3 in all\)$",
-        r"confirmed: single: .*: quality \S+, calls \S+; \d on the front$",
+        r"confirmed: single: .*: quality \S+, calls \S+ \(n = \d+\); \d on the front$",
     ):
         assert any(re.search(pattern, line) for line in lines), pattern
     table = said.out.splitlines()
@@ -284,8 +284,8 @@ def test_the_front_as_a_table_has_search_and_confirmation(cli: Callable[..., Sai
     assert len(found.groups) < len(front)
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert len(lines) == 4 + 2 * len(rows)
-    assert lines[-3].startswith("≈: cannot be told apart from the first team of its group in any objective")
+    assert len(lines) == 5 + 2 * len(rows)
+    assert lines[-4].startswith("≈: cannot be told apart from the first team of its group in any objective")
     for result, line, confirmed in zip(rows, lines[1::2], lines[2::2], strict=False):
         first = result in [group[0] for group in found.groups]
         mark = "near: " if not result.on_front else "" if first else "  ≈ "
@@ -294,7 +294,8 @@ def test_the_front_as_a_table_has_search_and_confirmation(cli: Callable[..., Sai
         assert line.split()[-1] == "12"
         assert confirmed.split()[-1] == "5"
         assert re.search(r" (<1|>99|\d+) % +5$", confirmed)
-    assert lines[-2] == f"{len(front)} of 6 teams are on the front. Energy: estimate. Brackets: 95 % intervals."
+    assert lines[-2] == f"Verdict: {orkester.best(found).why}"
+    assert lines[-3] == f"{len(front)} of 6 teams are on the front. Energy: estimate. Brackets: 95 % intervals."
     assert lines[-1].startswith("Chance: that no other confirmed team beats it on the held-out examples.")
 
 

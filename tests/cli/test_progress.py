@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 import orkester
 from orkester.cli.progress import _Display, plain_lines, sentence
+from orkester.evals.measurement import measure
 from orkester.graphs import Team
 from orkester.optim.run.events import (
     AnswersCut,
@@ -28,6 +30,7 @@ from orkester.optim.run.events import (
 )
 from orkester.optim.run.results import Results, TeamResult
 from orkester.serving.lease import EngineEvent
+from orkester.testing.blocks import block
 
 TEAM = Team("single", {"model": "large", "temperature": 0.0})
 
@@ -250,3 +253,42 @@ def test_a_terminal_shows_the_budget_while_teams_are_searched(study: orkester.St
     assert console.file.getvalue() == (
         "forecast: at most 6 teams × 12 examples: 72 to 360 calls; confirmation is not included\n"
     )
+
+
+def confirming(*, settled: bool, infeasible: str = "") -> TeamMeasured:
+    event = measured()
+    result = replace(event.result, settled=settled, infeasible=infeasible)
+    return TeamMeasured(result=result, results=replace(event.results, teams=[result]), phase="confirm")
+
+
+def test_a_confirmed_team_is_one_line_in_a_log(study: orkester.Study) -> None:
+    lines: list[str] = []
+    observe = plain_lines(study, Path("run"), write=lines.append, clock=lambda: 0.0)
+    for settled in (False, False, True, True):
+        observe(confirming(settled=settled))
+    assert lines[1:] == [f"[   0.0 s] confirmed: {TEAM}: not measured; 0 on the front"]
+
+
+def test_a_team_that_fails_in_confirmation_is_a_line_at_once(study: orkester.Study) -> None:
+    lines: list[str] = []
+    observe = plain_lines(study, Path("run"), write=lines.append, clock=lambda: 0.0)
+    observe(confirming(settled=False, infeasible="in confirmation: failure_rate is 1, not <= 0"))
+    assert lines[1:] == [
+        f"[   0.0 s] confirmed: {TEAM}: infeasible: in confirmation: failure_rate is 1, not <= 0; 0 on the front"
+    ]
+
+
+def test_a_stopped_team_is_a_line_with_the_reason_and_the_other_teams_name(study: orkester.Study) -> None:
+    lines: list[str] = []
+    observe = plain_lines(study, Path("run"), write=lines.append, clock=lambda: 0.0)
+    event = measured()
+    stopped = replace(
+        event.result,
+        stopped=f"beaten by {TEAM.id} after 2 of 12 examples",
+        search=measure([block(examples=2)]),
+    )
+    observe(TeamMeasured(result=stopped, results=event.results, phase="search"))
+    assert lines[1:] == [
+        f"[   0.0 s] team 1: {TEAM}: stopped: beaten by {TEAM} after 2 of 12 examples: quality 1 (n = 2); "
+        "0 on the front"
+    ]

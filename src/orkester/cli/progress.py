@@ -92,6 +92,7 @@ def plain_lines(
     )
     remaining: float | None = None
     spent = ""
+    confirmed: set[str] = set()
 
     def observe(event: Event) -> None:
         nonlocal remaining, spent
@@ -104,7 +105,13 @@ def plain_lines(
                 spent = f"; {_spent(event)}" if event.name != "trials" else ""
             case TeamStarted():
                 return
+            case TeamMeasured(phase="confirm", result=result) if result.team.id in confirmed or not (
+                result.settled or result.infeasible
+            ):
+                return  # confirmation comes back to a team until its place is clear; that is one line
             case TeamMeasured(phase=phase):
+                if phase == "confirm":
+                    confirmed.add(event.result.team.id)
                 left = f"; about {_duration(remaining)} left" if remaining is not None and phase == "search" else ""
                 write_line(time_mark + _measured(event) + (spent if phase == "search" else "") + left)
             case _:
@@ -238,11 +245,23 @@ def _outcome(result: TeamResult, results: Results, phase: str) -> str:
         return f"infeasible: {result.infeasible.splitlines()[0]}"
     if measurement is None:
         return "not measured"
-    return ", ".join(
+    values = ", ".join(
         f"{name} {measurement.estimates[name].value:.3g}"
         for name in results.objectives
         if name in measurement.estimates
     )
+    reason = _stopped(result, results) if phase == "search" else ""
+    return f"{reason}{values} (n = {measurement.examples})"
+
+
+def _stopped(result: TeamResult, results: Results) -> str:
+    """Why a team was stopped, with the names of other teams instead of their ids; empty if it was not stopped."""
+    if not result.stopped:
+        return ""
+    reason = result.stopped
+    for other in results.teams:
+        reason = reason.replace(other.team.id, str(other.team))
+    return f"stopped: {reason}: "
 
 
 def _count(number: int, noun: str) -> str:
