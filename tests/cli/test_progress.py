@@ -289,6 +289,8 @@ def test_a_stopped_team_is_a_line_with_the_reason_and_the_other_teams_name(study
     )
     observe(TeamMeasured(result=stopped, results=event.results, phase="search"))
     assert lines[1:] == [
-        f"[   0.0 s] team 1: {TEAM}: stopped: beaten by {TEAM} after 2 of 12 examples: quality 1 (n = 2); "
-        "0 on the front"
+        (
+            f"[   0.0 s] team 1: {TEAM}: stopped: beaten by {TEAM} after 2 of 12 examples: quality 1 (n = 2); "
+            "0 on the front"
+        )
     ]
