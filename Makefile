@@ -1,5 +1,6 @@
 # make quickstart   from a fresh checkout to a confirmed front on real models
-# make test         everything that can be tested without vLLM
+# make test         everything that can be tested without vLLM, but the slow tests
+# make test-slow    the slow ones: studies that are killed again and again, benchmarks, contracts of packages
 # make bench-search how many model calls a search needs, ours and others', on recorded tables
 # make docs         the pages of docs/ and the reference as a site, in site/; open site/index.html
 # make test-vllm    the same study machinery on a real vLLM, installed into the user's cache first (4 GB)
@@ -25,7 +26,7 @@ venv_docs = $(PYTHON) -m venv .venv-docs
 install_docs = .venv-docs/bin/python -m pip install -q --disable-pip-version-check
 endif
 
-.PHONY: quickstart test test-docs test-vllm bench-search docs check lint types wheel lock clean
+.PHONY: quickstart test test-slow test-docs test-vllm bench-search docs check lint types wheel lock clean
 
 quickstart: .venv/.installed
 	@echo "Weights: $(MODELS). To do without the Gemma terms: MODELS=smollm2-135m make quickstart"
@@ -35,6 +36,9 @@ quickstart: .venv/.installed
 # A file's tests stay in one process: they share what the file has set up.
 test: .venv/.installed-dev
 	.venv/bin/pytest -n auto --maxprocesses 8 --dist loadfile
+
+test-slow: .venv/.installed-dev
+	.venv/bin/pytest -n auto --maxprocesses 8 --dist load -m slow
 
 # On two cores: a few minutes to install, once; then under ten.
 test-vllm: .venv/.installed-dev

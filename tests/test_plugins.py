@@ -58,6 +58,7 @@ def tuned(home: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.slow
 def test_its_plugins_keep_the_contracts(home: Path) -> None:
     pytest_options = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull, "--asyncio-mode=auto")
     done = run(home, (sys.executable, "-m", "pytest"), *pytest_options, str(PACKAGE / "contracts.py"))

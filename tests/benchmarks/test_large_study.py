@@ -20,6 +20,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
+@pytest.mark.slow
 def test_it_gives_the_time_of_each_step_and_what_was_read(tmp_path: Path) -> None:
     written = tmp_path / "found.json"
     asked = ["--teams", str(TEAMS), "--repetitions", "1", "--resume", "--search", "0", "--json", str(written)]

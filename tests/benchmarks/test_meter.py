@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support import ROOT
 
 KEEP = 1000
@@ -47,6 +48,7 @@ def test_no_time_is_refused() -> None:
     assert "--seconds takes more than 0" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_needs_a_gpu_is_rehearsed_without_one(tmp_path: Path) -> None:
     done = run("energy_gpu.py", "--device", "cpu", "--out", str(tmp_path / "found.json"))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -21,7 +21,15 @@ _PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "extend.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page.stem == "add-a-sampler" else [])
+        for page in PAGES
+        if page.name != "extend.md"
+    ],
+    ids=lambda page: page.stem,
+)
 def test_a_page_works_as_it_stands(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     files, commands = (

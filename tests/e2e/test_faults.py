@@ -245,6 +245,7 @@ def test_an_engine_that_dies_in_a_block_is_started_again_and_the_block_run_again
     assert engine_pids() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["die", "freeze"])
 def test_a_model_whose_engine_always_dies_or_hangs_makes_its_teams_infeasible_and_the_study_goes_on(
     quick_path: Path, kind: str

@@ -133,6 +133,7 @@ def test_a_study_killed_at_random_moments_finds_the_same_blocks_and_the_same_fro
     expect_the_same_end(bench, run)
 
 
+@pytest.mark.slow
 def test_a_study_killed_within_batches_finds_the_same_blocks_and_the_same_front() -> None:
     with quick_folder() as folder, Forks() as forks:
         bench = Bench(forks, folder, write_study(folder / "study", whole=True, **LITTLE_MEMORY), folder / "undisturbed")
@@ -148,6 +149,7 @@ def test_a_study_killed_within_batches_finds_the_same_blocks_and_the_same_front(
         expect_the_same_end(bench, folder / "killed")
 
 
+@pytest.mark.slow
 def test_a_study_with_the_usual_sampler_racing_and_reuse_is_killed_and_finds_the_same() -> None:
     with quick_folder() as folder, Forks() as forks:
         study = write_study(folder / "study", **{**STUDY, "budget": {"trials": 12}})
