@@ -1,6 +1,8 @@
 """Confirmation: whose blocks of held-out examples come next, until it is clear which teams are on the front.
 
 Members of the search's front are confirmed, and teams that came near it: the search may have been unlucky with them.
+So is the best single agent: the verdict on the run compares teams with it, and the values of the search are too good
+for that, since teams were chosen by them.
 All begin with as many blocks as show a spread. From then on blocks go where membership is least clear, until it is
 clear for all, or the held-out examples or the calls are used up. Every decision follows from the records alone, so a
 run that was killed goes on as one that was not.
@@ -68,11 +70,16 @@ class Confirmation:
     _near: tuple[Sequence[str], Sequence[str]] = field(default=((), ()), init=False)
 
     def candidates(self, results: Results) -> Sequence[TeamResult]:
-        """Front members, and at most as many near members, the nearest: no member surely beats them in the search."""
+        """Front members, at most as many near members, the nearest, and the best single agent.
+
+        No member surely beats near members in the search.
+        """
         front = results.front
         near = self._near_ids(results, {member.team.id for member in front})[: len(front)]
         by_id = {result.team.id: result for result in results.teams}
-        return [*front, *(by_id[team] for team in near)]
+        chosen = [*front, *(by_id[team] for team in near)]
+        single = results.best_single if front else None
+        return chosen if single is None or single in chosen else [*chosen, single]
 
     def next(self, results: Results) -> ConfirmationTurn | None:
         """Whose turn it is; None when confirmation is over.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
+from orkester.evals.objectives.quality import QUALITY
+
 Direction: TypeAlias = Literal["maximize", "minimize"]
 
 #: The objectives of a study that names none.
@@ -38,6 +40,15 @@ class Goal:
     def of(cls, objectives: Mapping[str, Direction], constraints: Mapping[str, str]) -> Goal:
         """The goal of a study file: its constraints replace the default ones of the same name."""
         return cls(objectives=objectives, constraints={**DEFAULT_CONSTRAINTS, **constraints})
+
+
+def quality_name(objectives: Mapping[str, Direction]) -> str:
+    """The objective that counts as quality: ``quality``, or the first objective of a study that has none.
+
+    Args:
+        objectives: Direction by name, in the study's order.
+    """
+    return QUALITY.name if QUALITY.name in objectives else next(iter(objectives))
 
 
 def is_limit(text: str) -> bool:

@@ -13,10 +13,9 @@ from typing import Any, Protocol
 
 from orkester.errors import InputError, OrkesterError
 from orkester.evals.block import Phase
-from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate, objective
 from orkester.optim.goals.front import front_indices
-from orkester.optim.goals.goal import Direction, violation
+from orkester.optim.goals.goal import Direction, quality_name, violation
 from orkester.optim.run.results import Results, TeamResult, is_single
 
 from .limits import (
@@ -30,7 +29,16 @@ from .limits import (
     require_measured,
     written,
 )
-from .verdict import LOSS, Difference, Verdict, difference, judge, quality_name
+from .verdict import (
+    LOSS,
+    AgainstSingle,
+    Verdict,
+    difference,
+    judge,
+    measured,
+    value_of,
+)
+from .verdict_text import sentences
 
 
 class HasResults(Protocol):
@@ -43,35 +51,18 @@ class HasResults(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgainstSingle:
-    """A choice compared with the best single agent of the same run.
-
-    Attributes:
-        single: The single agent that is best in the study's first objective.
-        phase: The phase that the values are taken from.
-        ratios: The value of the choice ÷ the value of the single agent, by objective; None where the latter is 0.
-        difference: The quality of the choice minus that of the single agent; None if the choice is that agent.
-    """
-
-    single: TeamResult
-    phase: Phase
-    ratios: Mapping[str, float | None]
-    difference: Difference | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Choice:
     """One team, and why it and no other.
 
     Attributes:
         result: The team with all that was measured of it.
         rule: ``recommended`` or ``best in NAME``.
-        why: The reason, in a sentence.
+        why: The reason, in a sentence or two.
         phase: Whether candidates were compared by their confirmed values or by those of the search.
         values: The team's values in that phase: the objectives, and every quantity that was asked about.
         candidates: The teams it was chosen from, itself included.
         excluded: How many whole and feasible teams are beyond each limit.
-        unclear: Candidates whose intervals overlap with those of the choice in the quantities that decided.
+        unclear: Candidates that cannot be told from the choice in the quantity that decided.
         doubts: What is not certain, a sentence each.
         against: The comparison with the best single agent; None when no single agent was measured.
         verdict: The best and the recommended team; None for ``best in NAME``.
@@ -162,50 +153,33 @@ def best(
         OrkesterError: No team fulfils the conditions; the message says how close the nearest team comes.
     """
     found = run if isinstance(run, Results) else run.results
-    limits = limits_of(at_most or {}, at_least or {})
-    shares = _shares(keep or {})
+    if not 0 <= loss < 1:
+        raise InputError(f"the loss must be from 0 to below 1 (100 %), but got {loss:g}")
+    limits, shares = limits_of(at_most or {}, at_least or {}), _shares(keep or {})
     if best_in is not None:
         objective(best_in)  # raises where there is none
     ruling = list(dict.fromkeys([*shares, *([best_in] if best_in is not None else [])]))
     asked = list(dict.fromkeys([*found.objectives, *(limit.name for limit in limits), *ruling]))
-
-    teams = choosable(found)
+    teams, enough = choosable(found), enough_examples(found)
     require_measured(teams, asked)
-    enough = enough_examples(found)
-    within = [team for team in teams if all(keeps(team, limit, enough) for limit in limits)]
-    if not within:
-        raise nothing_left(found, teams, limits)
-    directions = {**found.objectives, **{name: _direction(found, name) for name in ruling}}
-    beside = [name for name in ruling if name not in found.objectives]
-    if not 0 <= loss < 1:
-        raise InputError(f"the loss must be from 0 to below 1 (100 %), but got {loss:g}")
-    plain = not limits and not beside
-    candidates = list(found.front) if plain else _undominated(within, directions)
-    if not candidates:
-        raise OrkesterError(f"none of the {len(within)} teams within the limits was measured in {' and '.join(ruling)}")
-    if best_in is None:
-        confirmed = [team for team in candidates if confirmation(team, enough) is not None]
-        candidates = confirmed or candidates
+    candidates = _candidates(found, teams, limits, ruling, enough)
     phase = _phase(candidates, asked, enough)
     floors = [_floor(found, candidates, name, share, phase) for name, share in shares.items()]
     kept = _keeping(candidates, floors, phase)
+    beside = [name for name in ruling if name not in found.objectives]
+    who = _who(limits, beside, shares, floors)
     verdict = None
     if best_in is None:
         share = shares.get(quality_name(found.objectives))
         verdict = judge(found, kept, phase, loss if share is None else 1 - share)
-        chosen, unclear = verdict.recommended, _others_as_good(verdict, kept)
+        chosen, unclear = verdict.recommended, _others_as_good(verdict)
+        against = _against(found, teams, chosen, enough)
+        why = " ".join(sentences(found, verdict, against)) + (f" It is the only team {who}." if len(kept) == 1 else "")
     else:
         ordered = _ordered(found, kept, candidates, best_in, phase)
         chosen = ordered[0].team
         unclear = [each.team for each in ordered[1:] if _overlap(each.team, chosen, best_in, phase)]
-    against = _against(found, teams, chosen, enough)
-    if verdict is not None:
-        why = " ".join(sentences(found, verdict, against))
-        if len(kept) == 1:
-            why += f" It is the only team {_who(limits, beside, shares, floors)}."
-    else:
-        assert best_in is not None
-        why = _why(ordered, best_in, _who(limits, beside, shares, floors))
+        against, why = _against(found, teams, chosen, enough), _why(ordered, best_in, who)
     estimates = measured(chosen, phase).estimates
     return Choice(
         result=chosen,
@@ -216,37 +190,31 @@ def best(
         candidates=kept,
         excluded={str(limit): sum(not keeps(team, limit, enough) for team in teams) for limit in limits},
         unclear=unclear,
-        doubts=[
-            *_doubts(chosen, candidates, [*limits, *floors], phase, enough),
-            *_left_out(found, candidates, phase, best_in),
-        ],
+        doubts=_doubts(chosen, candidates, [*limits, *floors], phase, enough),
         against=against,
         verdict=verdict,
     )
 
 
-def _others_as_good(verdict: Verdict, kept: Sequence[TeamResult]) -> list[TeamResult]:
+def _candidates(
+    found: Results, teams: Sequence[TeamResult], limits: Sequence[Limit], ruling: Sequence[str], enough: float
+) -> Sequence[TeamResult]:
+    """The teams within the limits that no other one beats in the objectives and in the quantities that rule."""
+    within = [team for team in teams if all(keeps(team, limit, enough) for limit in limits)]
+    if not within:
+        raise nothing_left(found, teams, limits)
+    if not limits and all(name in found.objectives for name in ruling):
+        return list(found.front)
+    directions = {**found.objectives, **{name: _direction(found, name) for name in ruling}}
+    candidates = _undominated(within, directions)
+    if not candidates:
+        raise OrkesterError(f"none of the {len(within)} teams within the limits was measured in {' and '.join(ruling)}")
+    return candidates
+
+
+def _others_as_good(verdict: Verdict) -> list[TeamResult]:
     """The best team, if another one is recommended that cannot be told from it."""
-    best = verdict.best
-    return [best] if best is not verdict.recommended and not verdict.told_apart and best in kept else []
-
-
-def _left_out(found: Results, candidates: Sequence[TeamResult], phase: Phase, best_in: str | None) -> list[str]:
-    if best_in is not None or phase != "confirm":
-        return []
-    left = sum(team not in candidates for team in found.front)
-    return (
-        [f"{left} of the {len(found.front)} teams on the front were not confirmed and do not count here."]
-        if left
-        else []
-    )
-
-
-def measured(team: TeamResult, phase: Phase) -> Measurement:
-    """The measurement of a team in a phase in which it was measured."""
-    measurement = team.confirmed if phase == "confirm" else team.search
-    assert measurement is not None
-    return measurement
+    return [verdict.best] if verdict.best is not verdict.recommended and not verdict.told_apart else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,14 +238,10 @@ def _direction(found: Results, name: str) -> Direction:
     return found.objectives.get(name, objective(name).direction)
 
 
-def _value(team: TeamResult, name: str, phase: Phase) -> float:
-    return measured(team, phase).estimates[name].value
-
-
 def _undominated(teams: Sequence[TeamResult], directions: Mapping[str, Direction]) -> Sequence[TeamResult]:
     """Those that no other beats in the search, where all have the same examples; with all teams it is the front."""
     having = [team for team in teams if all(name in measured(team, "search").estimates for name in directions)]
-    points = [[_value(team, name, "search") for name in directions] for team in having]
+    points = [[value_of(team, name, "search") for name in directions] for team in having]
     return [having[i] for i in front_indices(points, list(directions.values()))]
 
 
@@ -295,7 +259,7 @@ def _phase(teams: Sequence[TeamResult], names: Sequence[str], enough: float) -> 
 
 
 def _floor(found: Results, teams: Sequence[TeamResult], name: str, share: float, phase: Phase) -> Limit:
-    values = [_value(team, name, phase) for team in teams]
+    values = [value_of(team, name, phase) for team in teams]
     if _direction(found, name) == "minimize":
         return Limit(name=name, text=f"<= {written(min(values) / share)}")
     if max(values) < 0:
@@ -307,7 +271,7 @@ def _floor(found: Results, teams: Sequence[TeamResult], name: str, share: float,
 
 def _keeping(teams: Sequence[TeamResult], floors: Sequence[Limit], phase: Phase) -> list[TeamResult]:
     def holds(team: TeamResult, floor: Limit) -> bool:
-        return violation(_value(team, floor.name, phase), floor.text) <= 0
+        return violation(value_of(team, floor.name, phase), floor.text) <= 0
 
     kept = [team for team in teams if all(holds(team, floor) for floor in floors)]
     if not kept:
@@ -325,12 +289,12 @@ def _ordered(
     columns = []
     for name, direction in found.objectives.items():
         sign = -1.0 if direction == "maximize" else 1.0
-        every = [sign * _value(team, name, phase) for team in candidates]
+        every = [sign * value_of(team, name, phase) for team in candidates]
         low, span = min(every), max(every) - min(every)
-        columns.append([(sign * _value(team, name, phase) - low) / span if span > 0 else 0.0 for team in teams])
+        columns.append([(sign * value_of(team, name, phase) - low) / span if span > 0 else 0.0 for team in teams])
     sign = -1.0 if _direction(found, best_in) == "maximize" else 1.0
     rated = [
-        _Rated(team=team, value=sign * _value(team, best_in, phase), losses=losses)
+        _Rated(team=team, value=sign * value_of(team, best_in, phase), losses=losses)
         for team, losses in zip(teams, zip(*columns, strict=True), strict=True)
     ]
     # Sums are rounded: what is the same but for rounding is decided by the first objective, not by chance.
@@ -361,8 +325,8 @@ def _against(found: Results, teams: Sequence[TeamResult], chosen: TeamResult, en
     phase = _phase([single, chosen], list(found.objectives), enough)
     ratios: dict[str, float | None] = {}
     for name in found.objectives:
-        value = _value(single, name, phase)
-        ratios[name] = _value(chosen, name, phase) / value if value else None
+        value = value_of(single, name, phase)
+        ratios[name] = value_of(chosen, name, phase) / value if value else None
     return AgainstSingle(
         single=single, phase=phase, ratios=ratios, difference=difference(found, chosen, single, first, phase)
     )
@@ -421,70 +385,3 @@ def _doubts(
         elif violation(end, limit.text) > 0:
             found.append(f"Its {limit.name} may be {end:.3g}: the interval reaches beyond {_short(limit)}.")
     return found
-
-
-# -- in words ---------------------------------------------------------------------------------------------------------
-
-
-def sentences(found: Results, verdict: Verdict, against: AgainstSingle | None) -> tuple[str, str]:
-    """The verdict in two sentences: the team to take and its quality, then what it costs or saves.
-
-    Args:
-        found: The results of the run.
-        verdict: The verdict.
-        against: The recommended team compared with the best single agent.
-    """
-    team = verdict.recommended
-    quality = measured(team, verdict.phase).estimates[verdict.name]
-    has = f"{team.team} has {verdict.name} {_interval(quality)}"
-    where = "held-out examples" if verdict.phase == "confirm" else "examples of the search"
-    of = f"on {quality.n} {where}"
-    if is_single(team.team):
-        first = f"One agent is enough: {has} {of}"
-        first += ", and no team of the front is shown to be better." if len(found.front) > 1 else "."
-    elif against is None or against.difference is None:
-        first = f"{has} {of}; no single agent was measured to compare it with."
-    else:
-        gain, single = against.difference, against.single.team
-        shown = gain.low > 0 if found.objectives[verdict.name] == "maximize" else gain.high < 0
-        in_search = " (in the search)" if against.phase != verdict.phase else ""
-        first = f"{has} {of}, {_signed(gain)} compared with the best single agent{in_search}, {single}"
-        first += "." if shown else ": that the team is better is not shown."
-    return first, _costs(found, verdict, against)
-
-
-def _costs(found: Results, verdict: Verdict, against: AgainstSingle | None) -> str:
-    team, best_team = verdict.recommended, verdict.best
-    if best_team is not team:
-        saved = verdict.ratios(best_team, team, found.objectives)
-        lacks = "" if verdict.lacks is None else f", {_signed(verdict.lacks)}"
-        apart = f"is within {verdict.loss:.0%} of" if verdict.told_apart else "cannot be told from"
-        costs = _times(saved)
-        more = f", which takes {costs}" if costs else ""
-        return f"Its {verdict.name} {apart} the best one{lacks}: {best_team.team}{more}.".replace("%", " %")
-    if is_single(team.team) or against is None:
-        return f"No cheaper team keeps its {verdict.name}."
-    phase_ratios = {
-        name: ratio
-        for name, ratio in against.ratios.items()
-        if ratio is not None and name in verdict.ratios(team, team, found.objectives)
-    }
-    costs = _times(phase_ratios)
-    return (
-        f"It takes {costs} of that agent, and no cheaper team keeps its {verdict.name}."
-        if costs
-        else (f"No cheaper team keeps its {verdict.name}.")
-    )
-
-
-def _times(ratios: Mapping[str, float]) -> str:
-    return " and ".join(f"{ratio:.2g} × the {name}" for name, ratio in ratios.items())
-
-
-def _interval(estimate: Estimate) -> str:
-    low, high = ("?" if end is None else f"{end:.3g}" for end in (estimate.low, estimate.high))
-    return f"{estimate.value:.3g} [{low}, {high}]"
-
-
-def _signed(difference_: Difference) -> str:
-    return f"{difference_.value:+.2g} [{difference_.low:+.2g}, {difference_.high:+.2g}]"

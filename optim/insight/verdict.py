@@ -14,12 +14,13 @@ from typing import Any, Final
 import numpy as np
 
 from orkester.evals.block import Phase
+from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import objective
-from orkester.evals.objectives.quality import QUALITY
 from orkester.evals.rows import team_rows
+from orkester.evals.stats.intervals import Floats
 from orkester.evals.stats.rows import Rows
 from orkester.optim.goals.front_probability import DRAWS, objective_draws, seeded
-from orkester.optim.goals.goal import Direction
+from orkester.optim.goals.goal import Direction, quality_name
 from orkester.optim.goals.groups import LEVEL
 from orkester.optim.run.results import Results, TeamResult
 
@@ -27,6 +28,8 @@ from orkester.optim.run.results import Results, TeamResult
 LOSS: Final = 0.02
 #: A cost below it counts as this much, so that a cost of 0 has a logarithm.
 _LEAST: Final = 1e-12
+#: The ends of a 95 % interval, as quantiles.
+_ENDS: Final = (0.025, 0.975)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,38 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """A cost of one team ÷ that of another one, on the examples that both have seen.
+
+    Attributes:
+        value: The ratio of the means.
+        low, high: The ends of the paired 95 % interval (Bayesian bootstrap over the examples); None for an end that is
+            not known, for example of joules of a single block.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstSingle:
+    """A choice compared with the best single agent of the same run.
+
+    Attributes:
+        single: The single agent that is best in the objective that counts as quality.
+        phase: The phase that the values are taken from.
+        ratios: The value of the choice ÷ the value of the single agent, by objective; None where the latter is 0.
+        difference: The quality of the choice minus that of the single agent; None if the choice is that agent.
+    """
+
+    single: TeamResult
+    phase: Phase
+    ratios: Mapping[str, float | None]
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """Which team is best, and which one to take.
 
@@ -70,15 +105,6 @@ class Verdict:
     lacks: Difference | None
     told_apart: bool
     phase: Phase
-
-    def ratios(self, of: TeamResult, to: TeamResult, objectives: Mapping[str, Direction]) -> dict[str, float]:
-        """The costs of a team ÷ those of another one, by minimised objective; without those whose divisor is 0."""
-        ratios: dict[str, float] = {}
-        for name in cost_names(objectives, self.name):
-            divisor = _value(to, name, self.phase)
-            if divisor:
-                ratios[name] = _value(of, name, self.phase) / divisor
-        return ratios
 
     def as_json(self) -> dict[str, Any]:
         """For ``orkester best --json``."""
@@ -110,19 +136,20 @@ def judge(found: Results, candidates: Sequence[TeamResult], phase: Phase, loss: 
     sign = 1.0 if direction == "maximize" else -1.0
     unbeaten = [team for team in candidates if not any(_beats(other, team, found, phase) for other in candidates)]
 
-    def cost(team: TeamResult) -> tuple[float, ...]:
-        """The geometric mean of the costs; ties go to the better quality."""
-        names = cost_names(found.objectives, name)
-        logs = [math.log(max(_LEAST, _value(team, each, phase))) for each in names]
-        return (round(sum(logs) / max(1, len(logs)), 9), -sign * _value(team, name, phase), team.trial)
+    names = cost_names(found.objectives, name)
 
-    best = min(unbeaten, key=lambda team: (-sign * _value(team, name, phase), cost(team)))
-    floor = _value(best, name, phase) - sign * loss * abs(_value(best, name, phase))
+    def cost(team: TeamResult) -> tuple[float, ...]:
+        """The logarithm of the geometric mean of the costs; ties go to the better quality, then to the first cost."""
+        logs = [math.log(max(_LEAST, value_of(team, each, phase))) for each in names]
+        return (round(sum(logs) / max(1, len(logs)), 9), -sign * value_of(team, name, phase), *logs, team.trial)
+
+    best = min(unbeaten, key=lambda team: (-sign * value_of(team, name, phase), cost(team)))
+    floor = value_of(best, name, phase) - sign * loss * abs(value_of(best, name, phase))
     eligible = [
         team
         for team in unbeaten
         if team is best
-        or sign * (_value(team, name, phase) - floor) >= 0
+        or sign * (value_of(team, name, phase) - floor) >= 0
         or not _told_apart(found, team, best, name, phase)
     ]
     recommended = min(eligible, key=cost)
@@ -137,9 +164,16 @@ def judge(found: Results, candidates: Sequence[TeamResult], phase: Phase, loss: 
     )
 
 
-def quality_name(objectives: Mapping[str, Direction]) -> str:
-    """The objective that counts as quality: ``quality``, or the first objective of a study that has none."""
-    return QUALITY.name if QUALITY.name in objectives else next(iter(objectives))
+def measured(team: TeamResult, phase: Phase) -> Measurement:
+    """The measurement of a team in a phase in which it was measured."""
+    measurement = team.confirmed if phase == "confirm" else team.search
+    assert measurement is not None
+    return measurement
+
+
+def value_of(team: TeamResult, name: str, phase: Phase) -> float:
+    """The value of a quantity of a team in a phase in which it was measured."""
+    return measured(team, phase).estimates[name].value
 
 
 def cost_names(objectives: Mapping[str, Direction], quality: str) -> list[str]:
@@ -151,7 +185,7 @@ def _beats(one: TeamResult, other: TeamResult, found: Results, phase: Phase) -> 
     gaps = []
     for name, direction in found.objectives.items():
         sign = 1.0 if direction == "maximize" else -1.0
-        gaps.append(sign * (_value(one, name, phase) - _value(other, name, phase)))
+        gaps.append(sign * (value_of(one, name, phase) - value_of(other, name, phase)))
     return min(gaps) >= 0 < max(gaps)
 
 
@@ -179,21 +213,60 @@ def difference(found: Results, one: TeamResult, other: TeamResult, name: str, ph
     first, second = _rows(found, one, phase), _rows(found, other, phase)
     if first is None or second is None or one.team.id == other.team.id:
         return None
-    pair, goal, n = {"one": first, "other": second}, {name: found.objectives[name]}, min(first.n, second.n)
-    draws = objective_draws(pair, goal, seeded(pair, goal), DRAWS)[:, :, 0]
-    low, high = np.quantile(draws[:, 0] - draws[:, 1], [0.025, 0.975])
-    values = [
-        objective(name).value({key: column[:n] for key, column in rows.columns.items()}) for rows in pair.values()
-    ]
-    return Difference(value=values[0] - values[1], low=float(low), high=float(high), n=n)
+    draws = _draws(found, first, second, name)
+    low, high = np.quantile(draws[:, 0] - draws[:, 1], _ENDS)
+    one_value, other_value = (_shared_value(rows, first, second, name) for rows in (first, second))
+    return Difference(value=one_value - other_value, low=float(low), high=float(high), n=min(first.n, second.n))
+
+
+def cost_ratios(found: Results, one: TeamResult, other: TeamResult, phase: Phase) -> Mapping[str, Ratio]:
+    """The costs of one team ÷ those of another one.
+
+    Args:
+        found: The results of the run.
+        one, other: The teams.
+        phase: The phase whose values count.
+
+    Returns:
+        The ratios by minimised objective other than the one that counts as quality, in the study's order. A cost that
+        is 0 for the other team is left out.
+    """
+    first, second = _rows(found, one, phase), _rows(found, other, phase)
+    ratios: dict[str, Ratio] = {}
+    for name in cost_names(found.objectives, quality_name(found.objectives)):
+        divisor = value_of(other, name, phase)
+        if not divisor:
+            continue
+        quantity = objective(name)
+        if first is None or second is None or not quantity.known(first) or not quantity.known(second):
+            ratios[name] = Ratio(value=value_of(one, name, phase) / divisor)
+            continue
+        draws = _draws(found, first, second, name)
+        value = _shared_value(first, first, second, name) / _shared_value(second, first, second, name)
+        # Joules of few blocks are drawn from wide distributions, which reach to 0: then the ratio has no upper end.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = np.where(draws[:, 1] > 0, draws[:, 0] / draws[:, 1], np.inf)
+        low, high = (float(np.quantile(parts, end, method="higher")) for end in _ENDS)
+        ratios[name] = Ratio(value=value, low=_finite(low), high=_finite(high))
+    return ratios
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _draws(found: Results, first: Rows, second: Rows, name: str) -> Floats:
+    """An objective of two teams, computed with random weights of the examples: of shape (DRAWS, 2)."""
+    pair, goal = {"one": first, "other": second}, {name: found.objectives[name]}
+    return objective_draws(pair, goal, seeded(pair, goal), DRAWS)[:, :, 0]
+
+
+def _shared_value(rows: Rows, first: Rows, second: Rows, name: str) -> float:
+    """The value of an objective on the examples that two teams have both seen."""
+    n = min(first.n, second.n)
+    return objective(name).value({key: column[:n] for key, column in rows.columns.items()})
 
 
 def _rows(found: Results, team: TeamResult, phase: Phase) -> Rows | None:
     blocks = found.blocks.get(team.team.id, {}).get(phase, ())
     return team_rows(blocks, found.footprint) if blocks else None
-
-
-def _value(team: TeamResult, name: str, phase: Phase) -> float:
-    measurement = team.confirmed if phase == "confirm" else team.search
-    assert measurement is not None
-    return measurement.estimates[name].value

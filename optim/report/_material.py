@@ -11,7 +11,7 @@ from typing import Any
 from orkester.evals.block import Block
 from orkester.evals.objectives import objective
 from orkester.optim.insight.insights import Insights
-from orkester.optim.run.cut_answers import run_warnings
+from orkester.optim.run.cut_answer_warnings import run_warnings
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results
 

@@ -20,7 +20,7 @@ from orkester.evals.stats.rows import Rows
 from orkester.graphs import Team, form_of
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.front_probability import CLEAR, front_probability, seeded
-from orkester.optim.goals.goal import FAILURES, Direction, Goal, violation
+from orkester.optim.goals.goal import FAILURES, Direction, Goal, quality_name, violation
 from orkester.optim.goals.groups import grouped
 
 
@@ -133,8 +133,30 @@ class Results:
         return [[by_id[team] for team in group] for group in ids]
 
     @property
+    def best_single(self) -> TeamResult | None:
+        """The single agent with the best quality in the search, of those that were measured whole and are feasible.
+
+        None if there is none. A study without the objective ``quality`` has its first objective in its place.
+        """
+        name = quality_name(self.objectives)
+        sign = -1 if self.objectives[name] == "maximize" else 1
+        singles = [
+            (sign * result.search.estimates[name].value, result.trial, result)
+            for result in self.teams
+            if result.whole
+            and not result.infeasible
+            and result.search is not None
+            and name in result.search.estimates
+            and is_single(result.team)
+        ]
+        return min(singles, key=lambda each: each[:2])[2] if singles else None
+
+    @property
     def near(self) -> Sequence[TeamResult]:
-        """Teams that are not on the search's front but were confirmed with it, the most probable members first."""
+        """Teams that are not on the search's front but were confirmed with it, the most probable members first.
+
+        The best single agent is always confirmed.
+        """
         found = [result for result in self.teams if result.front_probability is not None and not result.on_front]
         return sorted(found, key=lambda r: (-(r.front_probability or 0.0), r.trial))
 

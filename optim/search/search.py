@@ -72,7 +72,7 @@ class Search:
         composition: Predicts teams that were not measured; None for no predictions.
         reuse: Whether calls that were made before cost nothing.
         profiles: Whether latency and energy of a team are predicted from those of its agents.
-        kept: The number of examples before which the race does not stop a team, by the team's id.
+        least_examples: The number of examples before which the race does not stop a team, by the team's id.
         engines_take_turns: Whether engines may have to be changed for another team, since not all fit into memory.
         evidence: What all blocks have shown so far.
         closed: Teams that get no more blocks, by id, with why each was not measured on every example (empty when it
@@ -87,7 +87,7 @@ class Search:
     composition: Composition | None
     reuse: bool = True
     profiles: bool = True
-    kept: Mapping[str, int] = field(default_factory=dict)
+    least_examples: Mapping[str, int] = field(default_factory=dict)
     engines_take_turns: bool = False
     evidence: Evidence = field(init=False)
     closed: dict[str, str] = field(default_factory=dict, init=False)
@@ -113,7 +113,7 @@ class Search:
         if self.composition is not None:
             self.composition.learn(team, evidence.seen(team), taken.calls_per_example, taken.sent)
         if stopped is None:
-            racing = self.race is not None and evidence.seen(team) >= self.kept.get(team.id, 0)
+            racing = self.race is not None and evidence.seen(team) >= self.least_examples.get(team.id, 0)
             stopped = self.race.stops(evidence, team, self._standing_front()) if self.race and racing else ""
         if stopped:
             self.close(team, stopped)

@@ -13,7 +13,7 @@ from orkester.evals.records import read_records
 from orkester.evals.twins import under_one_name
 from orkester.optim.goals.goal import Direction
 from orkester.optim.insight.choosing import Choice, best
-from orkester.optim.run.cut_answers import run_warnings
+from orkester.optim.run.cut_answer_warnings import run_warnings
 from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.results import Results, results
 from orkester.optim.study.parts import EnergyPart

@@ -177,7 +177,7 @@ class Session:
             race=race,
             composition=Composition(partial(probe, task=self.study.task)),
             reuse=part.reuse,
-            kept={team.id: self.study.routing.examples for team in self.study.routing.sources.values()},
+            least_examples={team.id: self.study.routing.examples for team in self.study.routing.sources.values()},
             engines_take_turns=taking_turns,
         )
 

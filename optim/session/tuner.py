@@ -19,7 +19,7 @@ from orkester.evals.task import Example
 from orkester.graphs import Team
 from orkester.optim.confirm.confirmation import Confirmation
 from orkester.optim.run.budget import Account, Budget, readable
-from orkester.optim.run.cut_answers import team_warnings
+from orkester.optim.run.cut_answer_warnings import team_warnings
 from orkester.optim.run.events import AnswersCut, SearchEnded, TeamMeasured, TeamStarted
 from orkester.optim.run.results import Findings, Results
 from orkester.optim.search.engine_order import by_engines

@@ -16,7 +16,7 @@ import orkester
 from orkester.cli.best import print_choice
 from orkester.cli.results import print_front
 from orkester.evals.block import Call
-from orkester.optim.run.cut_answers import run_warnings
+from orkester.optim.run.cut_answer_warnings import run_warnings
 from orkester.optim.run.events import AnswersCut, Event
 
 #: A message and its finish reason, from the right answer.

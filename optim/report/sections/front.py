@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orkester.optim.insight.choosing import best
-from orkester.optim.run.cut_answers import notable_share
+from orkester.optim.run.cut_answer_warnings import notable_share
 
 from .._charts import drawn, front_charts, shapes
 from .._joules import marks

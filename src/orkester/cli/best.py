@@ -56,7 +56,7 @@ def best(
     Example: `orkester best runs/arithmetic --max energy_j=40 --max latency_p95_s=3`
     """
     import orkester
-    from orkester.optim.run.cut_answers import run_warnings
+    from orkester.optim.run.cut_answer_warnings import run_warnings
 
     wanted = {
         "at_most": _numbers("--max", most or []),

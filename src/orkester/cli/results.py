@@ -149,7 +149,7 @@ def front_table(found: Results, *, confirmed: bool = True, grouped: bool = True)
     from rich.table import Table
 
     from orkester.optim.confirm.probability_text import probability_text
-    from orkester.optim.run.cut_answers import notable_share
+    from orkester.optim.run.cut_answer_warnings import notable_share
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("team")

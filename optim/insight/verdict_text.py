@@ -1,0 +1,71 @@
+"""The verdict on a run in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orkester.evals.objectives import Estimate
+from orkester.optim.run.results import Results, is_single
+
+from .verdict import AgainstSingle, Difference, Ratio, Verdict, cost_ratios, measured
+
+
+def sentences(found: Results, verdict: Verdict, against: AgainstSingle | None) -> tuple[str, str]:
+    """The verdict in two sentences: the team to take and its quality, then what it costs or saves.
+
+    Args:
+        found: The results of the run.
+        verdict: The verdict.
+        against: The recommended team compared with the best single agent; None if no single agent was measured.
+    """
+    return _quality(found, verdict, against), _costs(found, verdict, against)
+
+
+def _quality(found: Results, verdict: Verdict, against: AgainstSingle | None) -> str:
+    team = verdict.recommended
+    quality = measured(team, verdict.phase).estimates[verdict.name]
+    where = "held-out examples" if verdict.phase == "confirm" else "examples of the search"
+    has = f"{team.team} has {verdict.name} {_interval(quality)} on {quality.n} {where}"
+    if is_single(team.team):
+        return f"One agent is enough: {has}."
+    if against is None:
+        return f"{has}; no single agent was measured to compare it with."
+    single, gain = against.single.team, against.difference
+    if gain is None:
+        return f"{has}; the best single agent, {single}, was not measured on the same examples."
+    shown = gain.low > 0 if found.objectives[verdict.name] == "maximize" else gain.high < 0
+    in_search = " (in the search)" if against.phase != verdict.phase else ""
+    compared = f"{has}, {_signed(gain)} compared with the best single agent{in_search}, {single}"
+    return f"{compared}." if shown else f"{compared}: that the team is better is not shown."
+
+
+def _costs(found: Results, verdict: Verdict, against: AgainstSingle | None) -> str:
+    team, best = verdict.recommended, verdict.best
+    if best is not team:
+        lacks = "" if verdict.lacks is None else f", {_signed(verdict.lacks)}"
+        apart = f"is within {100 * verdict.loss:g} % of" if verdict.told_apart else "cannot be told from"
+        costs = _times(cost_ratios(found, best, team, verdict.phase))
+        more = f", which takes {costs}" if costs else ""
+        return f"Its {verdict.name} {apart} the best one{lacks}: {best.team}{more}."
+    costs = "" if against is None else _times(cost_ratios(found, team, against.single, against.phase))
+    if is_single(team.team) or not costs:
+        return f"No cheaper team keeps its {verdict.name}."
+    return f"It takes {costs} of that agent, and no cheaper team keeps its {verdict.name}."
+
+
+def _times(ratios: Mapping[str, Ratio]) -> str:
+    return " and ".join(f"{_ratio(ratio)} × the {name}" for name, ratio in ratios.items())
+
+
+def _ratio(ratio: Ratio) -> str:
+    low, high = ("?" if end is None else f"{end:.2g}" for end in (ratio.low, ratio.high))
+    return f"{ratio.value:.2g} [{low}, {high}]"
+
+
+def _interval(estimate: Estimate) -> str:
+    low, high = ("?" if end is None else f"{end:.3g}" for end in (estimate.low, estimate.high))
+    return f"{estimate.value:.3g} [{low}, {high}]"
+
+
+def _signed(gain: Difference) -> str:
+    return f"{gain.value:+.2g} [{gain.low:+.2g}, {gain.high:+.2g}]"
