@@ -1,67 +1,319 @@
-"""Plots as plain values for ``Plotly.newPlot``. The classes of the Python package would take a second longer."""
+"""Plots of points with intervals and of bars, and how they become figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from orkester.evals.objectives import Estimate
 
-_INK, _GRID = "#1c2429", "#e3e8eb"
+from ._axis import Axis
+from ._figure import WIDTH, Circle, Figure, Lines, Place, Shape, Text, svg, text_width
+from ._labels import places
+from ._palette import named
+
+#: The symbols of points, each with a character that looks like it.
+SYMBOLS = (
+    ("circle", "●", "○"),
+    ("square", "■", "□"),
+    ("triangle", "▲", "△"),
+    ("diamond", "◆", "◇"),
+    ("turned-triangle", "▼", "▽"),
+    ("star", "★", "☆"),
+)
+_INK, _SOFT, _LINE, _PAPER = (named(colour) for colour in ("ink", "soft", "line", "paper"))
+_TOP, _RIGHT, _BOTTOM = 20.0, 12.0, 42.0
+_TITLE, _TICK = 12.0, 11.0
+_WIDEST_TICKS = 170.0
+_BAR_HEIGHT = 0.62
+_CORNERS = {"square": (4, 45, 1.2), "triangle": (3, 90, 1.3), "turned-triangle": (3, -90, 1.3), "diamond": (4, 90, 1.25)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A point.
+
+    Attributes:
+        x, y: Its values.
+        tip: What pointing at it shows.
+        x_interval, y_interval: Estimates whose intervals are drawn.
+        symbol: One of ``SYMBOLS``, or ``cross``.
+        hollow: Whether only its outline is drawn.
+        label: A short text beside it.
+    """
+
+    x: float
+    y: float
+    tip: str
+    x_interval: Estimate | None = None
+    y_interval: Estimate | None = None
+    symbol: str = "circle"
+    hollow: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """Points of a kind. Those beyond the axes are drawn at the edge."""
+
+    name: str
+    colour: str
+    points: Sequence[Point]
+    radius: float = 4.0
+    connected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """A bar from ``start`` to ``end``, in the row ``y``."""
+
+    y: float
+    start: float
+    end: float
+    tip: str
+    interval: Estimate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """Bars of a kind. ``text`` is written into those with enough room; ``hatch`` is an angle in degrees."""
+
+    name: str
+    colour: str
+    bars: Sequence[Bar]
+    text: str = ""
+    text_colour: str = _INK
+    hatch: int | None = None
+    hatch_colour: str = _PAPER
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A plot. ``data`` and ``layout`` are those of Plotly; ``label`` is the text for screen readers."""
+    """A plot.
+
+    Attributes:
+        id: Of its element, and of its files.
+        label: The text for screen readers.
+        height: In pixels of a figure.
+        series: From back to front.
+        x, y: The axes. A ``y`` with ticks has a row for each tick and no lines across.
+    """
 
     id: str
     label: str
-    height: int
-    data: Sequence[Mapping[str, Any]]
-    layout: Mapping[str, Any]
+    height: float
+    series: Sequence[Points | Bars]
+    x: Axis
+    y: Axis
+
+    @property
+    def svg(self) -> str:
+        """The ``<svg>`` element."""
+        return svg(self.figure)
+
+    @property
+    def beyond(self) -> int:
+        """How many points are outside of the axes."""
+        return sum(
+            not (_inside(self.x.part(point.x)) and _inside(self.y.part(point.y)))
+            for series in self.series
+            if isinstance(series, Points)
+            for point in series.points
+        )
+
+    @property
+    def figure(self) -> Figure:
+        """The plot as lines, areas and texts."""
+        return _Drawing(self).figure()
 
 
-def library() -> str:
-    """The source of plotly.js, which a page embeds once."""
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
-
-
-def bars(estimates: Sequence[Estimate], colour: str) -> dict[str, Any]:
-    """Error bars for intervals; there is no bar towards an unknown end."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [(e.high - e.value) if e.high is not None else 0.0 for e in estimates],
-        "arrayminus": [(e.value - e.low) if e.low is not None else 0.0 for e in estimates],
-        "thickness": 1,
-        "width": 3,
-        "color": colour,
-    }
+def rows(names: Sequence[tuple[float, str]]) -> Axis:
+    """An axis with a row for each name, the first one on top."""
+    values = [value for value, _ in names]
+    return Axis(title="", low=max(values) + 0.6, high=min(values) - 0.6, ticks=names)
 
 
-def chart(
-    name: str,
-    label: str,
-    data: Sequence[Mapping[str, Any]],
-    *,
-    height: int,
-    xaxis: dict[str, Any],
-    yaxis: dict[str, Any],
-) -> Chart:
-    """Make a chart in the style of the report; ``xaxis`` and ``yaxis`` add to the axes of that style."""
-    axis = {"automargin": True, "fixedrange": True, "gridcolor": _GRID, "zeroline": False, "linecolor": _GRID}
-    layout = {
-        "height": height,
-        "margin": {"l": 8, "r": 14, "t": 8, "b": 8},
-        "font": {"family": "system-ui, sans-serif", "size": 12, "color": _INK},
-        "showlegend": False,  # the page has one legend for all charts
-        "hoverlabel": {"align": "left"},
-        "hovermode": "closest",
-        "dragmode": False,
-        "xaxis": axis | xaxis,
-        "yaxis": axis | yaxis,
-    }
-    return Chart(id=name, label=label, height=height, data=data, layout=layout)
+def ends(estimate: Estimate) -> list[float]:
+    """The ends of an interval that are known."""
+    return [end for end in (estimate.low, estimate.high) if end is not None]
+
+
+class _Drawing:
+    """Draws a chart."""
+
+    def __init__(self, chart: Chart) -> None:
+        self._chart = chart
+        self._is_rows = chart.y.ticks is not None
+        height = chart.height - _TOP - _BOTTOM
+        self._y_ticks = chart.y.labelled(height, upright=True)
+        widest = max((text_width(text, _TICK) for _, text in self._y_ticks), default=0.0)
+        left = min(widest, _WIDEST_TICKS) + (12 if self._is_rows else 30)
+        self._frame = (left, _TOP, WIDTH - _RIGHT, chart.height - _BOTTOM)
+        self._x_ticks = chart.x.labelled(self._frame[2] - left)
+
+    def figure(self) -> Figure:
+        chart = self._chart
+        shapes = [
+            *self._axes(),
+            *(shape for series in chart.series for shape in self._series(series)),
+            *self._labels(),
+            *self._note(),
+        ]
+        return Figure(id=chart.id, label=chart.label, height=chart.height, shapes=shapes, frame=self._frame)
+
+    def _at(self, x: float, y: float) -> Place:
+        """The pixel of a value; of values beyond the axes, the nearest one at the edge."""
+        left, top, right, bottom = self._frame
+        across, up = (min(max(axis.part(value), 0.0), 1.0) for axis, value in ((self._chart.x, x), (self._chart.y, y)))
+        return left + across * (right - left), bottom - up * (bottom - top)
+
+    def _axes(self) -> Iterator[Shape]:
+        left, top, right, bottom = self._frame
+        chart = self._chart
+        for value, text in self._x_ticks:
+            x = left + chart.x.part(value) * (right - left)
+            yield Lines(points=[[(x, top), (x, bottom)]], stroke=_LINE, kind="grid")
+            yield Text(text=text, at=(x, bottom + 15), size=_TICK, anchor="middle", colour=_SOFT, kind="tick")
+        for value, text in self._y_ticks:
+            y = bottom - chart.y.part(value) * (bottom - top)
+            if not self._is_rows:
+                yield Lines(points=[[(left, y), (right, y)]], stroke=_LINE, kind="grid")
+            shown = _shortened(text)
+            yield Text(
+                text=shown, at=(left - 6, y + 4), size=_TICK, anchor="end", colour=_INK if self._is_rows else _SOFT,
+                tip=text if shown != text else "", kind="tick",
+            )  # fmt: skip
+        yield Lines(points=[[(left, top), (left, bottom), (right, bottom)]], stroke=named("edge"), kind="axis")
+        # A title that would not fit beside its axis is centred in the figure, in a smaller font if it has to be.
+        for title, middle, room, turned in (
+            (chart.x.title, (left + right) / 2, WIDTH, False),
+            (chart.y.title, (top + bottom) / 2, chart.height, True),
+        ):
+            size = min(_TITLE, _TITLE * (room - 8) / (text_width(title, _TITLE) or 1.0))
+            half = text_width(title, size) / 2
+            middle = min(max(middle, half + 4), room - half - 4)
+            at = (11.0, middle) if turned else (middle, chart.height - 8)
+            if title:
+                yield Text(text=title, at=at, size=size, anchor="middle", colour=_INK, turned=turned, kind="title")
+
+    def _series(self, series: Points | Bars) -> Iterator[Shape]:
+        if isinstance(series, Bars):
+            yield from self._bars(series)
+            return
+        if series.connected:
+            way = [self._at(point.x, point.y) for point in series.points]
+            yield Lines(points=[way], stroke=series.colour, width=1.5, clipped=True)
+        for point in series.points:
+            yield from self._interval(point, series.colour)
+        for point in series.points:
+            yield _mark(point, self._at(point.x, point.y), series)
+
+    def _interval(self, point: Point, colour: str) -> Iterator[Shape]:
+        for estimate, sideways in ((point.x_interval, True), (point.y_interval, False)):
+            for end in ends(estimate) if estimate is not None else ():
+                start = self._at(point.x, point.y)
+                stop = self._at(end, point.y) if sideways else self._at(point.x, end)
+                axis = self._chart.x if sideways else self._chart.y
+                lines = [[start, stop]]
+                if _inside(axis.part(end)):  # an interval that goes on beyond the view has no bar at its end
+                    dx, dy = (0.0, 3.0) if sideways else (3.0, 0.0)
+                    lines.append([(stop[0] - dx, stop[1] - dy), (stop[0] + dx, stop[1] + dy)])
+                yield Lines(points=lines, stroke=colour, kind="interval")
+
+    def _bars(self, series: Bars) -> Iterator[Shape]:
+        for bar in series.bars:
+            (left, top), (right, bottom) = (
+                self._at(min(bar.start, bar.end), bar.y - _BAR_HEIGHT / 2),
+                self._at(max(bar.start, bar.end), bar.y + _BAR_HEIGHT / 2),
+            )
+            corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+            hatched = series.hatch is not None
+            yield Lines(
+                points=[corners], fill=series.colour, stroke=series.hatch_colour if hatched else _PAPER, closed=True,
+                tip=bar.tip, kind="mark bar",
+            )  # fmt: skip
+            if series.hatch is not None:
+                hatch = list(_hatch((left, top, right, bottom), series.hatch))
+                if hatch:
+                    yield Lines(points=hatch, stroke=series.hatch_colour, kind="hatch")
+            if series.text and text_width(series.text, _TICK) + 6 <= right - left:
+                yield Text(
+                    text=series.text, at=((left + right) / 2, (top + bottom) / 2 + 4), size=_TICK, anchor="middle",
+                    colour=series.text_colour, kind="inside",
+                )  # fmt: skip
+            if bar.interval is not None:
+                yield from self._interval(Point(x=bar.end, y=bar.y, tip="", x_interval=bar.interval), _INK)
+
+    def _labels(self) -> Iterator[Shape]:
+        every = [point for series in self._chart.series if isinstance(series, Points) for point in series.points]
+        labelled = [
+            (self._at(point.x, point.y), point.label, series.colour)
+            for series in self._chart.series
+            if isinstance(series, Points)
+            for point in series.points
+            if point.label
+        ]
+        others = [self._at(point.x, point.y) for point in every if not point.label]
+        found = places([(at, text) for at, text, _ in labelled], self._frame, others)
+        for (at, text, colour), middle in zip(labelled, found, strict=True):
+            if middle is None:
+                continue
+            if math.dist(at, middle) > 26:
+                yield Lines(points=[[at, middle]], stroke=named("edge"), width=0.6, kind="leader")
+            yield Text(
+                text=text, at=(middle[0], middle[1] + 4.5), size=13, anchor="middle", colour=colour, bold=True,
+                kind="label",
+            )  # fmt: skip
+
+    def _note(self) -> Iterator[Shape]:
+        beyond = self._chart.beyond
+        if beyond:
+            text = f"{beyond:,} {'team' if beyond == 1 else 'teams'} beyond the view, at its edge"
+            yield Text(text=text, at=(self._frame[2], 13), size=_TICK, anchor="end", colour=_SOFT, kind="note")
+
+
+def _mark(point: Point, at: Place, series: Points) -> Shape:
+    x, y = at
+    radius, colour = series.radius, series.colour
+    fill = _PAPER if point.hollow else colour
+    width = 1.6 if point.hollow else 0.6
+    kind = "mark point hollow" if point.hollow else "mark point"
+    if point.symbol == "cross":
+        ways = [[(x - 3, y - 3), (x + 3, y + 3)], [(x - 3, y + 3), (x + 3, y - 3)]]
+        return Lines(points=ways, stroke=colour, width=1.5, tip=point.tip, kind=kind)
+    if point.symbol == "circle":
+        return Circle(at=at, radius=radius, stroke=colour, fill=fill, width=width, tip=point.tip, kind=kind)
+    if point.symbol == "star":
+        spots = [(math.radians(90 + 36 * i), radius * (1.45 if i % 2 == 0 else 0.65)) for i in range(10)]
+    else:
+        count, first, factor = _CORNERS[point.symbol]
+        spots = [(math.radians(first + 360 * i / count), radius * factor) for i in range(count)]
+    way = [(x + far * math.cos(turn), y - far * math.sin(turn)) for turn, far in spots]
+    return Lines(points=[way], stroke=colour, fill=fill, width=width, closed=True, tip=point.tip, kind=kind)
+
+
+def _hatch(box: tuple[float, float, float, float], degrees: int) -> Iterator[list[Place]]:
+    """Lines across a box, every 6 pixels: rising (45) or falling (-45), or both (0)."""
+    left, top, right, bottom = box
+    height = bottom - top
+    for rising in (True, False) if degrees == 0 else (degrees > 0,):
+        start = left - height
+        while start < right:
+            begin, end = max(start, left), min(start + height, right)
+            if end > begin:
+                low, high = begin - start, end - start
+                yield (
+                    [(begin, bottom - low), (end, bottom - high)] if rising else [(begin, top + low), (end, top + high)]
+                )
+            start += 6
+
+
+def _shortened(text: str) -> str:
+    """Shorten a text at its beginning, because names differ at their end."""
+    most = int(_WIDEST_TICKS / text_width("x", _TICK))
+    return text if len(text) <= most else "…" + text[-most + 1 :]
+
+
+def _inside(part: float) -> bool:
+    return -1e-9 <= part <= 1 + 1e-9

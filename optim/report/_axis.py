@@ -1,0 +1,132 @@
+"""Axes: their range, their ticks, and where a value is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ._figure import text_width
+
+#: An axis is logarithmic if the largest value is at least so many times the smallest.
+_LOGARITHMIC_FROM = 20.0
+_SIZE = 11.0  # of the texts of ticks
+_ROOM = 0.05  # at both ends, in parts of the length
+#: Tukey's fences: what is farther outside the quartiles than this many times their distance is an outlier.
+_FENCE, _LEAST_FOR_FENCES = 3.0, 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """An axis.
+
+    Attributes:
+        title: With the unit.
+        low, high: The values at its ends. ``low`` may be the larger one: the axis is then turned around.
+        logarithmic: Whether equal distances are equal factors.
+        ticks: Values with their texts; chosen from the range if None.
+    """
+
+    title: str
+    low: float
+    high: float
+    logarithmic: bool = False
+    ticks: Sequence[tuple[float, str]] | None = None
+
+    def part(self, value: float) -> float:
+        """Where a value is: 0 at the low end, 1 at the high end."""
+        if self.logarithmic:
+            if value <= 0:
+                return -math.inf
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def labelled(self, length: float, *, upright: bool = False) -> list[tuple[float, str]]:
+        """The ticks with texts that do not touch each other on a length in pixels."""
+        if self.ticks is not None:
+            return list(self.ticks)
+        if self.logarithmic:
+            return self._apart(logarithmic_ticks(self.low, self.high), length, upright)
+        most = 8 if upright else 7
+        for wanted in range(most, 1, -1):
+            ticks = _linear_ticks(self.low, self.high, wanted)
+            if len(self._apart(ticks, length, upright)) == len(ticks):
+                return ticks
+        return self._apart(_linear_ticks(self.low, self.high, 2), length, upright)
+
+    def _apart(self, ticks: Sequence[tuple[float, str]], length: float, upright: bool) -> list[tuple[float, str]]:
+        """The ticks within the range, without those whose text would touch the one before."""
+        kept: list[tuple[float, str]] = []
+        end = -math.inf
+        for value, text in ticks:
+            at, half = self.part(value) * length, (_SIZE if upright else text_width(text, _SIZE)) / 2
+            if -0.5 <= at <= length + 0.5 and at - half >= end + 6:
+                kept.append((value, text))
+                end = at + half
+        return kept
+
+
+def axis(title: str, values: Sequence[float], *, ends: Sequence[float] = (), whole: Sequence[float] = ()) -> Axis:
+    """An axis whose range shows the values but is not squeezed by outliers among them.
+
+    Args:
+        title: With the unit.
+        values: Values, one for each mark.
+        ends: Ends of intervals: they widen the range by half at most.
+        whole: Values that have to be in the range, whatever the others are.
+    """
+    low, high = _range(values, whole)
+    logarithmic = low > 0 and high / low > _LOGARITHMIC_FROM
+    there, back = (math.log, math.exp) if logarithmic else (float, float)
+    low, high = there(low), there(high)
+    most = (high - low) / 2 or math.inf
+    outer = [there(end) for end in ends if end > 0 or not logarithmic]
+    low, high = (
+        max(min([low, *outer]), low - most),
+        min(max([high, *outer]), high + most),
+    )
+    room = _ROOM * (high - low) or 0.5 * abs(low) or 0.5
+    return Axis(title=title, low=back(low - room), high=back(high + room), logarithmic=logarithmic)
+
+
+def from_zero(title: str, ends: Sequence[float], most: float = math.inf) -> Axis:
+    """An axis from zero to the largest value, with some room, but not beyond ``most``."""
+    return Axis(title=title, low=0.0, high=min(most, (1 + _ROOM) * max(ends, default=0.0)) or 1.0)
+
+
+def logarithmic_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Ticks at powers of ten, and at 2 and 5 times them where there is room."""
+    digits = (1, 2, 5) if high / low <= 100 else (1,)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+    return [(tick, _written(tick)) for tick in ticks if low <= tick <= high]
+
+
+def _linear_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
+    """Round values, at most so many."""
+    least = abs(high - low) / most
+    unit = 10.0 ** math.floor(math.log10(least))
+    step = next(digit * unit for digit in (1, 2, 5, 10) if digit * unit >= least)
+    first, last = math.ceil(min(low, high) / step - 1e-9), math.floor(max(low, high) / step + 1e-9)
+    return [(i * step, _written(round(i * step, 12))) for i in range(first, last + 1)]
+
+
+def _written(value: float) -> str:
+    if value and not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.6g}"
+    return f"{value:,.10g}"
+
+
+def _range(values: Sequence[float], whole: Sequence[float]) -> tuple[float, float]:
+    """The range of the values without outliers, and of those that have to be in it."""
+    inner = sorted(values)
+    if len(inner) >= _LEAST_FOR_FENCES:
+        logarithmic = inner[0] > 0
+        scaled = [math.log(value) for value in inner] if logarithmic else inner
+        first, third = scaled[len(scaled) // 4], scaled[(3 * len(scaled)) // 4]
+        reach = _FENCE * (third - first)
+        if reach > 0:
+            kept = [first - reach <= value <= third + reach for value in scaled]
+            inner = [value for value, inside in zip(inner, kept, strict=True) if inside]
+    inner = [*inner, *whole]
+    return min(inner), max(inner)

@@ -1,0 +1,209 @@
+"""A figure: lines, areas and texts with places in pixels. The page and the exported files draw the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from ._palette import on_paper
+
+#: The width of a figure in pixels, and of its files: a column of a paper with two columns.
+WIDTH, COLUMN_MM = 420.0, 85.0
+FONT = "system-ui, 'Helvetica Neue', Arial, sans-serif"
+#: The width of a character in parts of the font's size. Most fonts are narrower, so texts have some room to spare.
+_CHARACTER = 0.58
+_PDF_TEXT = 0.9  # the embedded font is wider than those of screens
+
+Place = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """Groups of connected points: lines, or areas if they have a fill."""
+
+    points: Sequence[Sequence[Place]]
+    stroke: str = ""
+    fill: str = ""
+    width: float = 1.0
+    closed: bool = False
+    clipped: bool = False
+    tip: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circle:
+    """A circle."""
+
+    at: Place
+    radius: float
+    stroke: str
+    fill: str
+    width: float = 1.0
+    tip: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A line of text. ``anchor`` is start, middle or end; ``at`` is on the base line."""
+
+    text: str
+    at: Place
+    size: float = 12.0
+    anchor: str = "start"
+    colour: str
+    bold: bool = False
+    turned: bool = False
+    tip: str = ""
+    kind: str = ""
+
+
+Shape = Lines | Circle | Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A drawing of ``WIDTH`` pixels.
+
+    Attributes:
+        id: The id of its element, and the name of its files.
+        label: The text for screen readers.
+        height: In pixels.
+        shapes: From back to front.
+        frame: Left, top, right and bottom end of the part to which some shapes are clipped.
+    """
+
+    id: str
+    label: str
+    height: float
+    shapes: Sequence[Shape]
+    frame: tuple[float, float, float, float]
+
+
+def text_width(text: str, size: float = 12.0) -> float:
+    """The room that a text needs, in pixels."""
+    return len(text) * size * _CHARACTER
+
+
+def svg(figure: Figure) -> str:
+    """An ``<svg>`` element whose colours are those of the page."""
+    left, top, right, bottom = figure.frame
+    clip = f"clip-{escape(figure.id, quote=True)}"
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {figure.height:g}" role="img" '
+        f'aria-label="{escape(figure.label, quote=True)}" font-family="{FONT}">',
+        f'<clipPath id="{clip}"><rect x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}"/>'
+        "</clipPath>",
+        *(_element(shape, clip) for shape in figure.shapes),
+        "</svg>",
+    ]
+    return "".join(parts)
+
+
+def write_files(figure: Figure, folder: Path) -> list[Path]:
+    """Write a figure as SVG and as PDF, as wide as a column of a paper.
+
+    Args:
+        figure: The figure.
+        folder: An existing folder.
+
+    Returns:
+        The two paths.
+    """
+    size = f'width="{COLUMN_MM:g}mm" height="{COLUMN_MM * figure.height / WIDTH:.4g}mm" '
+    drawn = on_paper(svg(figure)).replace("<svg ", f"<svg {size}", 1)
+    paths = [folder / f"{figure.id}.svg", folder / f"{figure.id}.pdf"]
+    paths[0].write_text(drawn + "\n", encoding="utf-8")
+    _write_pdf(figure, paths[1])
+    return paths
+
+
+def _element(shape: Shape, clip: str) -> str:
+    kind = f' class="{shape.kind}"' if shape.kind else ""
+    match shape:
+        case Lines():
+            way = "".join(
+                "M" + "L".join(f"{_short(x)} {_short(y)}" for x, y in points) + ("Z" if shape.closed else "")
+                for points in shape.points
+            )
+            look = f'fill="{shape.fill or "none"}"'
+            look += f' stroke="{shape.stroke}" stroke-width="{shape.width:g}"' if shape.stroke else ""
+            look += f' clip-path="url(#{clip})"' if shape.clipped else ""
+            return _with_tip("path", f'{kind} d="{way}" {look}', "", shape.tip)
+        case Circle():
+            look = f'cx="{_short(shape.at[0])}" cy="{_short(shape.at[1])}" r="{shape.radius:g}" fill="{shape.fill}"'
+            look += f' stroke="{shape.stroke}" stroke-width="{shape.width:g}"'
+            return _with_tip("circle", f"{kind} {look}", "", shape.tip)
+        case Text():
+            x, y = _short(shape.at[0]), _short(shape.at[1])
+            look = f'x="{x}" y="{y}" font-size="{shape.size:g}" fill="{shape.colour}"'
+            look += f' text-anchor="{shape.anchor}"' if shape.anchor != "start" else ""
+            look += ' font-weight="700"' if shape.bold else ""
+            look += f' transform="rotate(-90 {x} {y})"' if shape.turned else ""
+            return _with_tip("text", f"{kind} {look}", escape(shape.text), shape.tip)
+
+
+def _with_tip(tag: str, attributes: str, content: str, tip: str) -> str:
+    title = f"<title>{escape(tip)}</title>" if tip else ""
+    return f"<{tag}{attributes}>{title}{content}</{tag}>" if title or content else f"<{tag}{attributes}/>"
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _write_pdf(figure: Figure, path: Path) -> None:
+    """Draw with a font that is embedded, as publishers want it."""
+    from reportlab.lib.colors import HexColor
+    from reportlab.lib.units import mm
+    from reportlab.pdfbase.pdfmetrics import registerFont
+    from reportlab.pdfbase.ttfonts import TTFont
+    from reportlab.pdfgen.canvas import Canvas
+
+    scale = COLUMN_MM * mm / WIDTH
+    for name, file in (("Vera", "Vera.ttf"), ("Vera-Bold", "VeraBd.ttf")):
+        registerFont(TTFont(name, file))
+    canvas = Canvas(str(path), pagesize=(WIDTH * scale, figure.height * scale), invariant=True)
+    canvas.setTitle(figure.label)
+    canvas.scale(scale, scale)
+
+    def up(y: float) -> float:
+        return figure.height - y
+
+    for shape in figure.shapes:
+        canvas.saveState()
+        match shape:
+            case Text():
+                canvas.translate(shape.at[0], up(shape.at[1]))
+                canvas.rotate(90 if shape.turned else 0)
+                canvas.setFont("Vera-Bold" if shape.bold else "Vera", shape.size * _PDF_TEXT)
+                canvas.setFillColor(HexColor(on_paper(shape.colour)))
+                draw = {"start": canvas.drawString, "middle": canvas.drawCentredString, "end": canvas.drawRightString}
+                draw[shape.anchor](0, 0, shape.text)
+            case Lines() | Circle():
+                if shape.stroke:
+                    canvas.setStrokeColor(HexColor(on_paper(shape.stroke)))
+                    canvas.setLineWidth(shape.width)
+                if shape.fill:
+                    canvas.setFillColor(HexColor(on_paper(shape.fill)))
+                look = {"stroke": int(bool(shape.stroke)), "fill": int(bool(shape.fill))}
+                if isinstance(shape, Circle):
+                    canvas.circle(shape.at[0], up(shape.at[1]), shape.radius, **look)
+                else:
+                    if shape.clipped:
+                        left, top, right, bottom = figure.frame
+                        frame = canvas.beginPath()
+                        frame.rect(left, up(bottom), right - left, bottom - top)
+                        canvas.clipPath(frame, stroke=0, fill=0)
+                    way = canvas.beginPath()
+                    for points in shape.points:
+                        for i, (x, y) in enumerate(points):
+                            (way.lineTo if i else way.moveTo)(x, up(y))
+                        if shape.closed:
+                            way.close()
+                    canvas.drawPath(way, **look)
+        canvas.restoreState()
+    canvas.save()

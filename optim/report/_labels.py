@@ -1,0 +1,69 @@
+"""Places for the labels of points, so that no two labels touch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ._figure import Place, text_width
+
+Box = tuple[float, float, float, float]
+
+_SIZE, _GAP = 13.0, 2.0
+_TURNS = tuple(math.radians(degrees) for degrees in (45, -45, 135, -135, 0, 180, 90, -90, 20, -20, 160, -160, 70, -70))
+_FARTHEST = 110  # pixels
+
+
+def places(
+    labels: Sequence[tuple[Place, str]], frame: Box, points: Sequence[Place] = (), size: float = _SIZE
+) -> list[Place | None]:
+    """Choose the middle of each label: near its point, not on another label, and if possible not on a point.
+
+    Args:
+        labels: For each label its point and its text.
+        frame: Left, top, right and bottom end of the room for labels.
+        points: Where other marks are; labels rather stay away from them.
+        size: Of the font, in pixels.
+
+    Returns:
+        The middle of each label; None where there is no room for one.
+    """
+    found: list[Place | None] = []
+    taken: list[Box] = []
+    own = [at for at, _ in labels]
+    for at, text in labels:
+        half = (text_width(text, size) / 2 + _GAP, size / 2 + _GAP)
+        best: tuple[float, Place] | None = None
+        for radius in range(0, _FARTHEST, 6):
+            if best is not None and best[0] <= radius:
+                break  # what is farther away costs more than what is known
+            for turn in _TURNS:
+                middle = (
+                    at[0] + math.cos(turn) * (radius + half[0] + 5),
+                    at[1] - math.sin(turn) * (radius + half[1] + 5),
+                )
+                box = (middle[0] - half[0], middle[1] - half[1], middle[0] + half[0], middle[1] + half[1])
+                if not _within(box, frame) or any(_touch(box, other) for other in taken):
+                    continue
+                cost = radius + 12 * _hits(box, own, 6.0) + 3 * _hits(box, points, 3.0)
+                if best is None or cost < best[0]:
+                    best = (cost, middle)
+        found.append(best[1] if best is not None else None)
+        if best is not None:
+            x, y = best[1]
+            taken.append((x - half[0], y - half[1], x + half[0], y + half[1]))
+    return found
+
+
+def _within(box: Box, frame: Box) -> bool:
+    return box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
+
+
+def _touch(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _hits(box: Box, points: Sequence[Place], radius: float) -> int:
+    """How many points, with a radius, touch a box."""
+    left, top, right, bottom = box
+    return sum(left - radius < x < right + radius and top - radius < y < bottom + radius for x, y in points)
