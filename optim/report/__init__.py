@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from orkester.errors import InputError
 from orkester.evals.block import Block
 from orkester.optim.insight.insights import Insights
 from orkester.optim.insight.insights import insights as learn
@@ -16,9 +18,10 @@ from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results
 from orkester.optim.study.study_of_run import space_of_run
 
-from ._charts import COLOURS
+from ._figure import write_files
 from ._material import Material
-from ._plot import library
+from ._palette import LIGHT, variables
+from ._plot import Chart
 from ._section import Section
 from .sections import SECTIONS
 
@@ -38,6 +41,7 @@ def write_report(
     engine_uses: Sequence[EngineUse] = (),
     insights: Insights | None = None,
     now: datetime,
+    figures: Path | None = None,
 ) -> None:
     """Write the report of a run in one step.
 
@@ -50,6 +54,7 @@ def write_report(
         engine_uses: what happened to the engines.
         insights: which knobs matter and what would be worth trying; learnt here from the results when not given.
         now: when it is written.
+        figures: a folder for each figure as SVG and PDF, as wide as a column of a paper; made if it is not there.
     """
     import jinja2
 
@@ -70,23 +75,46 @@ def write_report(
         lstrip_blocks=True,
     )
     contents = {section: section.content(material) for section in SECTIONS}
-    charts = [chart for content in contents.values() if content is not None for chart in content.get("charts", ())]
     page = environment.get_template("page.html.j2").render(
         material.page,
         parts=[_part(environment, section, content, material) for section, content in contents.items()],
-        charts={chart.id: {"data": chart.data, "layout": chart.layout} for chart in charts},
-        colours=COLOURS,
-        plotly=Markup(library()),
         css=stylesheet(),
+        script=script(),
     )
     draft = path.with_suffix(".tmp")
     draft.write_text(page, encoding="utf-8")
     draft.replace(path)
+    if figures is not None:
+        found = [chart for content in contents.values() if content is not None for chart in content.get("charts", ())]
+        write_figures(found, figures)
+
+
+def write_figures(charts: Sequence[Chart], folder: Path) -> None:
+    """Write each chart as ``ID.svg`` and ``ID.pdf``.
+
+    Args:
+        charts: The charts.
+        folder: Made if it is not there.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for chart in charts:
+            write_files(chart.figure, folder)
+    except OSError as error:
+        raise InputError(f"the figures cannot be written to {folder}: {error.strerror or error}") from error
 
 
 def stylesheet() -> str:
     """The style sheet that all of Orkester's pages share."""
-    return (_FOLDER / "report.css").read_text(encoding="utf-8")
+    return variables() + (_FOLDER / "report.css").read_text(encoding="utf-8")
+
+
+def script() -> str:
+    """The script that all of Orkester's pages share: tips of figures, and saving them."""
+    return f"const paper = {json.dumps(dict(LIGHT))};\n" + (_FOLDER / "report.js").read_text(encoding="utf-8")
 
 
 def _part(

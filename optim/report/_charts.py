@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate
@@ -15,36 +11,35 @@ from orkester.evals.objectives.calls import CALLS
 from orkester.evals.objectives.quality import QUALITY
 from orkester.optim.run.results import Results, TeamResult
 
-from ._numbers import number, unit
-from ._plot import Chart, bars, chart
+from ._axis import axis
+from ._numbers import number, span, unit
+from ._palette import named
+from ._plot import SYMBOLS, Chart, Point, Points, ends, rows
 
-#: The colours of points by their group. They differ from white and from each other, also in a print without colours.
-COLOURS: Mapping[str, str] = {
-    "front": "#0b6e4f",
-    "measured": "#8494a0",
-    "infeasible": "#c0392b",
-    "search": "#0b6e4f",
-    "confirmed": "#b35c00",
-}
-_SHAPES = (("circle", "●"), ("square", "■"), ("triangle-up", "▲"), ("diamond", "◆"), ("cross", "✚"), ("star", "★"))
-_LOGARITHMIC_FROM = 20.0  # largest over smallest
-#: The most teams of a kind, besides the front, that a plot shows. More could not be seen, and each takes 100 bytes.
+#: The most teams of a kind, besides the front, that a plot shows. More could not be seen, and each takes 200 bytes.
 MOST_POINTS = 500
-#: The positions of the numbers of front members, in turn, so that numbers of neighbours rarely overlap.
-_CORNERS = ("top left", "bottom right", "top right", "bottom left")
+_HEIGHT, _ROW, _BESIDE_ROWS = 330, 40, 70
 
 
-def shapes(results: Results) -> dict[str, tuple[str, str]]:
-    """For each topology, the name of a symbol in Plotly and a character that looks like it."""
+def symbols(results: Results) -> dict[str, tuple[str, str, str]]:
+    """For each topology, the name of a symbol, a character that looks like it, and one that looks like its outline."""
     names = sorted({result.team.topology for result in results.teams})
-    return {name: _SHAPES[i % len(_SHAPES)] for i, name in enumerate(names)}
+    return {name: SYMBOLS[i % len(SYMBOLS)] for i, name in enumerate(names)}
+
+
+def state(result: TeamResult) -> str:
+    """What is known of a team of the front or near it: where its values are from."""
+    if result.confirmed is None:
+        return "searched only"
+    return "confirmed" if result.settled else "confirmed in part"
 
 
 def front_charts(results: Results, energy: str) -> list[Chart]:
     """Plot objectives against each other: each pair of up to three objectives, or the first against each other one.
 
-    Front members with their numbers and intervals, all other teams behind them. A single objective is shown against
-    the model calls, which say what it costs.
+    Front members with their numbers and intervals, all other teams behind them. What was confirmed is shown by its
+    confirmed values, all else by those of the search. A single objective is shown against the model calls, which say
+    what it costs.
     """
     first, *others = results.objectives
     if not others:
@@ -58,16 +53,17 @@ def front_charts(results: Results, energy: str) -> list[Chart]:
 
 def drawn(results: Results) -> dict[str, str]:
     """For each group, how many of its teams the plots show, in brackets; empty if they show all."""
-    found = {}
+    notes = {}
     for group, teams in _beside(results).items():
         shown = len(_spread(teams))
-        found[group] = f" ({shown:,} of {len(teams):,})" if shown < len(teams) else ""
-    return found
+        notes[group] = f" ({shown:,} of {len(teams):,})" if shown < len(teams) else ""
+    return notes
 
 
 def _beside(results: Results) -> dict[str, Sequence[TeamResult]]:
-    """The teams that are not on the front, by group."""
-    rest = [result for result in results.teams if not result.on_front]
+    """The teams that were only searched and are not on the front, by group."""
+    near = {result.team.id for result in results.near}
+    rest = [result for result in results.teams if not result.on_front and result.team.id not in near]
     return {
         "infeasible": [result for result in rest if result.infeasible],
         "measured": [result for result in rest if not result.infeasible],
@@ -88,131 +84,133 @@ def confirmation_charts(results: Results, energy: str) -> list[Chart]:
         return []
     charts = []
     for objective in results.objectives:
-        data = []
-        for label, symbol, shift in (("search", "circle", -0.14), ("confirmed", "diamond", 0.14)):
-            rows = [(i, _estimate(getattr(result, label), objective)) for i, result in members]
-            found = [(i, estimate) for i, estimate in rows if estimate is not None]
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": label,
-                    "x": [estimate.value for _, estimate in found],
-                    "y": [i + shift for i, _ in found],
-                    "error_x": bars([estimate for _, estimate in found], COLOURS[label]),
-                    "marker": {"color": COLOURS[label], "size": 9, "symbol": symbol},
-                    "hovertemplate": f"%{{x:.4g}}<extra>{label}</extra>",
-                }
-            )
-        axis = {
-            "tickvals": [i for i, _ in members],
-            "ticktext": [f"<b>{i}</b> {escape(result.team.topology)}" for i, result in members],
-            "range": [members[-1][0] + 0.6, members[0][0] - 0.6],
-        }
+        series = []
+        for name, colour, symbol, shift in (
+            ("search", "search", "circle", -0.16),
+            ("confirmed", "front", "diamond", 0.16),
+        ):
+            points = []
+            for i, result in members:
+                estimate = _estimate(getattr(result, name), objective)
+                if estimate is not None:
+                    hollow = name == "confirmed" and not result.settled
+                    points.append(
+                        Point(
+                            x=estimate.value,
+                            y=i + shift,
+                            tip=f"{i} {result.team}\n{state(result) if name == 'confirmed' else name}: "
+                            f"{objective} {_written(estimate)}",
+                            x_interval=estimate,
+                            symbol=symbol,
+                            hollow=hollow,
+                        )
+                    )
+            series.append(Points(name=name, colour=named(colour), points=points))
+        values = [point.x for each in series for point in each.points]
         charts.append(
-            chart(
-                f"confirmed-{objective}",
-                f"{objective} of the front in the search and in confirmation",
-                data,
-                height=80 + 44 * len(members),
-                xaxis={"title": _title(results, objective, energy)},
-                yaxis=axis,
+            Chart(
+                id=f"confirmed-{objective}",
+                label=f"{objective} of the front in the search and in confirmation",
+                height=_BESIDE_ROWS + _ROW * len(members),
+                series=series,
+                x=axis(_title(results, objective, energy), values, ends=_ends(series, "x_interval"), whole=values),
+                y=rows([(i, f"{i} {result.team.topology}") for i, result in members]),
             )
         )
     return charts
 
 
 def _scatter(results: Results, *, x: str, y: str, energy: str) -> Chart:
-    symbols = shapes(results)
-    groups = {**{group: _spread(teams) for group, teams in _beside(results).items()}, "front": results.front}
-    found = {group: list(_points(members, x, y)) for group, members in groups.items()}
-    feasible = found["measured"] + found["front"]
-    bounds = [_bounds([p.x for p in feasible]), _bounds([p.y for p in feasible])]
-    data: list[dict[str, Any]] = []
-    for group, points in found.items():
-        colour = COLOURS[group]
-        trace: dict[str, Any] = {
-            "type": "scatter",
-            "mode": "markers",
-            "name": group,
-            "x": [p.x.value for p in points],
-            "y": [p.y.value for p in points],
-            "hovertext": [
-                f"{escape(str(p.result.team))}<br>{x} {number(p.x.value)}<br>{y} {number(p.y.value)}" for p in points
-            ],
-            "hovertemplate": f"%{{hovertext}}<extra>{group}</extra>",
-            "marker": {
-                "color": colour,
-                "size": 8,
-                "symbol": [symbols[p.result.team.topology][0] for p in points],
-                "line": {"width": 0.5, "color": colour},
-            },
-        }
-        if group == "infeasible":
-            # What a team that failed would score says little: it must not make the plot of the others small.
-            trace["x"] = [_within(value, bounds[0]) for value in trace["x"]]
-            trace["y"] = [_within(value, bounds[1]) for value in trace["y"]]
-            trace["marker"] |= {"symbol": "x-thin", "line": {"width": 1.5, "color": colour}}
-        if group == "front":
-            trace |= {
-                "mode": "markers+text",
-                "text": [f"<b>{p.number}</b>" for p in points],
-                "textposition": [_CORNERS[p.number % len(_CORNERS) - 1] for p in points],
-                "textfont": {"color": colour, "size": 13},
-                "error_x": bars([p.x for p in points], colour),
-                "error_y": bars([p.y for p in points], colour),
-            }
-            trace["marker"]["size"] = 11
-        data.append(trace)
-    return chart(
-        f"front-{x}-{y}",
-        f"{y} against {x} of all teams",
-        data,
-        height=340,
-        xaxis={"title": _title(results, x, energy), **_scale(*bounds[0])},
-        yaxis={"title": _title(results, y, energy)},
+    kinds = symbols(results)
+    near = [(result, "") for result in results.near]
+    front = [(result, str(i)) for i, result in enumerate(results.front, start=1)]
+    beside = _beside(results)
+    groups: Sequence[tuple[str, str, Sequence[tuple[TeamResult, str]]]] = (
+        ("infeasible", "infeasible", [(result, "") for result in _spread(beside["infeasible"])]),
+        ("measured", "measured", [(result, "") for result in _spread(beside["measured"])]),
+        ("near", "near", near),
+        ("searched", "search", [(result, label) for result, label in front if result.confirmed is None]),
+        ("front", "front", [(result, label) for result, label in front if result.confirmed is not None]),
+    )
+    series = []
+    for name, colour, teams in groups:
+        points = []
+        for result, label in teams:
+            measurement = _shown(result, x, y)
+            across, up = _estimate(measurement, x), _estimate(measurement, y)
+            if across is None or up is None:
+                continue
+            intervals = {"x_interval": across, "y_interval": up} if label else {}
+            points.append(
+                Point(
+                    x=across.value,
+                    y=up.value,
+                    tip=f"{label} {result.team}\n{x} {_written(across)}\n{y} {_written(up)}\n{_how(name, result)}".strip(),
+                    symbol="cross" if name == "infeasible" else kinds[result.team.topology][0],
+                    hollow=not result.whole if name == "measured" else state(result) == "confirmed in part",
+                    label=label,
+                    **intervals,
+                )
+            )
+        radius = 5.0 if name in {"front", "searched"} else 3.2
+        series.append(Points(name=name, colour=named(colour), points=points, radius=radius))
+    whole = [point for each in series if each.name in {"near", "searched", "front"} for point in each.points]
+    # What a team that failed would score says little: it must not make the plot of the others small.
+    sound = [point for each in series if each.name != "infeasible" for point in each.points]
+    return Chart(
+        id=f"front-{x}-{y}",
+        label=f"{y} against {x} of all teams",
+        height=_HEIGHT,
+        series=series,
+        x=axis(
+            _title(results, x, energy),
+            [point.x for point in sound],
+            ends=_ends(series, "x_interval"),
+            whole=[point.x for point in whole],
+        ),
+        y=axis(
+            _title(results, y, energy),
+            [point.y for point in sound],
+            ends=_ends(series, "y_interval"),
+            whole=[point.y for point in whole],
+        ),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Point:
-    number: int
-    result: TeamResult
-    x: Estimate
-    y: Estimate
+def _shown(result: TeamResult, x: str, y: str) -> Measurement | None:
+    """The measurement whose values are drawn: the confirmed one where it has both."""
+    confirmed = result.confirmed
+    if confirmed is not None and not result.infeasible and {x, y} <= set(confirmed.estimates):
+        return confirmed
+    return result.search
 
 
-def _points(members: Sequence[TeamResult], x: str, y: str) -> Iterator[_Point]:
-    for number_, result in enumerate(members, start=1):
-        along, up = _estimate(result.search, x), _estimate(result.search, y)
-        if along is not None and up is not None:
-            yield _Point(number=number_, result=result, x=along, y=up)
+def _how(group: str, result: TeamResult) -> str:
+    if group == "infeasible":
+        return f"infeasible: {result.infeasible}"
+    if group == "measured":
+        return "searched" if result.whole else "searched in part"
+    return f"near the front, {state(result)}" if group == "near" else state(result)
 
 
-def _bounds(estimates: Sequence[Estimate]) -> tuple[float, float]:
-    ends = [end for e in estimates for end in (e.low, e.value, e.high) if end is not None]
-    return min(ends), max(ends)
+def _ends(series: Sequence[Points], interval: str) -> list[float]:
+    found = [getattr(point, interval) for each in series for point in each.points]
+    return [end for estimate in found if estimate is not None for end in ends(estimate)]
 
 
-def _within(value: float, bounds: tuple[float, float]) -> float:
-    return min(max(value, bounds[0]), bounds[1])
-
-
-def _scale(low: float, high: float) -> dict[str, Any]:
-    """A logarithmic axis if values differ much, with ticks at 1, 2 and 5 or powers of ten; otherwise a linear one."""
-    if low <= 0 or high / low <= _LOGARITHMIC_FROM:
-        return {}
-    digits = (1, 2, 5) if high / low <= 100 else (1,)
-    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks], "tickangle": 0}
+def _written(estimate: Estimate) -> str:
+    """A value with its interval."""
+    value = number(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} ({span(estimate.low, estimate.high)})"
 
 
 def _estimate(measurement: Measurement | None, name: str) -> Estimate | None:
     return measurement.estimates.get(name) if measurement is not None else None
 
 
-def _title(results: Results, name: str, energy: str) -> dict[str, Any]:
+def _title(results: Results, name: str, energy: str) -> str:
     in_units = f" [{unit(name, energy)}]" if unit(name, energy) else ""
     wish = {"maximize": ", more is better", "minimize": ", less is better", None: ""}[results.objectives.get(name)]
-    return {"text": name + in_units + wish, "standoff": 10}
+    return name + in_units + wish

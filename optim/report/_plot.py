@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orkester.evals.objectives import Estimate
@@ -22,6 +22,8 @@ SYMBOLS = (
     ("turned-triangle", "▼", "▽"),
     ("star", "★", "☆"),
 )
+#: Hatches of bars: whether the lines rise, for each set of lines.
+HATCHES: Mapping[str, Sequence[bool]] = {"": (), "/": (True,), "\\": (False,), "x": (True, False)}
 _INK, _SOFT, _LINE, _PAPER = (named(colour) for colour in ("ink", "soft", "line", "paper"))
 _TOP, _RIGHT, _BOTTOM = 20.0, 12.0, 42.0
 _TITLE, _TICK = 12.0, 11.0
@@ -77,14 +79,14 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Bars:
-    """Bars of a kind. ``text`` is written into those with enough room; ``hatch`` is an angle in degrees."""
+    """Bars of a kind. ``text`` is written into those with enough room; ``hatch`` is empty, or one of ``HATCHES``."""
 
     name: str
     colour: str
     bars: Sequence[Bar]
     text: str = ""
     text_colour: str = _INK
-    hatch: int | None = None
+    hatch: str = ""
     hatch_colour: str = _PAPER
 
 
@@ -228,15 +230,12 @@ class _Drawing:
                 self._at(max(bar.start, bar.end), bar.y + _BAR_HEIGHT / 2),
             )
             corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-            hatched = series.hatch is not None
             yield Lines(
-                points=[corners], fill=series.colour, stroke=series.hatch_colour if hatched else _PAPER, closed=True,
+                points=[corners], fill=series.colour, stroke=series.hatch_colour if series.hatch else _PAPER, closed=True,
                 tip=bar.tip, kind="mark bar",
             )  # fmt: skip
-            if series.hatch is not None:
-                hatch = list(_hatch((left, top, right, bottom), series.hatch))
-                if hatch:
-                    yield Lines(points=hatch, stroke=series.hatch_colour, kind="hatch")
+            if hatch := list(_hatch((left, top, right, bottom), series.hatch)):
+                yield Lines(points=hatch, stroke=series.hatch_colour, kind="hatch")
             if series.text and text_width(series.text, _TICK) + 6 <= right - left:
                 yield Text(
                     text=series.text, at=((left + right) / 2, (top + bottom) / 2 + 4), size=_TICK, anchor="middle",
@@ -293,11 +292,11 @@ def _mark(point: Point, at: Place, series: Points) -> Shape:
     return Lines(points=[way], stroke=colour, fill=fill, width=width, closed=True, tip=point.tip, kind=kind)
 
 
-def _hatch(box: tuple[float, float, float, float], degrees: int) -> Iterator[list[Place]]:
-    """Lines across a box, every 6 pixels: rising (45) or falling (-45), or both (0)."""
+def _hatch(box: tuple[float, float, float, float], hatch: str) -> Iterator[list[Place]]:
+    """Lines across a box, every 6 pixels."""
     left, top, right, bottom = box
     height = bottom - top
-    for rising in (True, False) if degrees == 0 else (degrees > 0,):
+    for rising in HATCHES[hatch]:
         start = left - height
         while start < right:
             begin, end = max(start, left), min(start + height, right)

@@ -19,15 +19,22 @@ from .open_run import open_run
 from .team_file import write_team
 
 
-def report(path: str | Path) -> Path:
+def report(path: str | Path, figures: Path | None = None) -> Path:
     """Write the report of a run again, from its records alone.
 
+    Args:
+        path: The run directory.
+        figures: A folder for each figure as SVG and PDF; no such files if None.
+
+    Returns:
+        The path of the report.
+
     Raises:
-        InputError: there is no run.
+        InputError: There is no run, or the folder for the figures cannot be written.
     """
     run = open_run(path)
     directory = RunDirectory(run.path)
-    _write_report(directory, run.name, run.manifest, run.results, run.blocks)
+    _write_report(directory, run.name, run.manifest, run.results, run.blocks, figures)
     return directory.report
 
 
@@ -46,7 +53,12 @@ def write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
 
 
 def _write_report(
-    directory: RunDirectory, name: str, manifest: Mapping[str, Any], outcome: Results, blocks: Sequence[Block]
+    directory: RunDirectory,
+    name: str,
+    manifest: Mapping[str, Any],
+    outcome: Results,
+    blocks: Sequence[Block],
+    figures: Path | None = None,
 ) -> None:
     from orkester.optim.report import write_report
 
@@ -58,4 +70,5 @@ def _write_report(
         blocks=blocks,
         engine_uses=summary(read_events(directory.engines)),
         now=datetime.now(UTC),
+        figures=figures,
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from html import escape
+from dataclasses import dataclass
 from typing import Any
 
 from orkester.evals.agent_shares import AgentShare
@@ -13,10 +12,12 @@ from orkester.evals.objectives import Estimate
 from orkester.evals.objectives.energy import ENERGY
 from orkester.optim.run.results import Results, TeamResult
 
+from .._axis import from_zero
 from .._joules import how_attributed, marks
 from .._material import Material
 from .._numbers import NOTHING, interval, number, unit
-from .._plot import Chart, chart
+from .._palette import named
+from .._plot import Bar, Bars, Chart, rows
 from .._section import Section
 
 _INK, _WHITE = "#1c2429", "#ffffff"
@@ -30,7 +31,7 @@ _COLOURS = (
     ("#8a5a2b", _WHITE),
 )
 _HATCHES = ("", "/", "x")
-_IDLE, _NOBODY = "#c3ccd1", "#8494a0"
+_IDLE, _NOBODY = named("idle"), named("measured")
 _QUANTITIES = {"power_w": "power [W]", "temperature_c": "temperature [°C]", "clock_mhz": "clock [MHz]"}
 
 
@@ -48,7 +49,7 @@ def energy_section(results: Results, blocks: Sequence[Block]) -> dict[str, Any] 
             _chart(f"energy-by-agent-{i}", [m for m in known if m.method == method], method, roles)
             for i, method in enumerate(methods)
         ],
-        "roles": [{"name": name, "colour": style["marker"]["color"]} for name, style in roles.items()],
+        "roles": [{"name": name, "colour": look.colour} for name, look in roles.items()],
         "idle": _IDLE if any(member.result.idle_j is not None for member in known) else "",
         "nobody": _NOBODY,
         "members": [member.table for member in members],
@@ -167,33 +168,33 @@ def _thought(share: AgentShare) -> str:
     return f"{number(share.thought_tokens)} thought{' (estimated)' if share.thoughts_estimated else ''}"
 
 
-def _roles(members: Sequence[_Member]) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """The style of a part of a bar."""
+
+    colour: str
+    text_colour: str
+    hatch: str = ""
+    hatch_colour: str = _WHITE
+
+
+def _roles(members: Sequence[_Member]) -> dict[str, _Look]:
     """The style of each role in a bar."""
     names = dict.fromkeys(share.agent for member in members for share in member.result.agents)
-    looks: dict[str, dict[str, Any]] = {}
+    looks = {}
     for i, name in enumerate(names):
         turn, at = divmod(i, len(_COLOURS))
-        colour, text = _COLOURS[at]
-        looks[name] = _look(colour, text)
-        if hatch := _HATCHES[turn % len(_HATCHES)]:
-            looks[name]["marker"]["pattern"] = {"shape": hatch}
+        colour, text_colour = _COLOURS[at]
+        looks[name] = _Look(colour=colour, text_colour=text_colour, hatch=_HATCHES[turn % len(_HATCHES)])
     return looks
 
 
-def _look(colour: str, text: str, edge: str = _WHITE) -> dict[str, Any]:
-    return {
-        "marker": {"color": colour, "line": {"color": edge, "width": 1}},
-        "insidetextfont": {"color": text},
-    }
-
-
-def _chart(name: str, members: Sequence[_Member], method: str, roles: Mapping[str, dict[str, Any]]) -> Chart:
+def _chart(name: str, members: Sequence[_Member], method: str, roles: Mapping[str, _Look]) -> Chart:
     """A chart with a bar for each member: its agents in order, then idle power, then the joules of no agent."""
-    found = dict.fromkeys((share.agent, share.model) for member in members for share in member.result.agents)
+    pairs = dict.fromkeys((share.agent, share.model) for member in members for share in member.result.agents)
+    spent: list[tuple[str, str, _Look, list[tuple[_Member, float]]]] = []
     # In the order of the roles, so that a role has the same place with each model.
-    pairs = sorted(found, key=lambda pair: list(roles).index(pair[0]))
-    spent: list[tuple[str, str, dict[str, Any], list[tuple[_Member, float]]]] = []
-    for agent, model in pairs:
+    for agent, model in sorted(pairs, key=lambda pair: list(roles).index(pair[0])):
         of = [
             (member, share.energy_j)
             for member in members
@@ -202,46 +203,38 @@ def _chart(name: str, members: Sequence[_Member], method: str, roles: Mapping[st
         ]
         spent.append((agent, f"{agent} on {model}", roles[agent], of))
     idle = [(member, member.result.idle_j) for member in members if member.result.idle_j is not None]
-    spent.append(("idle", "idle", _look(_IDLE, _INK), idle))
-    hatched = _look(_WHITE, _INK, _NOBODY)
-    hatched["marker"]["pattern"] = {"shape": "/", "fgcolor": _NOBODY, "bgcolor": _WHITE, "size": 6}
+    spent.append(("idle", "idle", _Look(colour=_IDLE, text_colour=named("ink")), idle))
+    hatched = _Look(colour=named("paper"), text_colour=named("ink"), hatch="/", hatch_colour=_NOBODY)
     spent.append(("", "no agent", hatched, [(member, member.nobody_j) for member in members]))
-    data = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": escape(what),
-            "x": [joules for _, joules in of],
-            "y": [member.number for member, _ in of],
-            "width": 0.62,
-            **look,
-            "text": [escape(short)] * len(of),
-            "textposition": "inside",
-            "insidetextanchor": "middle",
-            "textangle": 0,
-            "hovertext": [f"{escape(what)}<br>{number(joules)} J, {member.share(joules)}" for member, joules in of],
-            "hovertemplate": "%{hovertext}<extra></extra>",
-        }
-        for short, what, look, of in spent
-        if of
-    ]
-    drawn = chart(
-        name,
-        f"joules per example by agent of the front ({method})",
-        data,
-        height=80 + 44 * len(members),
-        xaxis={
-            "title": {"text": f"energy per example [{unit('energy_j', method)}], less is better", "standoff": 10},
-            "rangemode": "tozero",
-        },
-        yaxis={
-            "tickvals": [member.number for member in members],
-            "ticktext": [f"<b>{member.number}</b> {escape(member.result.team.topology)}" for member in members],
-            "range": [members[-1].number + 0.6, members[0].number - 0.6],
-        },
+    ends = dict.fromkeys((member.number for member in members), 0.0)
+    series = []
+    for short, what, look, of in spent:
+        bars = []
+        for member, joules in of:
+            start = ends[member.number]
+            ends[member.number] += joules
+            tip = f"{what}\n{number(joules)} J, {member.share(joules)}"
+            bars.append(Bar(y=member.number, start=start, end=ends[member.number], tip=tip))
+        if bars:
+            series.append(
+                Bars(
+                    name=what,
+                    colour=look.colour,
+                    bars=bars,
+                    text=short,  # where it does not fit into its part, it is in the legend only
+                    text_colour=look.text_colour,
+                    hatch=look.hatch,
+                    hatch_colour=look.hatch_colour,
+                )
+            )
+    return Chart(
+        id=name,
+        label=f"joules per example by agent of the front ({method})",
+        height=70 + 40 * len(members),
+        series=series,
+        x=from_zero(f"energy per example [{unit('energy_j', method)}], less is better", list(ends.values())),
+        y=rows([(member.number, f"{member.number} {member.result.team.topology}") for member in members]),
     )
-    # A name that does not fit into its part is shown in the legend only.
-    return replace(drawn, layout={**drawn.layout, "barmode": "stack", "uniformtext": {"mode": "hide", "minsize": 10}})
 
 
 def _not_included(blocks: Sequence[Block], teams: set[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from orkester.optim.insight.choosing import best
 from orkester.optim.run.cut_answer_warnings import notable_share
 
-from .._charts import drawn, front_charts, shapes
+from .._charts import drawn, front_charts, state, symbols
 from .._joules import marks
 from .._material import Material
 from .._rows import cells, row
@@ -21,10 +21,46 @@ def _content(material: Material) -> dict[str, Any]:
         "members": _members(material),
         "charts": front_charts(results, material.energy) if results.front else [],
         "drawn": drawn(results),
-        "shapes": {topology: character for topology, (_, character) in shapes(results).items()},
+        "shapes": {topology: character for topology, (_, character, _) in symbols(results).items()},
+        "legend": _legend(material),
+        "names": _names(material),
         "directions": dict(results.objectives),
         "verdict": best(results).why if results.front else "",
     }
+
+
+def _legend(material: Material) -> list[dict[str, str]]:
+    """The kinds of points that the plots have: a colour, a character and a text each."""
+    results = material.results
+    front, rest = results.front, [result for result in results.teams if not result.on_front]
+    states = {state(result) for result in front}
+    shown = drawn(results)
+    kinds = (
+        ("front", "●", "front, confirmed values with intervals", "confirmed" in states),
+        ("front", "○", "front, confirmed in part", "confirmed in part" in states),
+        ("search", "●", "front, searched only", "searched only" in states),
+        ("near", "●", "near the front, confirmed values", bool(results.near)),
+        ("measured", "●", f"searched{shown['measured']}", any(r.whole and not r.infeasible for r in rest)),
+        ("measured", "○", "searched in part", any(not r.whole and not r.infeasible for r in rest)),
+        ("infeasible", "×", f"infeasible{shown['infeasible']}", any(r.infeasible for r in rest)),
+    )
+    return [{"colour": colour, "mark": mark, "text": text} for colour, mark, text, there in kinds if there]
+
+
+def _names(material: Material) -> list[dict[str, Any]]:
+    """The names behind the numbers in the plots."""
+    topologies = symbols(material.results)
+    return [
+        {
+            "number": number,
+            "id": result.team.id,
+            "team": str(result.team),
+            "state": state(result),
+            "colour": "search" if result.confirmed is None else "front",
+            "mark": topologies[result.team.topology][2 if state(result) == "confirmed in part" else 1],
+        }
+        for number, result in enumerate(material.results.front, start=1)
+    ]
 
 
 def _members(material: Material) -> list[dict[str, Any]]:

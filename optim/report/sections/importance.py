@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from orkester.evals.objectives import Estimate
 from orkester.optim.insight.importance import Importance, Share
 from orkester.optim.insight.insights import Insights
 
+from .._axis import from_zero
 from .._material import Material
 from .._numbers import NOTHING
-from .._plot import Chart, bars, chart
+from .._palette import named
+from .._plot import Bar, Bars, Chart, rows
 from .._section import Section
 
-_BAR, _GREY, _WHISKER = "#7fbf9f", "#c3ccd1", "#1c2429"
 _PAIRED, _REST = "pairs of knobs", "the rest"
 #: The most knobs in a chart, and the least upper end of a share that gets a bar. The table has all knobs.
 _BARS, _VISIBLE = 12, 0.01
@@ -73,37 +73,27 @@ def _chart(importance: Importance) -> Chart:
     shown = [(name, share) for name, share in importance.knobs.items() if share.high >= _VISIBLE][:_BARS]
     paired = [(_PAIRED, importance.together)] if importance.together is not None else []
     labels, shares = zip(*shown, *paired, (_REST, importance.rest), strict=True)
-    places = list(range(len(labels)))
-    data = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "x": [share.value for share in shares],
-            "y": places,
-            "marker": {"color": [_BAR] * len(shown) + [_GREY] * (len(shares) - len(shown))},
-            "error_x": bars([_estimate(share) for share in shares], _WHISKER),
-            "hovertext": [
-                f"{escape(label)}: {_written(share.value)} ({_written(share.low)}–{_written(share.high)})"
-                for label, share in zip(labels, shares, strict=True)
-            ],
-            "hovertemplate": "%{hovertext}<extra></extra>",
-        }
+    bars = [
+        Bar(
+            y=i,
+            start=0.0,
+            end=share.value,
+            tip=f"{label}: {_written(share.value)} ({_written(share.low)}–{_written(share.high)})",
+            interval=_estimate(share),
+        )
+        for i, (label, share) in enumerate(zip(labels, shares, strict=True))
     ]
     wanted = "its logarithm's variance" if importance.logarithmic else "its variance"
-    return chart(
-        f"importance-{importance.objective}",
-        f"What decides {importance.objective}: shares of {wanted} by knob",
-        data,
-        height=90 + 22 * len(labels),
-        xaxis={
-            "title": {"text": f"{importance.objective}: share of {wanted}", "standoff": 10},
-            "range": [0, min(1.0, 1.08 * max(share.high for share in shares))],
-        },
-        yaxis={
-            "tickvals": places,
-            "ticktext": [escape(label) for label in labels],
-            "range": [len(labels) - 0.4, -0.6],
-        },
+    return Chart(
+        id=f"importance-{importance.objective}",
+        label=f"What decides {importance.objective}: shares of {wanted} by knob",
+        height=80 + 22 * len(labels),
+        series=[
+            Bars(name="knobs", colour=named("bar"), bars=bars[: len(shown)]),
+            Bars(name="other", colour=named("idle"), bars=bars[len(shown) :]),
+        ],
+        x=from_zero(f"{importance.objective}: share of {wanted}", [share.high for share in shares], most=1.0),
+        y=rows(list(enumerate(labels))),
     )
 
 

@@ -46,14 +46,22 @@ def front(
         print_front(found)
 
 
-def report(run: RunArgument) -> None:
+def report(
+    run: RunArgument,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write each figure to this folder, as SVG and PDF for a paper's column."),
+    ] = None,
+) -> None:
     """Write the report of a run again, and say where it is.
 
-    Example: `orkester report runs/arithmetic`
+    Example: `orkester report runs/arithmetic --figures figures`
     """
     from orkester.optim.session.outcome import report as write
 
-    typer.echo(write(run))
+    typer.echo(write(run, figures))
+    if figures is not None:
+        typer.echo(figures)
 
 
 def print_front(run: Run) -> None:
