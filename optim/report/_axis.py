@@ -46,7 +46,9 @@ class Axis:
         if self.ticks is not None:
             return list(self.ticks)
         if self.logarithmic:
-            return self._apart(logarithmic_ticks(self.low, self.high), length, upright)
+            fine, coarse = (logarithmic_ticks(self.low, self.high, digits) for digits in ((1, 2, 5), (1,)))
+            all_fit = len(self._apart(fine, length, upright)) == len(fine)
+            return self._apart(fine if all_fit or len(coarse) < 2 else coarse, length, upright)
         most = 8 if upright else 7
         for wanted in range(most, 1, -1):
             ticks = _linear_ticks(self.low, self.high, wanted)
@@ -94,9 +96,8 @@ def from_zero(title: str, ends: Sequence[float], most: float = math.inf) -> Axis
     return Axis(title=title, low=0.0, high=min(most, (1 + _ROOM) * max(ends, default=0.0)) or 1.0)
 
 
-def logarithmic_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Ticks at powers of ten, and at 2 and 5 times them where there is room."""
-    digits = (1, 2, 5) if high / low <= 100 else (1,)
+def logarithmic_ticks(low: float, high: float, digits: Sequence[int]) -> list[tuple[float, str]]:
+    """Ticks at powers of ten times each of these digits."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [digit * 10.0**decade for decade in decades for digit in digits]
     return [(tick, _written(tick)) for tick in ticks if low <= tick <= high]

@@ -11,7 +11,7 @@ from orkester.graphs import Team, topology
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 190, 46, 24, 34
 _SIDE = 34  # room beside the boxes for edges that pass them
-_LONGEST = 30  # characters that fit into a box
+_LONGEST = 26  # characters that fit into a box
 _ENDS = {"__start__", "__end__"}
 
 

@@ -211,7 +211,7 @@ class _Drawing:
         for point in series.points:
             yield _mark(point, self._at(point.x, point.y), series)
 
-    def _interval(self, point: Point, colour: str) -> Iterator[Shape]:
+    def _interval(self, point: Point, colour: str) -> Iterator[Lines]:
         for estimate, sideways in ((point.x_interval, True), (point.y_interval, False)):
             for end in ends(estimate) if estimate is not None else ():
                 start = self._at(point.x, point.y)
@@ -254,6 +254,12 @@ class _Drawing:
             if point.label
         ]
         others = [self._at(point.x, point.y) for point in every if not point.label]
+        for start, stop in (lines.points[0] for point in every for lines in self._interval(point, "")):
+            steps = int(math.dist(start, stop) // 8) + 1
+            others += [
+                (start[0] + i / steps * (stop[0] - start[0]), start[1] + i / steps * (stop[1] - start[1]))
+                for i in range(1, steps + 1)
+            ]
         found = places([(at, text) for at, text, _ in labelled], self._frame, others)
         for (at, text, colour), middle in zip(labelled, found, strict=True):
             if middle is None:
