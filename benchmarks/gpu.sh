@@ -21,7 +21,7 @@ fi
 import importlib, sys
 
 absent = []
-for name in ("aiohttp", "asyncio_throttle", "jinja2", "langgraph", "moocore", "numpy", "openai", "optuna", "plotly", "pydantic",
+for name in ("aiohttp", "asyncio_throttle", "jinja2", "langgraph", "moocore", "numpy", "openai", "optuna", "pydantic",
              "rich", "scipy", "typer", "yaml", "opentelemetry.sdk", "opentelemetry.exporter.otlp.json.file",
              *(["pynvml"] if sys.argv[1] == "energy_gpu.py" else [])):
     try:

@@ -15,7 +15,7 @@ from typing import Any
 
 _SERVER = """
 import json, os, sys, traceback
-import aiohttp, asyncio_throttle, jinja2, langgraph.graph, optuna, plotly.offline, rich.live
+import aiohttp, asyncio_throttle, jinja2, langgraph.graph, optuna, rich.live
 import orkester.graphs, orkester.optim.session.tune, orkester.optim.report, orkester.cli.progress
 from opentelemetry.exporter.otlp.json.file import trace_exporter
 from orkester.graphs import topologies, topology

@@ -18,7 +18,7 @@ HEAVY = (
     "langchain_core",
     "openai",
     "optuna",
-    "plotly",
+    "reportlab",
     "numpy",
     "pydantic",
     "scipy",

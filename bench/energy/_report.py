@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orkester.optim.report import stylesheet
+from orkester.evals.objectives import Estimate
+from orkester.optim.report import TEMPLATES, script, stylesheet
+from orkester.optim.report._axis import Axis, axis, from_zero
 from orkester.optim.report._numbers import NOTHING, duration, facts, number, span
-from orkester.optim.report._plot import Chart, chart, library
+from orkester.optim.report._palette import named
+from orkester.optim.report._plot import SYMBOLS, Chart, Point, Points
 
 from ._figures import FIGURES, UNITS, Cell, Figure, cells, short_name
 from ._files import write
 from ._records import Benchmark, Pairing
 
-#: Colours that colour-blind readers can distinguish on white (Okabe and Ito, 2008), and shapes for prints in grey.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1c2429")
-_SHAPES = (("circle", "●"), ("square", "■"), ("triangle-up", "▲"), ("diamond", "◆"), ("cross", "✚"), ("star", "★"))
+#: Colours that colour-blind readers can distinguish (Okabe and Ito, 2008); symbols differ too, for prints in grey.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", named("ink"))
 _LOGARITHMIC_FROM = 20.0  # ratio of the largest value to the smallest
 
 
@@ -32,9 +34,9 @@ def write_report(benchmark: Benchmark) -> Path:
     import jinja2
     from markupsafe import Markup
 
-    folder = Path(__file__).parent
+    folders = [Path(__file__).parent, TEMPLATES]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -51,7 +53,6 @@ def write_report(benchmark: Benchmark) -> Path:
         rows=[_row(cell, _shown(table)) for cell in table],
         legend=_legend(table),
         charts=charts,
-        chart_data={each.id: {"data": each.data, "layout": each.layout} for each in charts},
         engines=[_engine(pairing) for pairing in benchmark.pairings],
         faults=[
             {"name": f"{short_name(each.model)} on {each.engine}", "why": each.fault}
@@ -63,7 +64,7 @@ def write_report(benchmark: Benchmark) -> Path:
         plan=benchmark.plan,
         measured=duration(sum(window.seconds for window in benchmark.windows)),
         css=Markup(stylesheet()),
-        plotly=Markup(library()),
+        script=Markup(script()),
     )
     path = benchmark.folder / "report.html"
     write(path, page)
@@ -136,13 +137,13 @@ def _legend(table: Sequence[Cell]) -> list[dict[str, str]]:
 
 
 def _styles(table: Sequence[Cell]) -> dict[tuple[str, str], dict[str, str]]:
-    """For each model and engine: a colour, Plotly's symbol, and a character that looks like the symbol."""
+    """For each model and engine: a colour, a symbol, and a character that looks like the symbol."""
     names = list(dict.fromkeys((cell.pairing.model, cell.pairing.engine) for cell in table))
     return {
         name: {
             "colour": _COLOURS[i % len(_COLOURS)],
-            "symbol": _SHAPES[i % len(_SHAPES)][0],
-            "mark": _SHAPES[i % len(_SHAPES)][1],
+            "symbol": SYMBOLS[i % len(SYMBOLS)][0],
+            "mark": SYMBOLS[i % len(SYMBOLS)][1],
         }
         for i, name in enumerate(names)
     }
@@ -167,57 +168,44 @@ def _charts(table: Sequence[Cell]) -> list[Chart]:
 
 def _chart(name: str, some: Sequence[Cell], table: Sequence[Cell], figure: str, title: str) -> Chart | None:
     styles = _styles(table)
-    data: list[Mapping[str, Any]] = []
+    series = []
     seen: list[Figure] = []
     for (model, engine), style in styles.items():
         mine = [c for c in some if (c.pairing.model, c.pairing.engine) == (model, engine) and figure in c.figures]
         if not mine:
             continue
-        figures = [cell.figures[figure] for cell in mine]
-        seen += figures
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": f"{short_name(model)} on {engine}",
-                "x": [cell.batch for cell in mine],
-                "y": [each.median for each in figures],
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [each.high - each.median for each in figures],
-                    "arrayminus": [each.median - each.low for each in figures],
-                    "thickness": 1,
-                    "width": 4,
-                    "color": style["colour"],
-                },
-                "line": {"color": style["colour"], "width": 1.5},
-                "marker": {"color": style["colour"], "size": 9, "symbol": style["symbol"]},
-                "hovertemplate": "batch %{x}: %{y:.3g}<extra>%{fullData.name}</extra>",
-            }
-        )
-    if not data:
+        seen += [cell.figures[figure] for cell in mine]
+        what = f"{short_name(model)} on {engine}"
+        points = [_point(cell.batch, cell.figures[figure], what, style["symbol"]) for cell in mine]
+        series.append(Points(name=what, colour=style["colour"], points=points, connected=True))
+    if not series:
         return None
     batches = sorted({cell.batch for cell in table})
-    return chart(
-        name,
-        title.replace(",", " against batch,", 1),
-        data,
-        height=340,
-        xaxis={
-            "title": {"text": "batch: requests in flight", "standoff": 10},
-            "type": "log",
-            "tickvals": batches,
-            "ticktext": [str(batch) for batch in batches],
-            "tickangle": 0,
-        },
-        yaxis={"title": {"text": title, "standoff": 10}, **_scale(seen)},
+    return Chart(
+        id=name,
+        label=title.replace(",", " against batch,", 1),
+        height=330,
+        series=series,
+        x=Axis(
+            title="batch: requests in flight",
+            low=batches[0] / 1.15,
+            high=batches[-1] * 1.15,
+            logarithmic=True,
+            ticks=[(batch, str(batch)) for batch in batches],
+        ),
+        y=_scale(title, seen),
     )
 
 
-def _scale(seen: Sequence[Figure]) -> dict[str, Any]:
+def _point(batch: int, figure: Figure, what: str, symbol: str) -> Point:
+    ends = Estimate(value=figure.median, low=figure.low, high=figure.high, n=figure.n)
+    tip = f"{what}\nbatch {batch}: {number(figure.median)}"
+    return Point(x=batch, y=figure.median, tip=tip, y_interval=ends, symbol=symbol)
+
+
+def _scale(title: str, seen: Sequence[Figure]) -> Axis:
     """The scale of an axis: from 0, so that heights can be compared, or logarithmic when the values differ much."""
     low, high = min(each.low for each in seen), max(each.high for each in seen)
     if low > 0 and high / low > _LOGARITHMIC_FROM:
-        return {"type": "log", "dtick": 1, "exponentformat": "power"}
-    return {"rangemode": "tozero"}
+        return axis(title, [low, high])
+    return from_zero(title, [high])

@@ -18,9 +18,10 @@ from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results
 from orkester.optim.study.study_of_run import space_of_run
 
-from ._figure import write_files
+from ._figure import standalone_svg
 from ._material import Material
 from ._palette import LIGHT, variables
+from ._pdf import write_pdf
 from ._plot import Chart
 from ._section import Section
 from .sections import SECTIONS
@@ -28,7 +29,8 @@ from .sections import SECTIONS
 if TYPE_CHECKING:
     import jinja2
 
-_FOLDER = Path(__file__).parent
+#: The folder of the templates.
+TEMPLATES = Path(__file__).parent
 
 
 def write_report(
@@ -68,7 +70,7 @@ def write_report(
         now=now,
     )
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -102,19 +104,21 @@ def write_figures(charts: Sequence[Chart], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for chart in charts:
-            write_files(chart.figure, folder)
+            figure = chart.figure_with_legend
+            (folder / f"{figure.id}.svg").write_text(standalone_svg(figure), encoding="utf-8")
+            write_pdf(figure, folder / f"{figure.id}.pdf")
     except OSError as error:
         raise InputError(f"the figures cannot be written to {folder}: {error.strerror or error}") from error
 
 
 def stylesheet() -> str:
     """The style sheet that all of Orkester's pages share."""
-    return variables() + (_FOLDER / "report.css").read_text(encoding="utf-8")
+    return variables() + (TEMPLATES / "report.css").read_text(encoding="utf-8")
 
 
 def script() -> str:
     """The script that all of Orkester's pages share: tips of figures, and saving them."""
-    return f"const paper = {json.dumps(dict(LIGHT))};\n" + (_FOLDER / "report.js").read_text(encoding="utf-8")
+    return f"const paper = {json.dumps(dict(LIGHT))};\n" + (TEMPLATES / "report.js").read_text(encoding="utf-8")
 
 
 def _part(

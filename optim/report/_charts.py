@@ -141,11 +141,12 @@ def _scatter(results: Results, *, x: str, y: str, energy: str) -> Chart:
             if across is None or up is None:
                 continue
             intervals = {"x_interval": across, "y_interval": up} if label else {}
+            values = f"{x} {_written(across)}\n{y} {_written(up)}"
             points.append(
                 Point(
                     x=across.value,
                     y=up.value,
-                    tip=f"{label} {result.team}\n{x} {_written(across)}\n{y} {_written(up)}\n{_how(name, result)}".strip(),
+                    tip=f"{label} {result.team}\n{values}\n{_how(name, result)}".strip(),
                     symbol="cross" if name == "infeasible" else kinds[result.team.topology][0],
                     hollow=not result.whole if name == "measured" else state(result) == "confirmed in part",
                     label=label,
@@ -174,6 +175,7 @@ def _scatter(results: Results, *, x: str, y: str, energy: str) -> Chart:
             ends=_ends(series, "y_interval"),
             whole=[point.y for point in whole],
         ),
+        symbols={topology: symbol for topology, (symbol, _, _) in kinds.items()},
     )
 
 

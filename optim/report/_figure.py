@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 from ._palette import on_paper
 
@@ -14,7 +13,6 @@ WIDTH, COLUMN_MM = 420.0, 85.0
 FONT = "system-ui, 'Helvetica Neue', Arial, sans-serif"
 #: The width of a character in parts of the font's size. Most fonts are narrower, so texts have some room to spare.
 _CHARACTER = 0.58
-_PDF_TEXT = 0.9  # the embedded font is wider than those of screens
 
 Place = tuple[float, float]
 
@@ -92,33 +90,20 @@ def svg(figure: Figure) -> str:
     """An ``<svg>`` element whose colours are those of the page."""
     left, top, right, bottom = figure.frame
     clip = f"clip-{escape(figure.id, quote=True)}"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {figure.height:g}" role="img" '
-        f'aria-label="{escape(figure.label, quote=True)}" font-family="{FONT}">',
-        f'<clipPath id="{clip}"><rect x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}"/>'
-        "</clipPath>",
-        *(_element(shape, clip) for shape in figure.shapes),
-        "</svg>",
-    ]
-    return "".join(parts)
+    label = escape(figure.label, quote=True)
+    view = f'viewBox="0 0 {WIDTH:g} {figure.height:g}"'
+    frame = f'<rect x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}"/>'
+    shapes = "".join(_element(shape, clip) for shape in figure.shapes)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {view} role="img" aria-label="{label}" font-family="{FONT}">'
+        f'<clipPath id="{clip}">{frame}</clipPath>{shapes}</svg>'
+    )
 
 
-def write_files(figure: Figure, folder: Path) -> list[Path]:
-    """Write a figure as SVG and as PDF, as wide as a column of a paper.
-
-    Args:
-        figure: The figure.
-        folder: An existing folder.
-
-    Returns:
-        The two paths.
-    """
-    size = f'width="{COLUMN_MM:g}mm" height="{COLUMN_MM * figure.height / WIDTH:.4g}mm" '
-    drawn = on_paper(svg(figure)).replace("<svg ", f"<svg {size}", 1)
-    paths = [folder / f"{figure.id}.svg", folder / f"{figure.id}.pdf"]
-    paths[0].write_text(drawn + "\n", encoding="utf-8")
-    _write_pdf(figure, paths[1])
-    return paths
+def standalone_svg(figure: Figure) -> str:
+    """The figure as a file of its own: for light paper, as wide as a column."""
+    size = f'width="{COLUMN_MM:g}mm" height="{COLUMN_MM * figure.height / WIDTH:.4g}mm"'
+    return on_paper(svg(figure)).replace("<svg ", f"<svg {size} ", 1) + "\n"
 
 
 def _element(shape: Shape, clip: str) -> str:
@@ -153,57 +138,3 @@ def _with_tip(tag: str, attributes: str, content: str, tip: str) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
-
-
-def _write_pdf(figure: Figure, path: Path) -> None:
-    """Draw with a font that is embedded, as publishers want it."""
-    from reportlab.lib.colors import HexColor
-    from reportlab.lib.units import mm
-    from reportlab.pdfbase.pdfmetrics import registerFont
-    from reportlab.pdfbase.ttfonts import TTFont
-    from reportlab.pdfgen.canvas import Canvas
-
-    scale = COLUMN_MM * mm / WIDTH
-    for name, file in (("Vera", "Vera.ttf"), ("Vera-Bold", "VeraBd.ttf")):
-        registerFont(TTFont(name, file))
-    canvas = Canvas(str(path), pagesize=(WIDTH * scale, figure.height * scale), invariant=True)
-    canvas.setTitle(figure.label)
-    canvas.scale(scale, scale)
-
-    def up(y: float) -> float:
-        return figure.height - y
-
-    for shape in figure.shapes:
-        canvas.saveState()
-        match shape:
-            case Text():
-                canvas.translate(shape.at[0], up(shape.at[1]))
-                canvas.rotate(90 if shape.turned else 0)
-                canvas.setFont("Vera-Bold" if shape.bold else "Vera", shape.size * _PDF_TEXT)
-                canvas.setFillColor(HexColor(on_paper(shape.colour)))
-                draw = {"start": canvas.drawString, "middle": canvas.drawCentredString, "end": canvas.drawRightString}
-                draw[shape.anchor](0, 0, shape.text)
-            case Lines() | Circle():
-                if shape.stroke:
-                    canvas.setStrokeColor(HexColor(on_paper(shape.stroke)))
-                    canvas.setLineWidth(shape.width)
-                if shape.fill:
-                    canvas.setFillColor(HexColor(on_paper(shape.fill)))
-                look = {"stroke": int(bool(shape.stroke)), "fill": int(bool(shape.fill))}
-                if isinstance(shape, Circle):
-                    canvas.circle(shape.at[0], up(shape.at[1]), shape.radius, **look)
-                else:
-                    if shape.clipped:
-                        left, top, right, bottom = figure.frame
-                        frame = canvas.beginPath()
-                        frame.rect(left, up(bottom), right - left, bottom - top)
-                        canvas.clipPath(frame, stroke=0, fill=0)
-                    way = canvas.beginPath()
-                    for points in shape.points:
-                        for i, (x, y) in enumerate(points):
-                            (way.lineTo if i else way.moveTo)(x, up(y))
-                        if shape.closed:
-                            way.close()
-                    canvas.drawPath(way, **look)
-        canvas.restoreState()
-    canvas.save()

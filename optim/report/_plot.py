@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from orkester.evals.objectives import Estimate
 
@@ -29,7 +29,12 @@ _TOP, _RIGHT, _BOTTOM = 20.0, 12.0, 42.0
 _TITLE, _TICK = 12.0, 11.0
 _WIDEST_TICKS = 170.0
 _BAR_HEIGHT = 0.62
-_CORNERS = {"square": (4, 45, 1.2), "triangle": (3, 90, 1.3), "turned-triangle": (3, -90, 1.3), "diamond": (4, 90, 1.25)}
+_CORNERS = {
+    "square": (4, 45, 1.2),
+    "triangle": (3, 90, 1.3),
+    "turned-triangle": (3, -90, 1.3),
+    "diamond": (4, 90, 1.25),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +105,7 @@ class Chart:
         height: In pixels of a figure.
         series: From back to front.
         x, y: The axes. A ``y`` with ticks has a row for each tick and no lines across.
+        symbols: What the symbols of points mean, by meaning; for the legend of a file.
     """
 
     id: str
@@ -108,6 +114,7 @@ class Chart:
     series: Sequence[Points | Bars]
     x: Axis
     y: Axis
+    symbols: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def svg(self) -> str:
@@ -128,6 +135,13 @@ class Chart:
     def figure(self) -> Figure:
         """The plot as lines, areas and texts."""
         return _Drawing(self).figure()
+
+    @property
+    def figure_with_legend(self) -> Figure:
+        """The plot as it is in a file, where no page says what colours and symbols mean."""
+        figure = self.figure
+        shapes, height = _legend(self)
+        return replace(figure, shapes=[*figure.shapes, *shapes], height=figure.height + height)
 
 
 def rows(names: Sequence[tuple[float, str]]) -> Axis:
@@ -194,8 +208,8 @@ class _Drawing:
         ):
             size = min(_TITLE, _TITLE * (room - 8) / (text_width(title, _TITLE) or 1.0))
             half = text_width(title, size) / 2
-            middle = min(max(middle, half + 4), room - half - 4)
-            at = (11.0, middle) if turned else (middle, chart.height - 8)
+            along = min(max(middle, half + 4), room - half - 4)
+            at = (11.0, along) if turned else (along, chart.height - 8)
             if title:
                 yield Text(text=title, at=at, size=size, anchor="middle", colour=_INK, turned=turned, kind="title")
 
@@ -230,10 +244,8 @@ class _Drawing:
                 self._at(max(bar.start, bar.end), bar.y + _BAR_HEIGHT / 2),
             )
             corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-            yield Lines(
-                points=[corners], fill=series.colour, stroke=series.hatch_colour if series.hatch else _PAPER, closed=True,
-                tip=bar.tip, kind="mark bar",
-            )  # fmt: skip
+            edge = series.hatch_colour if series.hatch else _PAPER
+            yield Lines(points=[corners], fill=series.colour, stroke=edge, closed=True, tip=bar.tip, kind="mark bar")
             if hatch := list(_hatch((left, top, right, bottom), series.hatch)):
                 yield Lines(points=hatch, stroke=series.hatch_colour, kind="hatch")
             if series.text and text_width(series.text, _TICK) + 6 <= right - left:
@@ -276,6 +288,38 @@ class _Drawing:
         if beyond:
             text = f"{beyond:,} {'team' if beyond == 1 else 'teams'} beyond the view, at its edge"
             yield Text(text=text, at=(self._frame[2], 13), size=_TICK, anchor="end", colour=_SOFT, kind="note")
+
+
+def _legend(chart: Chart) -> tuple[list[Shape], float]:
+    """The legend below a plot, and its height."""
+    at = Point(x=0.0, y=0.0, tip="")
+    used = [series for series in chart.series if (series.points if isinstance(series, Points) else series.bars)]
+    entries: list[tuple[str, Points | Bars, Point]] = []
+    for series in used:
+        symbols = {point.symbol for point in series.points} if isinstance(series, Points) else set()
+        entries.append((series.name, series, replace(at, symbol=symbols.pop() if len(symbols) == 1 else "circle")))
+    ink = Points(name="", colour=_INK, points=[])
+    entries += [(meaning, ink, replace(at, symbol=symbol)) for meaning, symbol in chart.symbols.items()]
+    if any(point.hollow for series in used if isinstance(series, Points) for point in series.points):
+        entries.append(("in part", ink, replace(at, hollow=True)))
+    shapes: list[Shape] = []
+    x, y = 10.0, chart.height + 10.0
+    for text, series, point in entries:
+        needed = text_width(text, _TICK) + 26
+        if x > 10 and x + needed > WIDTH:
+            x, y = 10.0, y + 16
+        if isinstance(series, Points):
+            shapes.append(_mark(point, (x + 5, y - 4), series))
+        else:
+            box = (x, y - 9, x + 10, y + 1)
+            corners = [(box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3])]
+            edge = series.hatch_colour if series.hatch else series.colour
+            shapes.append(Lines(points=[corners], fill=series.colour, stroke=edge, closed=True))
+            if series.hatch:
+                shapes.append(Lines(points=list(_hatch(box, series.hatch)), stroke=series.hatch_colour))
+        shapes.append(Text(text=text, at=(x + 14, y), size=_TICK, colour=_INK))
+        x += needed
+    return shapes, y + 8 - chart.height
 
 
 def _mark(point: Point, at: Place, series: Points) -> Shape:

@@ -90,7 +90,7 @@ def _chart(importance: Importance) -> Chart:
         height=80 + 22 * len(labels),
         series=[
             Bars(name="knobs", colour=named("bar"), bars=bars[: len(shown)]),
-            Bars(name="other", colour=named("idle"), bars=bars[len(shown) :]),
+            Bars(name="all else", colour=named("idle"), bars=bars[len(shown) :]),
         ],
         x=from_zero(f"{importance.objective}: share of {wanted}", [share.high for share in shares], most=1.0),
         y=rows(list(enumerate(labels))),
