@@ -13,7 +13,9 @@ _LOGARITHMIC_FROM = 20.0
 _SIZE = 11.0  # of the texts of ticks
 _ROOM = 0.05  # at both ends, in parts of the length
 #: Tukey's fences: what is farther outside the quartiles than this many times their distance is an outlier.
-_FENCE, _LEAST_FOR_FENCES = 3.0, 8
+_FENCE, _LEAST_FOR_FENCES = 1.5, 8
+#: Outliers stay in the view if it would be shorter without them by less than this part.
+_WORTH = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,15 +121,17 @@ def _written(value: float) -> str:
 
 
 def _range(values: Sequence[float], whole: Sequence[float]) -> tuple[float, float]:
-    """The range of the values without outliers, and of those that have to be in it."""
-    inner = sorted(values)
-    if len(inner) >= _LEAST_FOR_FENCES:
-        logarithmic = inner[0] > 0
-        scaled = [math.log(value) for value in inner] if logarithmic else inner
-        first, third = scaled[len(scaled) // 4], scaled[(3 * len(scaled)) // 4]
-        reach = _FENCE * (third - first)
-        if reach > 0:
-            kept = [first - reach <= value <= third + reach for value in scaled]
-            inner = [value for value, inside in zip(inner, kept, strict=True) if inside]
-    inner = [*inner, *whole]
-    return min(inner), max(inner)
+    """The range of the values that have to be in it, and of the others without outliers."""
+    every = sorted([*values, *whole])
+    low, high = every[0], every[-1]
+    if len(values) < _LEAST_FOR_FENCES or low == high:
+        return low, high
+    scale = math.log if low > 0 else float
+    ordered = sorted(values)
+    first, third = (scale(ordered[int(part * len(ordered))]) for part in (0.25, 0.75))
+    reach = _FENCE * (third - first)
+    if reach == 0:
+        return low, high
+    inner = sorted([*(value for value in values if first - reach <= scale(value) <= third + reach), *whole])
+    length, shorter = scale(high) - scale(low), scale(inner[-1]) - scale(inner[0])
+    return (inner[0], inner[-1]) if shorter < (1 - _WORTH) * length else (low, high)

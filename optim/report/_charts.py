@@ -127,9 +127,9 @@ def _scatter(results: Results, *, x: str, y: str, energy: str) -> Chart:
     beside = _beside(results)
     groups: Sequence[tuple[str, str, Sequence[tuple[TeamResult, str]]]] = (
         ("infeasible", "infeasible", [(result, "") for result in _spread(beside["infeasible"])]),
-        ("measured", "measured", [(result, "") for result in _spread(beside["measured"])]),
-        ("near", "near", near),
-        ("searched", "search", [(result, label) for result, label in front if result.confirmed is None]),
+        ("searched", "measured", [(result, "") for result in _spread(beside["measured"])]),
+        ("near the front", "near", near),
+        ("front, searched only", "search", [(result, label) for result, label in front if result.confirmed is None]),
         ("front", "front", [(result, label) for result, label in front if result.confirmed is not None]),
     )
     series = []
@@ -148,14 +148,14 @@ def _scatter(results: Results, *, x: str, y: str, energy: str) -> Chart:
                     y=up.value,
                     tip=f"{label} {result.team}\n{values}\n{_how(name, result)}".strip(),
                     symbol="cross" if name == "infeasible" else kinds[result.team.topology][0],
-                    hollow=not result.whole if name == "measured" else state(result) == "confirmed in part",
+                    hollow=not result.whole if name == "searched" else state(result) == "confirmed in part",
                     label=label,
                     **intervals,
                 )
             )
-        radius = 5.0 if name in {"front", "searched"} else 3.2
+        radius = 5.0 if name.startswith("front") else 3.2
         series.append(Points(name=name, colour=named(colour), points=points, radius=radius))
-    whole = [point for each in series if each.name in {"near", "searched", "front"} for point in each.points]
+    whole = [point for each in series if each.name.startswith("front") for point in each.points]
     # What a team that failed would score says little: it must not make the plot of the others small.
     sound = [point for each in series if each.name != "infeasible" for point in each.points]
     return Chart(
@@ -190,9 +190,9 @@ def _shown(result: TeamResult, x: str, y: str) -> Measurement | None:
 def _how(group: str, result: TeamResult) -> str:
     if group == "infeasible":
         return f"infeasible: {result.infeasible}"
-    if group == "measured":
+    if group == "searched":
         return "searched" if result.whole else "searched in part"
-    return f"near the front, {state(result)}" if group == "near" else state(result)
+    return f"near the front, {state(result)}" if group == "near the front" else state(result)
 
 
 def _ends(series: Sequence[Points], interval: str) -> list[float]:

@@ -46,7 +46,7 @@ class Circle:
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """A line of text. ``anchor`` is start, middle or end; ``at`` is on the base line."""
+    """A line of text. ``anchor`` is start, middle or end; ``at`` is on the base line; ``halo`` colours its outline."""
 
     text: str
     at: Place
@@ -55,6 +55,7 @@ class Text:
     colour: str
     bold: bool = False
     turned: bool = False
+    halo: str = ""
     tip: str = ""
     kind: str = ""
 
@@ -127,6 +128,7 @@ def _element(shape: Shape, clip: str) -> str:
             look = f'x="{x}" y="{y}" font-size="{shape.size:g}" fill="{shape.colour}"'
             look += f' text-anchor="{shape.anchor}"' if shape.anchor != "start" else ""
             look += ' font-weight="700"' if shape.bold else ""
+            look += f' stroke="{shape.halo}" stroke-width="3" paint-order="stroke"' if shape.halo else ""
             look += f' transform="rotate(-90 {x} {y})"' if shape.turned else ""
             return _with_tip("text", f"{kind} {look}", escape(shape.text), shape.tip)
 

@@ -50,9 +50,13 @@ def _text(canvas: Canvas, shape: Text) -> None:
     canvas.scale(1, -1)
     canvas.rotate(90 if shape.turned else 0)
     canvas.setFont("Vera-Bold" if shape.bold else "Vera", shape.size * _TEXT)
-    canvas.setFillColor(on_paper(shape.colour))
     draw = {"start": canvas.drawString, "middle": canvas.drawCentredString, "end": canvas.drawRightString}
-    draw[shape.anchor](0, 0, shape.text)
+    if shape.halo:
+        canvas.setStrokeColor(on_paper(shape.halo))
+        canvas.setLineWidth(3)
+        draw[shape.anchor](0, 0, shape.text, mode=1)
+    canvas.setFillColor(on_paper(shape.colour))
+    draw[shape.anchor](0, 0, shape.text, mode=0)
 
 
 def _area(canvas: Canvas, shape: Lines | Circle, frame: tuple[float, float, float, float]) -> None:

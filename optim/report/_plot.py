@@ -29,6 +29,7 @@ _TOP, _RIGHT, _BOTTOM = 20.0, 12.0, 42.0
 _TITLE, _TICK = 12.0, 11.0
 _WIDEST_TICKS = 170.0
 _BAR_HEIGHT = 0.62
+_LEADER_FROM = 26.0  # pixels between a point and its label
 _CORNERS = {
     "square": (4, 45, 1.2),
     "triangle": (3, 90, 1.3),
@@ -273,13 +274,13 @@ class _Drawing:
                 for i in range(1, steps + 1)
             ]
         found = places([(at, text) for at, text, _ in labelled], self._frame, others)
-        for (at, text, colour), middle in zip(labelled, found, strict=True):
-            if middle is None:
-                continue
-            if math.dist(at, middle) > 26:
+        placed = [(*label, middle) for label, middle in zip(labelled, found, strict=True) if middle is not None]
+        for at, _, _, middle in placed:
+            if math.dist(at, middle) > _LEADER_FROM:
                 yield Lines(points=[[at, middle]], stroke=named("edge"), width=0.6, kind="leader")
+        for _, text, colour, (x, y) in placed:
             yield Text(
-                text=text, at=(middle[0], middle[1] + 4.5), size=13, anchor="middle", colour=colour, bold=True,
+                text=text, at=(x, y + 4.5), size=13, anchor="middle", colour=colour, bold=True, halo=_PAPER,
                 kind="label",
             )  # fmt: skip
 
@@ -293,14 +294,18 @@ class _Drawing:
 def _legend(chart: Chart) -> tuple[list[Shape], float]:
     """The legend below a plot, and its height."""
     at = Point(x=0.0, y=0.0, tip="")
-    used = [series for series in chart.series if (series.points if isinstance(series, Points) else series.bars)]
+    used = {
+        (series.text or series.name) if isinstance(series, Bars) else series.name: series
+        for series in chart.series
+        if (series.bars if isinstance(series, Bars) else series.points)
+    }
     entries: list[tuple[str, Points | Bars, Point]] = []
-    for series in used:
+    for name, series in used.items():
         symbols = {point.symbol for point in series.points} if isinstance(series, Points) else set()
-        entries.append((series.name, series, replace(at, symbol=symbols.pop() if len(symbols) == 1 else "circle")))
+        entries.append((name, series, replace(at, symbol=symbols.pop() if len(symbols) == 1 else "circle")))
     ink = Points(name="", colour=_INK, points=[])
     entries += [(meaning, ink, replace(at, symbol=symbol)) for meaning, symbol in chart.symbols.items()]
-    if any(point.hollow for series in used if isinstance(series, Points) for point in series.points):
+    if any(point.hollow for series in used.values() if isinstance(series, Points) for point in series.points):
         entries.append(("in part", ink, replace(at, hollow=True)))
     shapes: list[Shape] = []
     x, y = 10.0, chart.height + 10.0
