@@ -12,10 +12,10 @@ from ._figure import text_width
 _LOGARITHMIC_FROM = 20.0
 _SIZE = 11.0  # of the texts of ticks
 _ROOM = 0.05  # at both ends, in parts of the length
-#: Tukey's fences: what is farther outside the quartiles than this many times their distance is an outlier.
-_FENCE, _LEAST_FOR_FENCES = 1.5, 8
-#: Outliers stay in the view if it would be shorter without them by less than this part.
-_WORTH = 0.2
+#: The view may leave out this part of the values at each end, what is farther from the others than this part of their
+#: range, and only if the view gets shorter by at least this part.
+_FEW, _FAR, _WORTH = 0.05, 0.25, 0.2
+_LEAST_FOR_OUTLIERS = 8  # values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +124,15 @@ def _range(values: Sequence[float], whole: Sequence[float]) -> tuple[float, floa
     """The range of the values that have to be in it, and of the others without outliers."""
     every = sorted([*values, *whole])
     low, high = every[0], every[-1]
-    if len(values) < _LEAST_FOR_FENCES or low == high:
+    if len(values) < _LEAST_FOR_OUTLIERS:
         return low, high
-    scale = math.log if low > 0 else float
-    ordered = sorted(values)
-    first, third = (scale(ordered[int(part * len(ordered))]) for part in (0.25, 0.75))
-    reach = _FENCE * (third - first)
-    if reach == 0:
+    there = math.log if low > 0 else float
+    few = math.ceil(_FEW * len(values))
+    most = sorted([*sorted(values)[few:-few], *whole])
+    start, stop = there(most[0]), there(most[-1])
+    far = _FAR * (stop - start)
+    start, stop = max(there(low), start - far), min(there(high), stop + far)
+    inner = [value for value in every if start <= there(value) <= stop]
+    if there(inner[-1]) - there(inner[0]) > (1 - _WORTH) * (there(high) - there(low)):
         return low, high
-    inner = sorted([*(value for value in values if first - reach <= scale(value) <= third + reach), *whole])
-    length, shorter = scale(high) - scale(low), scale(inner[-1]) - scale(inner[0])
-    return (inner[0], inner[-1]) if shorter < (1 - _WORTH) * length else (low, high)
+    return inner[0], inner[-1]
