@@ -496,8 +496,7 @@ def test_the_files_say_all_of_it(tmp_path: Path) -> None:
         assert row["energy_method"] == "steady"
     page = (found.folder / "report.html").read_text()
     assert "J per output token, steady, less is better" in page
-    own = re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)  # without plotly.js
-    assert not re.search(r'(src|href)="(https?:)?//', own)
+    assert not re.search(r'(src|href)="(https?:)?//', page)
 
 
 def test_joules_of_different_methods_share_no_plot(tmp_path: Path) -> None:
@@ -508,13 +507,11 @@ def test_joules_of_different_methods_share_no_plot(tmp_path: Path) -> None:
         meter=lambda _: SteadyMeter(method=next(methods)),
     )
     page = (found.folder / "report.html").read_text()
-    assert 'id="energy-0"' in page
-    assert 'id="energy-1"' in page
-    charts = json.loads(re.findall(r"const charts = (.*);\n", page)[-1])
+    figures = dict(re.findall(r'<figure[^>]* id="([^"]+)">(.*?)</figure>', page, re.DOTALL))
     for name, method in (("energy-0", "one"), ("energy-1", "two")):
-        assert len(charts[name]["data"]) == 1
-        assert method in charts[name]["layout"]["yaxis"]["title"]["text"]
-    assert len(charts["speed"]["data"]) == 2
+        assert figures[name].count("<title>") == 1
+        assert method in re.findall(r'<text class="title"[^>]*>([^<]+)<', figures[name])[-1]
+    assert figures["speed"].count("<title>") == 2
 
 
 def test_paths_are_shortened_for_people() -> None:

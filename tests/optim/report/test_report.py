@@ -4,11 +4,12 @@ import json
 import re
 import shutil
 import subprocess
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from html import escape, unescape
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from support import write_study
 
 import orkester
+from orkester.errors import InputError
 from orkester.evals.block import Block
 from orkester.evals.objectives import Estimate
 from orkester.evals.records import Records, TeamFailure
@@ -25,6 +27,10 @@ from orkester.optim.insight.importance import Importance, Interaction, Share
 from orkester.optim.insight.insights import Insights
 from orkester.optim.insight.suggestions import Suggestion
 from orkester.optim.report import write_report
+from orkester.optim.report._charts import confirmation_charts, front_charts
+from orkester.optim.report._palette import LIGHT
+from orkester.optim.report._plot import Points
+from orkester.optim.report.sections.importance import importance_section
 from orkester.optim.run.results import Results, results
 from orkester.optim.study.study_of_run import space_of_run
 
@@ -33,15 +39,15 @@ THREE = {"quality": "maximize", "latency_p50_s": "minimize", "energy_j": "minimi
 
 
 class Page(HTMLParser):
-    """What a reader finds: texts by section, tables as rows of cells, tags with attributes, scripts."""
+    """What a reader finds: texts by section, tables as rows of cells, tags with attributes, tips of marks by chart."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.texts: dict[str, str] = {}
         self.rows: dict[str, list[list[str]]] = {}
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self._section, self._inside, self._in_cell = "", "", False
+        self.charts: dict[str, list[str]] = {}
+        self._section, self._inside, self._in_cell, self._chart = "", "", False, ""
         self.feed(path.read_text(encoding="utf-8"))
         self.texts = {section: " ".join(text.split()) for section, text in self.texts.items()}
         for rows in self.rows.values():
@@ -52,8 +58,14 @@ class Page(HTMLParser):
         if tag == "wbr":
             return
         self._inside = tag
+        if tag == "title" and self._chart:
+            self.charts[self._chart].append("")
+            return
         self._say(" ")
-        if tag in {"section", "article"}:
+        if tag == "figure":
+            self._chart = dict(attrs)["id"] or ""
+            self.charts[self._chart] = []
+        elif tag in {"section", "article"}:
             self._section = dict(attrs).get("id") or ""
         elif tag == "tr":
             self.rows.setdefault(self._section, []).append([])
@@ -66,23 +78,19 @@ class Page(HTMLParser):
         self._say(" ")
         if tag in {"td", "th"}:
             self._in_cell = False
+        elif tag == "figure":
+            self._chart = ""
 
     def handle_data(self, data: str) -> None:
-        if self._inside == "script":
-            self.scripts.append(data)
-        elif self._inside != "style":
+        if self._inside == "title" and self._chart:
+            self.charts[self._chart][-1] += data
+        elif self._inside not in {"style", "script"}:
             self._say(data)
 
     def _say(self, data: str) -> None:
         self.texts[self._section] = self.texts.get(self._section, "") + data
         if self._in_cell:
             self.rows[self._section][-1][-1] += data
-
-    @property
-    def charts(self) -> dict[str, Any]:
-        """What Plotly is given, by the element's id."""
-        found: dict[str, Any] = json.loads(self.scripts[-1].split("const charts = ")[1].split(";\n")[0])
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -170,42 +178,89 @@ def test_joules_are_an_estimate_with_the_range_of_the_power_model(run: orkester.
     assert best is not None
     joules = best.estimates["energy_j"].value
     assert page.rows["front"][2][-1].endswith(f"3–15 W: {joules * 3 / 8:.3g}–{joules * 15 / 8:.3g}")
-    for chart in page.charts.values():
-        for axis in ("xaxis", "yaxis"):
-            title = chart["layout"][axis].get("title", {}).get("text", "")
-            assert "energy" not in title or "[J, estimate]" in title
+    titles = re.findall(r'<text class="title"[^>]*>([^<]+)<', run.report.read_text(encoding="utf-8"))
+    assert sum("energy" in title for title in titles) >= 4
+    assert all("[J, estimate]" in title for title in titles if "energy" in title)
     for member in run.results.front:
         assert any(row[0] == "energy [J, estimate]" for row in page.rows[member.team.id])
+
+
+def front_plots(found: Results) -> dict[str, dict[str, Points]]:
+    """The series of the plots of the front, by plot and name."""
+    plots = {}
+    for chart in front_charts(found, "estimate"):
+        assert all(isinstance(series, Points) for series in chart.series)
+        plots[chart.id] = {series.name: series for series in chart.series if isinstance(series, Points)}
+    return plots
 
 
 def test_the_plots_show_all_teams_for_every_pair_of_three_objectives(run: orkester.Run, page: Page) -> None:
     pairs = {"front-latency_p50_s-quality", "front-energy_j-quality", "front-energy_j-latency_p50_s"}
     assert {name for name in page.charts if name.startswith("front-")} == pairs
     for name in pairs:
+        assert len([tip for tip in page.charts[name] if "\n" in tip]) == len(run.results.teams)
+
+
+def test_front_members_are_plotted_with_their_confirmed_values_and_intervals(run: orkester.Run) -> None:
+    for name, series in front_plots(run.results).items():
         _, x, y = name.split("-")
-        traces = {trace["name"]: trace for trace in page.charts[name]["data"]}
-        assert sum(len(trace["x"]) for trace in traces.values()) == len(run.results.teams)
-        front = [member.search.estimates for member in run.results.front if member.search is not None]
-        assert traces["front"]["x"] == [estimates[x].value for estimates in front]
-        assert traces["front"]["y"] == [estimates[y].value for estimates in front]
-        above = [e[y].high - e[y].value if e[y].high is not None else 0 for e in front]  # type: ignore[operator]
-        assert traces["front"]["error_y"]["array"] == pytest.approx(above)
+        confirmed = [member.confirmed.estimates for member in run.results.front if member.confirmed is not None]
+        assert len(confirmed) == len(run.results.front) > 1
+        points = series["front"].points
+        assert [(point.x, point.y) for point in points] == [(e[x].value, e[y].value) for e in confirmed]
+        assert [(point.x_interval, point.y_interval) for point in points] == [(e[x], e[y]) for e in confirmed]
+        assert [point.label for point in points] == [str(i) for i in range(1, len(points) + 1)]
+        assert not any(point.label for other in series.values() for point in other.points if other.name != "front")
+
+
+def test_members_that_were_only_searched_are_told_apart_and_partly_measured_teams_are_hollow(run: orkester.Run) -> None:
+    searched = front_plots(found_in(run, blocks=[b for b in run.blocks if b.phase == "search"]))
+    for name, series in searched.items():
+        _, x, y = name.split("-")
+        points = series["front, searched only"].points
+        members = found_in(run, blocks=[b for b in run.blocks if b.phase == "search"]).front
+        values = [member.search.estimates for member in members if member.search is not None]
+        assert [(point.x, point.y) for point in points] == [(e[x].value, e[y].value) for e in values]
+        assert all("searched only" in point.tip and not point.hollow for point in points)
+        assert series["front"].points == []
+        assert series["front"].colour != series["front, searched only"].colour
+    first = run.results.front[0].team.id
+    cut = next(r.team.id for r in run.results.teams if not r.infeasible and not r.on_front)
+    partly = found_in(run, blocks=[b for b in run.blocks if b.index == 0 or b.team not in {first, cut}])
+    for series in front_plots(partly).values():
+        hollow = [point.tip for each in series.values() for point in each.points if point.hollow]
+        assert [("confirmed in part" in tip, "searched in part" in tip) for tip in hollow].count((False, True)) >= 1
+        assert len(hollow) == sum(
+            not result.whole if result.confirmed is None else not result.settled
+            for result in partly.teams
+            if not result.infeasible
+        )
+
+
+def test_a_legend_names_the_numbers_in_the_plots(run: orkester.Run, page: Page) -> None:
+    for number, member in enumerate(run.results.front, start=1):
+        assert re.search(rf"\b{number} [●■▲◆] {re.escape(str(member.team))} confirmed\b", page.texts["front"])
 
 
 def test_a_team_that_failed_does_not_make_the_plot_of_the_others_small(run: orkester.Run, page: Page) -> None:
-    feasible = [r.search.estimates["quality"] for r in run.results.teams if r.search is not None and not r.infeasible]
-    traces = {trace["name"]: trace for trace in page.charts["front-energy_j-quality"]["data"]}
-    assert len(traces["infeasible"]["y"]) == sum(bool(result.infeasible) for result in run.results.teams) > 0
-    assert min(traces["infeasible"]["y"]) == min(e.low for e in feasible if e.low is not None) > 0
-    assert "0<br>" in re.sub(r".*quality ", "", traces["infeasible"]["hovertext"][0] + "<br>")
+    (chart,) = [each for each in front_charts(run.results, "estimate") if each.id == "front-energy_j-quality"]
+    (failed,) = [each.points for each in chart.series if each.name == "infeasible" and isinstance(each, Points)]
+    assert len(failed) == sum(bool(result.infeasible) for result in run.results.teams) > 0
+    assert all(point.y == 0 < chart.y.low for point in failed)
+    assert f"{chart.beyond} teams beyond the view" in run.report.read_text(encoding="utf-8")
+    tips = [tip for tip in page.charts[chart.id] if "infeasible: " in tip]
+    assert len(tips) == len(failed)
+    assert all("quality 0" in tip for tip in tips)
 
 
 def test_search_and_confirmation_are_plotted_side_by_side(run: orkester.Run, page: Page) -> None:
-    for objective in THREE:
-        searched, confirmed = page.charts[f"confirmed-{objective}"]["data"]
-        members = [member for member in run.results.front if member.confirmed is not None]
-        assert searched["x"] == [m.search.estimates[objective].value for m in members if m.search is not None]
-        assert confirmed["x"] == [m.confirmed.estimates[objective].value for m in members if m.confirmed is not None]
+    members = [member for member in run.results.front if member.confirmed is not None]
+    for objective, chart in zip(THREE, confirmation_charts(run.results, "estimate"), strict=True):
+        assert chart.id == f"confirmed-{objective}"
+        searched, confirmed = (each.points for each in chart.series if isinstance(each, Points))
+        assert [p.x for p in searched] == [m.search.estimates[objective].value for m in members if m.search is not None]
+        assert [p.x for p in confirmed] == [m.confirmed.estimates[objective].value for m in members if m.confirmed]
+        assert len(page.charts[chart.id]) == 2 * len(members)
 
 
 def test_every_agent_of_the_front_has_tokens_latency_and_energy(run: orkester.Run, page: Page) -> None:
@@ -308,12 +363,19 @@ def test_knobs_are_listed_by_their_importance_with_intervals(run: orkester.Run, 
         ["the rest", "0.00 0.00–0.00", "0.00 0.00–0.00", ""],
     ]
     assert "of energy_j it is the logarithm's variance" in page.texts["importance"]
-    bars = page.charts["importance-quality"]["data"][0]
-    assert bars["x"] == [0.75, 0.125, 0.1, 0.0]
-    assert bars["error_x"]["array"][:2] == pytest.approx([0.15, 0.125])
-    assert bars["error_x"]["arrayminus"][:2] == pytest.approx([0.246, 0.125])
-    ticks = page.charts["importance-energy_j"]["layout"]["yaxis"]["ticktext"]
-    assert ticks == ["topology", "the rest"]
+    assert page.charts["importance-quality"] == [
+        "vote.agents: 0.75 (0.50–0.90)",
+        "topology: 0.12 (0.00–0.25)",
+        "pairs of knobs: 0.10 (0.05–0.20)",
+        "the rest: 0.00 (0.00–0.00)",
+    ]
+    section = importance_section(learnt())
+    assert section is not None
+    chart = section["charts"][0]
+    bars = [bar for series in chart.series for bar in series.bars]
+    assert [(bar.start, bar.end) for bar in bars] == [(0.0, 0.75), (0.0, 0.125), (0.0, 0.1), (0.0, 0.0)]
+    assert [(bar.interval.low, bar.interval.high) for bar in bars][:2] == [(0.504, 0.9), (0.0, 0.25)]
+    assert [text for _, text in section["charts"][1].y.ticks] == ["topology", "the rest"]
     alone = learnt(interactions=[], together=None)
     assert "Too few teams to say" in reported(run, tmp_path, run.results, insights=alone).texts["importance"]
 
@@ -384,13 +446,11 @@ def test_what_users_and_engines_say_is_text_and_nothing_else(run: orkester.Run, 
     page = reported(
         run, tmp_path, found, name=evil, manifest=manifest, blocks=blocks, insights=replace(learnt(evil), hints=[evil])
     )
-    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert [tag for tag, _ in page.tags].count("script") == 1
     assert not [tag for tag, attributes in page.tags if tag in {"img", "i"} or "onerror" in attributes]
     for section in ("front", "importance", "next", "teams", "failures", "methods", found.front[0].team.id):
         assert evil in page.texts[section]
-    hover = page.charts["front-energy_j-quality"]["data"][-1]["hovertext"][0]
-    assert escape(evil) in hover
-    assert "<" not in hover.replace("<br>", "")
+    assert evil in page.charts["front-energy_j-quality"][-1]
 
 
 def test_an_empty_front_is_said(run: orkester.Run, tmp_path: Path) -> None:
@@ -419,9 +479,7 @@ def test_other_numbers_of_objectives_have_their_plots(
 ) -> None:
     found = found_in(run, objectives)
     page = reported(run, tmp_path, found)
-    drawn = [attributes["id"] or "" for _, attributes in page.tags if attributes.get("class") == "chart"]
-    assert [name for name in drawn if name.startswith("front-")] == plots
-    assert set(drawn) == set(page.charts)
+    assert [name for name in page.charts if name.startswith("front-")] == plots
     assert all(len(row) == len(objectives) + 1 for row in page.rows["front"] if row[0].startswith("search"))
     assert ("The other axis is not an objective" in page.texts["front"]) == (len(objectives) == 1)
 
@@ -457,37 +515,101 @@ def test_what_a_stopped_run_lacks_is_said(run: orkester.Run, tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_a_browser_draws_it_at_400_and_1400_pixels_without_scrolling_sideways(
+def test_a_browser_draws_it_at_400_800_and_1400_pixels_without_scrolling_sideways_or_overlaps(
     run: orkester.Run, tmp_path: Path
 ) -> None:
     # A window cannot be 400 pixels wide, but a frame can.
-    frames = "".join(
-        f'<iframe width="{width}" height="900" src="{run.report.as_uri()}"></iframe>' for width in (400, 1400)
-    )
+    widths = (400, 800, 1400)
+    frames = "".join(f'<iframe width="{width}" height="900" src="{run.report.as_uri()}"></iframe>' for width in widths)
     look = """addEventListener("load", () => setTimeout(() => {
         document.body.textContent = JSON.stringify([...document.querySelectorAll("iframe")].map((frame) => {
             const page = frame.contentDocument.documentElement, width = frame.contentWindow.innerWidth;
-            const all = (what) => [...page.querySelectorAll(what)];
+            const all = (what, from = page) => [...from.querySelectorAll(what)];
+            const box = (part) => part.getBoundingClientRect();
+            const touch = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+            const labels = all(".chart svg").map((svg) => all("text", svg).map((text) => [text.textContent, box(text)]));
             return {width, needed: page.scrollWidth, plots: all(".chart").length,
-                drawn: all(".chart").filter((chart) => chart.querySelector("svg.main-svg .point")).length,
+                drawn: all(".chart svg").filter((svg) => svg.querySelector(".mark") && box(svg).height > 100).length,
+                axes: all(".chart svg").filter((svg) => all(".tick", svg).length > 3
+                    && all("text", svg).every((text) => box(text).bottom <= box(svg).bottom + 1
+                        && box(text).left >= box(svg).left - 1 && box(text).right <= box(svg).right + 1)).length,
+                overlaps: labels.flatMap((some) => some.flatMap(([text, a], i) =>
+                    some.slice(i + 1).filter(([, b]) => touch(a, b)).map(([other]) => text + " | " + other))),
+                narrow: all("table").filter((table) => box(table).width + 1 < Math.max(
+                    ...all(".charts", table.closest("section")).map((charts) => box(charts).width), 0)).length,
                 outside: all("body *").filter((part) => !part.closest(".scroll")
-                    && part.getBoundingClientRect().right > width + 1).map((part) => part.outerHTML.slice(0, 80)),
+                    && box(part).right > width + 1).map((part) => part.outerHTML.slice(0, 80)),
                 loaded: frame.contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name)};
         }))}, 300))"""
     (tmp_path / "look.html").write_text(f"<!doctype html><script>{look}</script><body>{frames}", encoding="utf-8")
+    seen = in_browser(tmp_path / "look.html", tmp_path)
+    looks = json.loads(unescape(seen.split("<body>")[1].split("</body>")[0]))
+    assert [look["width"] for look in looks] == list(widths)
+    for look in looks:
+        assert look["needed"] <= look["width"], look
+        assert look["outside"] == []
+        assert look["plots"] == look["drawn"] == look["axes"] == 7
+        assert look["overlaps"] == []
+        assert look["narrow"] == 0
+        assert look["loaded"] == []
+
+
+def in_browser(page: Path, folder: Path, *more: str) -> str:
+    """The document of a page after its scripts ran."""
     assert CHROMIUM is not None
     flags = [
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files", "--virtual-time-budget=10000",
-        f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1500,1000", "--dump-dom",
+        f"--user-data-dir={folder / 'profile'}", "--window-size=1500,1000", "--dump-dom",
     ]  # fmt: skip
-    command = [CHROMIUM, *flags, (tmp_path / "look.html").as_uri()]
-    seen = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    looks = json.loads(unescape(seen.split("<body>")[1].split("</body>")[0]))
-    assert [look["width"] for look in looks] == [400, 1400]
-    for look in looks:
-        assert look["needed"] <= look["width"], look
-        assert look["outside"] == []
-        assert look["plots"] == look["drawn"] == 7
-        assert look["loaded"] == []
+    command = [CHROMIUM, *flags, *more, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_tips_are_shown_and_figures_are_saved_for_light_paper_in_a_dark_browser(
+    run: orkester.Run, tmp_path: Path
+) -> None:
+    try_it = """<script>addEventListener("load", async () => {
+        const mark = document.querySelector(".chart .mark"), link = document.querySelector("a.save");
+        mark.dispatchEvent(new PointerEvent("pointerover", {bubbles: true}));
+        const made = {};
+        URL.createObjectURL = (blob) => { made.blob = blob; return "#"; };
+        link.click();
+        const style = getComputedStyle(document.body), tip = document.querySelector("#tip");
+        document.documentElement.innerHTML = "<body>";
+        document.body.textContent = JSON.stringify({dark: matchMedia("(prefers-color-scheme: dark)").matches,
+            tip: tip.textContent, hidden: tip.hidden, saved: await made.blob.text(), paper: style.backgroundColor});
+    })</script>"""
+    page = run.report.read_text(encoding="utf-8").replace("</body>", f"{try_it}</body>")
+    (tmp_path / "try.html").write_text(page, encoding="utf-8")
+    seen = in_browser(tmp_path / "try.html", tmp_path, "--blink-settings=preferredColorScheme=0")
+    found = json.loads(unescape(seen.split("<body>")[1].split("</body>")[0]))
+    assert not found["hidden"]
+    assert "quality" in found["tip"]
+    assert "var(" not in found["saved"]
+    assert LIGHT["front"] in found["saved"]
+    assert ET.fromstring(found["saved"]).tag == "{http://www.w3.org/2000/svg}svg"
+    assert found["dark"]
+
+
+def test_figures_are_written_as_svg_and_pdf_as_wide_as_a_column(run: orkester.Run, tmp_path: Path) -> None:
+    page = reported(run, tmp_path, run.results, figures=tmp_path / "new" / "figures")
+    names = {path.name for path in (tmp_path / "new" / "figures").iterdir()}
+    assert names == {f"{chart}.{kind}" for chart in page.charts for kind in ("svg", "pdf")}
+    for chart in page.charts:
+        root = ET.fromstring((tmp_path / "new" / "figures" / f"{chart}.svg").read_text(encoding="utf-8"))
+        assert root.attrib["width"] == "85mm"
+        assert "var(" not in ET.tostring(root, encoding="unicode")
+        pdf = (tmp_path / "new" / "figures" / f"{chart}.pdf").read_bytes()
+        assert pdf.startswith(b"%PDF")
+        assert b"/MediaBox [ 0 0 240.94" in pdf
+        assert b"/FontFile2" in pdf, "a font is not embedded"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        reported(run, tmp_path, run.results, figures=tmp_path / "file")
+
+
+def test_the_page_is_small(run: orkester.Run) -> None:
+    assert run.report.stat().st_size < 200_000

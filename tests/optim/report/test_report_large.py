@@ -1,6 +1,5 @@
 """The report of a large run: what a reader wants, and a line for what is left out."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,8 @@ from orkester.evals.records import Record, Records, TeamFailure
 from orkester.graphs import Team
 from orkester.optim.insight.insights import Insights
 from orkester.optim.report import write_report
-from orkester.optim.report._charts import MOST_POINTS, drawn
+from orkester.optim.report._charts import MOST_POINTS, drawn, front_charts
+from orkester.optim.report._plot import Points
 from orkester.optim.report.sections.failures import MOST_FAILURES, failures
 from orkester.optim.report.sections.teams import MOST_TEAMS, listed
 from orkester.optim.run.results import Results, results
@@ -122,18 +122,20 @@ def test_where_few_are_sound_the_others_fill_the_table() -> None:
 def test_plots_of_many_teams_show_as_many_as_can_be_seen_evenly(tmp_path: Path) -> None:
     found, blocks = run(2 * MOST_POINTS + 4, infeasible=3)
     text = page(found, blocks, tmp_path)
-    charts = json.loads(text.split("const charts = ")[1].split(";\nfor (")[0])
-    (plot,) = [chart for name, chart in charts.items() if name.startswith("front-")]
-    traces = {trace["name"]: trace for trace in plot["data"]}
-    assert {name: len(trace["x"]) for name, trace in traces.items()} == {
+    (plot,) = front_charts(found, "unavailable")
+    series = {each.name: each.points for each in plot.series if isinstance(each, Points)}
+    assert {name: len(points) for name, points in series.items() if points} == {
         "infeasible": 3,
-        "measured": MOST_POINTS,
-        "front": 4,
+        "searched": MOST_POINTS,
+        "near the front": 1,
+        "front": 1,
+        "front, searched only": 3,
     }
-    assert len(set(traces["measured"]["hovertext"])) == MOST_POINTS
-    assert str(team(0)) in traces["measured"]["hovertext"][0]
-    assert str(team(2 * MOST_POINTS - 2)) in traces["measured"]["hovertext"][-1]  # every second one
-    assert f"measured ({MOST_POINTS} of {2 * MOST_POINTS:,})" in text
+    tips = [point.tip for point in series["searched"]]
+    assert len(set(tips)) == MOST_POINTS
+    assert str(team(1)) in tips[0]
+    assert str(team(2 * MOST_POINTS - 2)) in tips[-1]  # every second one
+    assert f"searched ({MOST_POINTS} of {2 * MOST_POINTS - 1:,})" in text
 
 
 def test_of_many_failures_those_come_first_of_which_something_failed(tmp_path: Path) -> None:
@@ -151,3 +153,8 @@ def test_few_failures_are_in_the_order_of_their_trials() -> None:
     entries, left_out = failures(few)
     assert left_out == 0
     assert [entry["team"] for entry in entries] == [str(team(10 + i)) for i in range(MOST_FAILURES)]
+
+
+def test_the_page_of_a_large_run_is_small(tmp_path: Path) -> None:
+    found, blocks = run(2000, infeasible=20)
+    assert len(page(found, blocks, tmp_path)) < 1_000_000

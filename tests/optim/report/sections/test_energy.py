@@ -1,6 +1,5 @@
 """The report's section on energy: whose joules they were, what makes them doubtful, what they are worth."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +31,7 @@ FOREIGN = "others were at work on gpu:0"
 
 
 class Page:
-    """A report's parts by their ids: texts, rows of cells, and what Plotly is given."""
+    """A report's parts by their ids: texts, rows of cells, and the tips of charts."""
 
     def __init__(self, path: Path) -> None:
         self.source = path.read_text(encoding="utf-8")
@@ -49,7 +48,10 @@ class Page:
             ]
             for name, inside in parts.items()
         }
-        self.charts: dict[str, Any] = json.loads(self.source.split("const charts = ")[1].split(";\n")[0])
+        self.charts = {
+            name: [unescape(tip) for tip in re.findall(r"<title>(.*?)</title>", inside, re.DOTALL)]
+            for name, inside in re.findall(r'<figure[^>]* id="([^"]+)">(.*?)</figure>', self.source, re.DOTALL)
+        }
 
 
 def _plain(html: str) -> str:
@@ -123,16 +125,15 @@ def page(
 
 def test_a_bar_has_its_agents_then_idle_then_what_is_no_agents() -> None:
     (chart,) = section(measured())["charts"]
-    assert [(trace["name"], trace["x"], trace["y"]) for trace in chart.data] == [
-        ("first on small", [3.0], [1]),
-        ("then on large", [1.0], [1]),
-        ("idle", [4.0], [1]),
-        ("no agent", [2.0], [1]),
+    assert [(part.name, [(bar.start, bar.end, bar.y) for bar in part.bars]) for part in chart.series] == [
+        ("first on small", [(0.0, 3.0, 1)]),
+        ("then on large", [(3.0, 4.0, 1)]),
+        ("idle", [(4.0, 8.0, 1)]),
+        ("no agent", [(8.0, 10.0, 1)]),
     ]
-    assert chart.layout["barmode"] == "stack"
-    assert "[J, nvml]" in chart.layout["xaxis"]["title"]["text"]
+    assert "[J, nvml]" in chart.x.title
     assert "(nvml)" in chart.label
-    assert chart.data[0]["hovertext"] == ["first on small<br>3 J, 30 %"]
+    assert chart.series[0].bars[0].tip == "first on small\n3 J, 30 %"
 
 
 def test_the_table_has_the_numbers_of_the_plot_and_adds_up(tmp_path: Path) -> None:
@@ -161,27 +162,28 @@ def test_every_front_member_has_a_bar_and_a_role_one_colour_whatever_its_model()
         measured(third, examples=(result(calls=swapped),)),
     )
     (chart,) = made["charts"]
-    at = [trace for trace in chart.data if " on " in trace["name"]]
-    assert [trace["name"] for trace in at] == [
+    at = [part for part in chart.series if " on " in part.name]
+    assert [part.name for part in at] == [
         "first on small", "first on large", "then on large", "then on small", "solo on large"
     ]  # fmt: skip
-    colours = {trace["name"]: trace["marker"]["color"] for trace in at}
+    colours = {part.name: part.colour for part in at}
     assert colours["first on small"] == colours["first on large"]
     assert len(set(colours.values())) == 3 == len(made["roles"])
     assert {role["name"] for role in made["roles"]} == {"first", "then", "solo"}
-    idle = next(trace for trace in chart.data if trace["name"] == "idle")
-    assert (idle["x"], idle["y"]) == ([4.0] * 3, [1, 2, 3])
-    sums = dict.fromkeys((1, 2, 3), 0.0)
-    for trace in chart.data:
-        for joules, number in zip(trace["x"], trace["y"], strict=True):
-            sums[number] += joules
-    assert sums == pytest.approx({1: 10.0, 2: 10.0, 3: 10.0})
+    idle = next(part for part in chart.series if part.name == "idle")
+    assert [(bar.end - bar.start, bar.y) for bar in idle.bars] == [(4.0, 1), (4.0, 2), (4.0, 3)]
+    ends = dict.fromkeys((1, 2, 3), 0.0)
+    for part in chart.series:
+        for bar in part.bars:
+            assert bar.start == pytest.approx(ends[bar.y]), "a part begins where the one before it ends"
+            ends[bar.y] = bar.end
+    assert ends == pytest.approx({1: 10.0, 2: 10.0, 3: 10.0})
 
 
 def test_many_roles_differ_by_their_hatching() -> None:
     calls = tuple(call(agent=f"debater-{i}", energy_j=0.4) for i in range(10))
     (chart,) = section(measured(examples=(result(calls=calls),)))["charts"]
-    looks = [repr(trace["marker"]) for trace in chart.data]
+    looks = [(part.colour, part.hatch) for part in chart.series]
     assert len(set(looks)) == len(looks) == 12
 
 
@@ -190,7 +192,8 @@ def test_joules_of_different_methods_are_on_different_plots() -> None:
     charts = section(measured(), measured(other, energy_method="estimate"))["charts"]
     assert [chart.label.rpartition("(")[2] for chart in charts] == ["estimate)", "nvml)"]
     assert len({chart.id for chart in charts}) == 2
-    assert [trace["y"] for chart in charts for trace in chart.data if trace["name"] == "idle"] == [[2], [1]]
+    idle = [part for chart in charts for part in chart.series if part.name == "idle"]
+    assert [[bar.y for bar in part.bars] for part in idle] == [[2], [1]]
 
 
 def test_what_subtraction_leaves_of_nothing_is_nothing() -> None:
@@ -250,7 +253,7 @@ def test_records_without_idle_and_without_marks_are_shared_by_tokens(tmp_path: P
         ["no agent", "1", "20 %"],
         ["team", "5 no interval", ""],
     ]
-    names = [trace["name"] for trace in shown.charts["energy-by-agent-0"]["data"]]
+    names = [tip.partition("\n")[0] for tip in shown.charts["energy-by-agent-0"]]
     assert names == ["first on small", "then on large", "no agent"]
     assert "Idle power is not shown separately." in shown.texts["energy"]
     assert "with care" not in " ".join(shown.texts.values())
@@ -387,5 +390,4 @@ def test_names_of_agents_and_meters_are_text_and_nothing_else(tmp_path: Path) ->
     shown = page(tmp_path, [made])
     assert "<img" not in shown.source.split("</head>")[1]
     assert shown.texts["energy"].count(evil) >= 6
-    for trace in shown.charts["energy-by-agent-0"]["data"]:
-        assert not any("<" in text for text in [trace["name"], *trace["text"]])
+    assert shown.charts["energy-by-agent-0"][0].startswith(f"{evil} on {evil}\n")
