@@ -11,7 +11,7 @@ Box = tuple[float, float, float, float]
 
 _SIZE, _GAP = 13.0, 2.0
 _TURNS = tuple(math.radians(degrees) for degrees in (45, -45, 135, -135, 0, 180, 90, -90, 20, -20, 160, -160, 70, -70))
-_FARTHEST = 110  # pixels
+_FARTHEST = 200  # pixels
 
 
 def places(

@@ -1,5 +1,7 @@
 """Axes: ranges that outliers do not squeeze, ticks that do not touch."""
 
+from itertools import pairwise
+
 import pytest
 
 from orkester.optim.report._axis import Axis, axis, from_zero
@@ -28,7 +30,7 @@ def test_ticks_are_on_the_axis_and_do_not_touch(scale: float, ratio: float, leng
         middle = made.part(value) * length
         assert -1 <= middle <= length + 1
         ends.append((middle - text_width(text, 11) / 2, middle + text_width(text, 11) / 2))
-    assert all(one[1] < other[0] for one, other in zip(ends, ends[1:], strict=False))
+    assert all(one[1] < other[0] for one, other in pairwise(ends))
 
 
 def test_all_values_are_in_the_view_unless_few_of_them_squeeze_the_others() -> None:
