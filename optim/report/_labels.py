@@ -10,7 +10,8 @@ from ._figure import Place, text_width
 Box = tuple[float, float, float, float]
 
 _SIZE, _GAP = 13.0, 2.0
-_TURNS = tuple(math.radians(degrees) for degrees in (45, -45, 135, -135, 0, 180, 90, -90, 20, -20, 160, -160, 70, -70))
+#: The directions from a point to its label, the best ones first.
+_TURNS = tuple(math.radians(degrees) for degrees in (45, -45, 135, -135, *range(0, 360, 15)))
 _FARTHEST = 200  # pixels
 
 
