@@ -314,6 +314,23 @@ def test_the_report_is_written_again(cli: Callable[..., Said], finished_run: Pat
     assert "</html>" in report.read_text()
 
 
+def test_the_figures_of_a_report_are_written_where_they_are_wanted(
+    cli: Callable[..., Said], finished_run: Path, tmp_path: Path
+) -> None:
+    figures = tmp_path / "paper" / "figures"
+    said = cli("report", finished_run, "--figures", figures)
+    assert said == Said(0, f"{finished_run / 'report.html'}\n{figures}\n", "")
+    charts = re.findall(r'<figure class="chart" id="([^"]+)"', (finished_run / "report.html").read_text())
+    assert charts
+    assert {path.name for path in figures.iterdir()} == {
+        f"{chart}.{kind}" for chart in charts for kind in ("svg", "pdf")
+    }
+    (tmp_path / "file").write_text("")
+    said = cli("report", finished_run, "--figures", tmp_path / "file")
+    assert said.code != 0
+    assert "the figures cannot be written to" in said.err
+
+
 def test_a_team_answers_a_question(cli: Callable[..., Said], finished_run: Path) -> None:
     team = min((finished_run / "teams").glob("single-*.json"))
     said = cli("run", team, "What is 2 + 2?")
