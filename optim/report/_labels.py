@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ._figure import Place, text_width
 
@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 _SIZE, _GAP = 13.0, 2.0
 #: The directions from a point to its label, the best ones first.
 _TURNS = tuple(math.radians(degrees) for degrees in (45, -45, 135, -135, *range(0, 360, 15)))
-_FARTHEST = 200  # pixels
+_FARTHEST, _CELL = 200, 5.0  # pixels
 
 
 def places(
@@ -31,7 +31,7 @@ def places(
     """
     found: list[Place | None] = []
     taken: list[Box] = []
-    own = [at for at, _ in labels]
+    crowd = _crowd([at for at, _ in labels], points)
     for at, text in labels:
         half = (text_width(text, size) / 2 + _GAP, size / 2 + _GAP)
         best: tuple[float, Place] | None = None
@@ -46,7 +46,7 @@ def places(
                 box = (middle[0] - half[0], middle[1] - half[1], middle[0] + half[0], middle[1] + half[1])
                 if not _within(box, frame) or any(_touch(box, other) for other in taken):
                     continue
-                cost = radius + 12 * _hits(box, own, 6.0) + 3 * _hits(box, points, 3.0)
+                cost = radius + _covered(box, crowd)
                 if best is None or cost < best[0]:
                     best = (cost, middle)
         found.append(best[1] if best is not None else None)
@@ -64,7 +64,17 @@ def _touch(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _hits(box: Box, points: Sequence[Place], radius: float) -> int:
-    """How many points, with a radius, touch a box."""
-    left, top, right, bottom = box
-    return sum(left - radius < x < right + radius and top - radius < y < bottom + radius for x, y in points)
+def _crowd(labelled: Sequence[Place], others: Sequence[Place]) -> Mapping[tuple[int, int], float]:
+    """What it costs to cover a cell: points with labels cost the most."""
+    cells: dict[tuple[int, int], float] = {}
+    for points, cost in ((labelled, 12.0), (others, 3.0)):
+        for x, y in points:
+            cell = (int(x // _CELL), int(y // _CELL))
+            cells[cell] = cells.get(cell, 0.0) + cost
+    return cells
+
+
+def _covered(box: Box, crowd: Mapping[tuple[int, int], float]) -> float:
+    """What it costs to cover the cells that a box touches."""
+    left, top, right, bottom = (int(end // _CELL) for end in box)
+    return sum(crowd.get((x, y), 0.0) for x in range(left, right + 1) for y in range(top, bottom + 1))
