@@ -71,7 +71,7 @@ class Axis:
 
 
 def axis(title: str, values: Sequence[float], *, ends: Sequence[float] = (), whole: Sequence[float] = ()) -> Axis:
-    """An axis whose range shows the values but is not squeezed by outliers among them.
+    """An axis whose range shows the values but is not squeezed by outliers among them. Infinite values are beyond it.
 
     Args:
         title: With the unit.
@@ -79,7 +79,8 @@ def axis(title: str, values: Sequence[float], *, ends: Sequence[float] = (), who
         ends: Ends of intervals: they widen the range by half at most.
         whole: Values that have to be in the range, whatever the others are.
     """
-    low, high = _range(values, whole)
+    values, ends, whole = ([value for value in some if math.isfinite(value)] for some in (values, ends, whole))
+    low, high = _range(values, whole) if [*values, *whole] else (0.0, 1.0)
     logarithmic = low > 0 and high / low > _LOGARITHMIC_FROM
     there, back = (math.log, math.exp) if logarithmic else (float, float)
     low, high = there(low), there(high)

@@ -1,5 +1,6 @@
 """Axes: ranges that outliers do not squeeze, ticks that do not touch."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -56,6 +57,13 @@ def test_ends_of_intervals_widen_the_view_by_half_at_most() -> None:
     assert 0 < made.part(0.9) < made.part(2.2) < 1
     wide = axis("t", [1.0, 2.0], ends=[-50.0, 50.0])
     assert (wide.low, wide.high) == pytest.approx((0.4, 2.6))
+
+
+def test_an_infinite_value_is_beyond_the_view() -> None:
+    made = axis("joules per success", [1.0, 2.0, math.inf], ends=[math.inf], whole=[math.inf])
+    assert (made.low, made.high) == pytest.approx((0.95, 2.05))
+    assert made.part(math.inf) > 1
+    assert axis("t", [math.inf]).labelled(300)
 
 
 def test_bars_begin_at_zero_and_shares_end_at_one() -> None:
