@@ -33,6 +33,7 @@ from .verdict import (
     LOSS,
     AgainstSingle,
     Verdict,
+    against_guess,
     difference,
     judge,
     measured,
@@ -190,7 +191,10 @@ def best(
         candidates=kept,
         excluded={str(limit): sum(not keeps(team, limit, enough) for team in teams) for limit in limits},
         unclear=unclear,
-        doubts=_doubts(chosen, candidates, [*limits, *floors], phase, enough),
+        doubts=[
+            *_doubts(chosen, candidates, [*limits, *floors], phase, enough),
+            *_doubts_of_quality(found, chosen, verdict, phase),
+        ],
         against=against,
         verdict=verdict,
     )
@@ -364,6 +368,24 @@ def _why(ordered: Sequence[_Rated], best_in: str, who: str) -> str:
     as_good = f"{tied} other{'s' if tied > 1 else ''}"
     also = f"; {as_good} with the same value give{'s' if tied == 1 else ''} up more elsewhere" if tied else ""
     return f"It is best in {best_in} of the {len(ordered)} teams {who}{also}."
+
+
+def _doubts_of_quality(found: Results, chosen: TeamResult, verdict: Verdict | None, phase: Phase) -> list[str]:
+    """Whether it guesses, and which differences so few examples cannot show."""
+    doubts = []
+    guess = against_guess(found, chosen, phase)
+    if guess is not None and not guess.is_better:
+        doubts.append(
+            f"It is not shown to be better than guessing: the {guess.name} has quality {guess.value:.3g} on the same "
+            "examples."
+        )
+    if verdict is not None and verdict.lacks is not None and not verdict.told_apart:
+        lacks = verdict.lacks
+        doubts.append(
+            f"On {lacks.n} examples, its difference of {verdict.name} to the best team would probably be shown (80 % "
+            f"power) only from about {lacks.detectable:.2g} on."
+        )
+    return doubts
 
 
 def _doubts(

@@ -16,6 +16,7 @@ import numpy as np
 from orkester.evals.block import Phase
 from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import objective
+from orkester.evals.objectives.quality import QUALITY
 from orkester.evals.rows import team_rows
 from orkester.evals.stats.intervals import Floats
 from orkester.evals.stats.rows import Rows
@@ -30,6 +31,8 @@ LOSS: Final = 0.02
 _LEAST: Final = 1e-12
 #: The ends of a 95 % interval, as quantiles.
 _ENDS: Final = (0.025, 0.975)
+#: The difference that is shown in 80 % of cases ÷ half of the width of a 95 % interval: (1.960 + 0.842) / 1.960.
+_POWER: Final = 1.43
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,14 @@ class Difference:
     low: float
     high: float
     n: int
+
+    @property
+    def detectable(self) -> float:
+        """The smallest difference that as many examples would show with a probability of 80 %, at a level of 5 %.
+
+        Computed from the width of the interval, as if the difference were normally distributed.
+        """
+        return _POWER * (self.high - self.low) / 2
 
     def as_json(self) -> dict[str, float]:
         """For ``orkester best --json``."""
@@ -85,6 +96,30 @@ class AgainstSingle:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AgainstGuess:
+    """A team compared with the best guess that needs no call.
+
+    Attributes:
+        name: The guess, for example ``constant answer 'yes'``.
+        value: The quality of the guess on the examples that the team has seen.
+        difference: The quality of the team minus that of the guess.
+    """
+
+    name: str
+    value: float
+    difference: Difference
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the team is shown to be better than the guess."""
+        return self.difference.low > 0
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``orkester best --json``."""
+        return {"guess": self.name, "quality": self.value, "difference": self.difference.as_json()}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """Which team is best, and which one to take.
 
@@ -96,6 +131,7 @@ class Verdict:
         lacks: The quality of the recommended team minus that of the best team; None if they are the same team.
         told_apart: Whether a paired test at 5 % tells the two apart in quality.
         phase: The phase that the values are from.
+        guess: The best team compared with a guess; None where there is no guess to compare with.
     """
 
     name: str
@@ -105,6 +141,7 @@ class Verdict:
     lacks: Difference | None
     told_apart: bool
     phase: Phase
+    guess: AgainstGuess | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For ``orkester best --json``."""
@@ -116,6 +153,7 @@ class Verdict:
             "lacks": None if self.lacks is None else self.lacks.as_json(),
             "told_apart": self.told_apart,
             "values_of": self.phase,
+            "against_guess": None if self.guess is None else self.guess.as_json(),
         }
 
 
@@ -161,6 +199,30 @@ def judge(found: Results, candidates: Sequence[TeamResult], phase: Phase, loss: 
         lacks=None if recommended is best else difference(found, recommended, best, name, phase),
         told_apart=recommended is not best and _told_apart(found, recommended, best, name, phase),
         phase=phase,
+        guess=against_guess(found, best, phase),
+    )
+
+
+def against_guess(found: Results, team: TeamResult, phase: Phase) -> AgainstGuess | None:
+    """Compare the quality of a team with the guess that is best in the search.
+
+    Args:
+        found: The results of the run.
+        team: A team that was measured in the phase.
+        phase: The phase whose values count.
+
+    Returns:
+        The comparison; None if the study has no objective ``quality``, or guesses were not computed.
+    """
+    rows, direction = _rows(found, team, phase), found.objectives.get(QUALITY.name)
+    if rows is None or direction != QUALITY.direction or not found.baselines:
+        return None
+    guess = max(found.baselines, key=lambda baseline: baseline.value("search"))
+    guessed = guess.rows(phase)
+    return AgainstGuess(
+        name=guess.name,
+        value=guess.value(phase, rows.n),
+        difference=_difference(found, rows, guessed, QUALITY.name),
     )
 
 
@@ -213,6 +275,10 @@ def difference(found: Results, one: TeamResult, other: TeamResult, name: str, ph
     first, second = _rows(found, one, phase), _rows(found, other, phase)
     if first is None or second is None or one.team.id == other.team.id:
         return None
+    return _difference(found, first, second, name)
+
+
+def _difference(found: Results, first: Rows, second: Rows, name: str) -> Difference:
     draws = _draws(found, first, second, name)
     low, high = np.quantile(draws[:, 0] - draws[:, 1], _ENDS)
     one_value, other_value = (_shared_value(rows, first, second, name) for rows in (first, second))

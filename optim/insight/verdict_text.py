@@ -5,27 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orkester.evals.objectives import Estimate
+from orkester.evals.objectives.quality import QUALITY
 from orkester.optim.run.results import Results, is_single
 
-from .verdict import AgainstSingle, Difference, Ratio, Verdict, cost_ratios, measured
+from .verdict import AgainstGuess, AgainstSingle, Difference, Ratio, Verdict, cost_ratios, measured
 
 
 def sentences(found: Results, verdict: Verdict, against: AgainstSingle | None) -> tuple[str, str]:
     """The verdict in two sentences: the team to take and its quality, then what it costs or saves.
+
+    If no team is shown to be better than a guess, the first sentence says that.
 
     Args:
         found: The results of the run.
         verdict: The verdict.
         against: The recommended team compared with the best single agent; None if no single agent was measured.
     """
+    if verdict.guess is not None and not verdict.guess.is_better:
+        return _no_better_than_guessing(verdict, verdict.guess), _costs(found, verdict, against)
     return _quality(found, verdict, against), _costs(found, verdict, against)
+
+
+def _no_better_than_guessing(verdict: Verdict, guess: AgainstGuess) -> str:
+    best = measured(verdict.best, verdict.phase).estimates[QUALITY.name]
+    return (
+        f"No team is shown to be better than guessing: the best one, {verdict.best.team}, has quality "
+        f"{_interval(best)} on {best.n} {_where(verdict)}, and the {guess.name} has {guess.value:.3g} on the same ones."
+    )
+
+
+def _where(verdict: Verdict) -> str:
+    return "held-out examples" if verdict.phase == "confirm" else "examples of the search"
 
 
 def _quality(found: Results, verdict: Verdict, against: AgainstSingle | None) -> str:
     team = verdict.recommended
     quality = measured(team, verdict.phase).estimates[verdict.name]
-    where = "held-out examples" if verdict.phase == "confirm" else "examples of the search"
-    has = f"{team.team} has {verdict.name} {_interval(quality)} on {quality.n} {where}"
+    has = f"{team.team} has {verdict.name} {_interval(quality)} on {quality.n} {_where(verdict)}"
     if is_single(team.team):
         return f"One agent is enough: {has}."
     if against is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+from orkester.evals.block import Phase
 from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate
 from orkester.evals.objectives.calls import CALLS
@@ -14,7 +15,7 @@ from orkester.optim.run.results import Results, TeamResult
 from ._axis import axis
 from ._numbers import number, span, unit
 from ._palette import named
-from ._plot import SYMBOLS, Chart, Point, Points, ends, rows
+from ._plot import SYMBOLS, Chart, Guide, Point, Points, ends, rows
 
 #: The most teams of a kind, besides the front, that a plot shows. More could not be seen, and each takes 200 bytes.
 MOST_POINTS = 500
@@ -176,7 +177,21 @@ def _scatter(results: Results, *, x: str, y: str, energy: str) -> Chart:
             whole=[point.y for point in whole],
         ),
         symbols={topology: symbol for topology, (symbol, _, _) in kinds.items()},
+        guides=[
+            Guide(name=name, value=value, upright=x == QUALITY.name)
+            for name, value in guesses(results)
+            if QUALITY.name in {x, y}
+        ],
     )
+
+
+def guesses(results: Results) -> list[tuple[str, float]]:
+    """The best guess with its quality on the examples whose values the plots show for the front; at most one."""
+    if not results.baselines or QUALITY.name not in results.objectives:
+        return []
+    phase: Phase = "confirm" if any(result.confirmed is not None for result in results.front) else "search"
+    guess = max(results.baselines, key=lambda baseline: baseline.value("search"))
+    return [(guess.name, guess.value(phase))]
 
 
 def _shown(result: TeamResult, x: str, y: str) -> Measurement | None:

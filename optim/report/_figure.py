@@ -27,6 +27,7 @@ class Lines:
     width: float = 1.0
     closed: bool = False
     clipped: bool = False
+    dashed: bool = False
     tip: str = ""
     kind: str = ""
 
@@ -117,6 +118,7 @@ def _element(shape: Shape, clip: str) -> str:
             )
             look = f'fill="{shape.fill or "none"}"'
             look += f' stroke="{shape.stroke}" stroke-width="{shape.width:g}"' if shape.stroke else ""
+            look += ' stroke-dasharray="5 3"' if shape.dashed else ""
             look += f' clip-path="url(#{clip})"' if shape.clipped else ""
             return _with_tip("path", f'{kind} d="{way}" {look}', "", shape.tip)
         case Circle():

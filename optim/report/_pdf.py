@@ -69,6 +69,8 @@ def _area(canvas: Canvas, shape: Lines | Circle, frame: tuple[float, float, floa
     if isinstance(shape, Circle):
         canvas.circle(*shape.at, shape.radius, stroke=stroke, fill=fill)
         return
+    if shape.dashed:
+        canvas.setDash(5, 3)
     if shape.clipped:
         left, top, right, bottom = frame
         clip = canvas.beginPath()

@@ -97,6 +97,21 @@ class Bars:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Guide:
+    """A dashed line across a plot, at a value of one of its axes.
+
+    Attributes:
+        name: What it is, for the legend of a file, and what pointing at it shows.
+        value: Its value on the axis.
+        upright: Whether the value is one of ``x``, so that the line goes up.
+    """
+
+    name: str
+    value: float
+    upright: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """A plot.
 
@@ -107,6 +122,7 @@ class Chart:
         series: From back to front.
         x, y: The axes. A ``y`` with ticks has a row for each tick and no lines across.
         symbols: What the symbols of points mean, by meaning; for the legend of a file.
+        guides: Lines across. Those beyond the axes are left out.
     """
 
     id: str
@@ -116,6 +132,7 @@ class Chart:
     x: Axis
     y: Axis
     symbols: Mapping[str, str] = field(default_factory=dict)
+    guides: Sequence[Guide] = ()
 
     @property
     def svg(self) -> str:
@@ -173,6 +190,7 @@ class _Drawing:
         chart = self._chart
         shapes = [
             *self._axes(),
+            *self._guides(),
             *(shape for series in chart.series for shape in self._series(series)),
             *self._labels(),
             *self._note(),
@@ -213,6 +231,18 @@ class _Drawing:
             at = (11.0, along) if turned else (along, chart.height - 8)
             if title:
                 yield Text(text=title, at=at, size=size, anchor="middle", colour=_INK, turned=turned, kind="title")
+
+    def _guides(self) -> Iterator[Shape]:
+        left, top, right, bottom = self._frame
+        for guide in self._chart.guides:
+            part = (self._chart.x if guide.upright else self._chart.y).part(guide.value)
+            if _inside(part):
+                x, y = left + part * (right - left), bottom - part * (bottom - top)
+                way = [(x, bottom), (x, top)] if guide.upright else [(left, y), (right, y)]
+                yield Lines(
+                    points=[way], stroke=_INK, width=1.2, dashed=True, tip=f"{guide.name}: {guide.value:.3g}",
+                    kind="guide",
+                )  # fmt: skip
 
     def _series(self, series: Points | Bars) -> Iterator[Shape]:
         if isinstance(series, Bars):
@@ -299,7 +329,7 @@ def _legend(chart: Chart) -> tuple[list[Shape], float]:
         for series in chart.series
         if (series.bars if isinstance(series, Bars) else series.points)
     }
-    entries: list[tuple[str, Points | Bars, Point]] = []
+    entries: list[tuple[str, Points | Bars | Guide, Point]] = [(guide.name, guide, at) for guide in chart.guides]
     for name, series in used.items():
         symbols = {point.symbol for point in series.points} if isinstance(series, Points) else set()
         entries.append((name, series, replace(at, symbol=symbols.pop() if len(symbols) == 1 else "circle")))
@@ -309,19 +339,21 @@ def _legend(chart: Chart) -> tuple[list[Shape], float]:
         entries.append(("in part", ink, replace(at, hollow=True)))
     shapes: list[Shape] = []
     x, y = 10.0, chart.height + 10.0
-    for text, series, point in entries:
+    for text, kind, point in entries:
         needed = text_width(text, _TICK) + 26
         if x > 10 and x + needed > WIDTH:
             x, y = 10.0, y + 16
-        if isinstance(series, Points):
-            shapes.append(_mark(point, (x + 5, y - 4), series))
+        if isinstance(kind, Guide):
+            shapes.append(Lines(points=[[(x, y - 4), (x + 11, y - 4)]], stroke=_INK, width=1.2, dashed=True))
+        elif isinstance(kind, Points):
+            shapes.append(_mark(point, (x + 5, y - 4), kind))
         else:
             box = (x, y - 9, x + 10, y + 1)
             corners = [(box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3])]
-            edge = series.hatch_colour if series.hatch else series.colour
-            shapes.append(Lines(points=[corners], fill=series.colour, stroke=edge, closed=True))
-            if series.hatch:
-                shapes.append(Lines(points=list(_hatch(box, series.hatch)), stroke=series.hatch_colour))
+            edge = kind.hatch_colour if kind.hatch else kind.colour
+            shapes.append(Lines(points=[corners], fill=kind.colour, stroke=edge, closed=True))
+            if kind.hatch:
+                shapes.append(Lines(points=list(_hatch(box, kind.hatch)), stroke=kind.hatch_colour))
         shapes.append(Text(text=text, at=(x + 14, y), size=_TICK, colour=_INK))
         x += needed
     return shapes, y + 8 - chart.height

@@ -9,6 +9,7 @@ from typing import Any
 
 from orkester.errors import OrkesterError
 from orkester.evals.agent_shares import AgentShare, agent_shares
+from orkester.evals.baselines import Baseline
 from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import Footprint
 from orkester.evals.measurement import Measurement, measure
@@ -91,6 +92,7 @@ class Results:
         teams: All teams, in the order of their trials.
         blocks: The blocks of the front's teams, of confirmed teams and of single agents, by team and phase.
         footprint: What a joule means where the study runs.
+        baselines: What guesses score; empty where it is not known.
     """
 
     objectives: Mapping[str, Direction]
@@ -98,6 +100,7 @@ class Results:
     teams: Sequence[TeamResult]
     blocks: Mapping[str, Mapping[Phase, Sequence[Block]]] = field(default_factory=dict, repr=False)
     footprint: Footprint | None = None
+    baselines: Sequence[Baseline] = ()
 
     @property
     def front(self) -> Sequence[TeamResult]:
@@ -176,6 +179,7 @@ class Findings:
         objectives, constraints: The study's.
         sizes: The number of examples of a whole measurement, by phase.
         footprint: What a joule means where the study runs; without it there is no ``co2e_g`` and no ``cost_eur``.
+        baselines: What guesses score.
     """
 
     def __init__(
@@ -185,7 +189,9 @@ class Findings:
         sizes: Mapping[Phase, int],
         *,
         footprint: Footprint | None = None,
+        baselines: Sequence[Baseline] = (),
     ) -> None:
+        self._baselines = baselines
         self._objectives = objectives
         self._constraints = Goal.of(objectives, constraints).constraints
         self._sizes = sizes
@@ -246,6 +252,7 @@ class Findings:
                 if team in self._blocks
             },
             footprint=self._footprint,
+            baselines=self._baselines,
         )
 
     def _build(self, team: str) -> TeamResult:
@@ -321,13 +328,14 @@ def results(
     sizes: Mapping[Phase, int],
     *,
     footprint: Footprint | None = None,
+    baselines: Sequence[Baseline] = (),
 ) -> Results:
     """Put all of a run's records together; see ``Findings``.
 
     Raises:
         OrkesterError: joules of different methods would be compared.
     """
-    found = Findings(objectives, constraints, sizes, footprint=footprint)
+    found = Findings(objectives, constraints, sizes, footprint=footprint, baselines=baselines)
     for record in records:
         found.add(record)
     return found.results()

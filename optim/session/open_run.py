@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orkester.errors import InputError
+from orkester.evals.baselines import baseline_of
 from orkester.evals.block import Block
 from orkester.evals.records import read_records
 from orkester.evals.twins import under_one_name
@@ -64,6 +65,9 @@ class Run:
             "teams": [{**result.as_json(found.objectives), "group": groups[result.team.id]} for result in found.front],
             "cut_answers": list(self.cut_answers),
             "near": [result.as_json(found.objectives) for result in found.near],
+            "baselines": [
+                {"name": each.name, **{phase: each.value(phase) for phase in each.scores}} for each in found.baselines
+            ],
         }
 
 
@@ -84,5 +88,12 @@ def open_run(path: str | Path) -> Run:
     asked = manifest["study"]
     objectives: Mapping[str, Direction] = asked["objectives"]
     footprint = EnergyPart.model_validate(asked.get("energy", {})).footprint
-    found = results(records, objectives, asked["constraints"], manifest["sizes"], footprint=footprint)
+    found = results(
+        records,
+        objectives,
+        asked["constraints"],
+        manifest["sizes"],
+        footprint=footprint,
+        baselines=[baseline_of(each) for each in manifest.get("baselines", ())],
+    )
     return Run(path=directory.path, name=str(manifest["name"]), manifest=manifest, results=found, blocks=records.blocks)

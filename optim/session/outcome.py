@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orkester.evals.baselines import baseline_of
 from orkester.evals.block import Block
 from orkester.evals.records import BlockLog
 from orkester.optim.run.directory import RunDirectory
@@ -41,7 +42,15 @@ def report(path: str | Path, figures: Path | None = None) -> Path:
 def write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
     """Write team files, of the front and of those that are likely on it, and the report."""
     file = study.file
-    outcome = results(log.records(), file.objectives, file.constraints, study.sizes, footprint=file.energy.footprint)
+    manifest = directory.manifest() or {}
+    outcome = results(
+        log.records(),
+        file.objectives,
+        file.constraints,
+        study.sizes,
+        footprint=file.energy.footprint,
+        baselines=[baseline_of(each) for each in manifest.get("baselines", ())],
+    )
     for old in directory.teams.glob("*.json") if directory.teams.exists() else ():
         old.unlink()
     sources = study.routing.sources
@@ -49,7 +58,7 @@ def write_outcome(study: Study, directory: RunDirectory, log: BlockLog) -> None:
     records = records_of(sources, blocks, study.search_examples)
     for result in [*outcome.front, *outcome.likely]:
         write_team(directory.teams / f"{result.team.id}.json", study, result, outcome, routing_records=records)
-    _write_report(directory, study.name, directory.manifest() or {}, outcome, log.all_blocks())
+    _write_report(directory, study.name, manifest, outcome, log.all_blocks())
 
 
 def _write_report(

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from orkester.errors import InputError, OrkesterError
+from orkester.evals.baselines import Baseline, baseline_of, baselines
+from orkester.evals.block import Phase
 from orkester.evals.objectives import objective
 from orkester.evals.probe import probe
 from orkester.evals.records import BlockLog
 from orkester.evals.runner import BlockRunner
+from orkester.evals.task import Example
 from orkester.evals.twins import under_one_name
 from orkester.optim.goals.goal import Goal
 from orkester.optim.run.budget import Budget, begun
@@ -115,6 +119,7 @@ class Session:
                 search=self._search(taking_turns=batch > 1),
                 sampler=sampler,
                 batch=batch,
+                baselines=self._baselines(),
                 driver=BlockDriver(
                     runner=runner,
                     pool=pool,
@@ -129,6 +134,19 @@ class Session:
             with Interrupts(tuner.stop, self.observer) as interrupts:
                 async with pool:
                     await interrupts.run(tuner.run())
+
+    def _baselines(self) -> Sequence[Baseline]:
+        """What guesses score. It is in the manifest, so that tables and reports need no data file."""
+        study = self.study
+
+        def computed() -> list[dict[str, Any]]:
+            examples: Mapping[Phase, Sequence[Example]] = {
+                "search": study.search_examples,
+                "confirm": study.task.confirm,
+            }
+            return [baseline.as_json() for baseline in baselines(study.task.scorer, examples)]
+
+        return [baseline_of(each) for each in self.directory.settle("baselines", computed)]
 
     # -- what tunes -----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from orkester.agents.routing import RoutingPolicy
 from orkester.errors import EngineLost
+from orkester.evals.baselines import Baseline
 from orkester.evals.block import Block, Phase
 from orkester.evals.cut_answers import cut_answers
 from orkester.evals.records import BlockLog, Record, TeamFailure, TeamStopped
@@ -49,6 +50,7 @@ class Tuner:
         search: what the blocks say, and which teams are out of the race.
         sampler: whose turn is next.
         batch: teams asked for at a time, to be measured in the order of their engines; the same in every resume.
+        baselines: what guesses score.
         driver: runs blocks.
         traces: the run's trace store.
         progress: announces how far the run is.
@@ -60,6 +62,7 @@ class Tuner:
     search: Search
     sampler: Sampler
     batch: int = 1
+    baselines: Sequence[Baseline] = ()
     driver: BlockDriver
     traces: TraceStore
     progress: Progress
@@ -77,7 +80,13 @@ class Tuner:
     def __post_init__(self) -> None:
         file = self.study.file
         self._store = CallStore() if file.measure.reuse else None
-        self._findings = Findings(file.objectives, file.constraints, self.study.sizes, footprint=file.energy.footprint)
+        self._findings = Findings(
+            file.objectives,
+            file.constraints,
+            self.study.sizes,
+            footprint=file.energy.footprint,
+            baselines=self.baselines,
+        )
         for record in self.log.records():
             self._findings.add(record)
 

@@ -243,7 +243,16 @@ def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Sai
     said = cli("front", finished_run, "--json")
     assert (said.code, said.err) == (0, "")
     found = json.loads(said.out)
-    assert set(found) == {"study", "objectives", "constraints", "teams_measured", "teams", "near", "cut_answers"}
+    assert set(found) == {
+        "study",
+        "objectives",
+        "constraints",
+        "teams_measured",
+        "teams",
+        "near",
+        "cut_answers",
+        "baselines",
+    }
     assert found["study"] == "small"
     assert found["objectives"] == {"quality": "maximize", "calls": "minimize"}
     assert found["constraints"] == {"failure_rate": "<= 0"}
@@ -273,6 +282,8 @@ def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Sai
                 assert estimate["n"] == n
                 assert estimate["low"] <= estimate["value"] <= estimate["high"]
     assert {team["group"] for team in found["teams"]} == {1}, "five held-out examples tell nobody apart"
+    assert [set(each) for each in found["baselines"]] == [{"name", "search", "confirm"}]
+    assert 0 < found["baselines"][0]["search"] < 1
     qualities = [team["objectives"]["quality"]["value"] for team in found["teams"]]
     assert qualities == sorted(qualities, reverse=True)
 
@@ -284,9 +295,12 @@ def test_the_front_as_a_table_has_search_and_confirmation(cli: Callable[..., Sai
     assert len(found.groups) < len(front)
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert len(lines) == 5 + 2 * len(rows)
+    guesses = [line.split() for line in lines[1 + 2 * len(rows) : -4]]
+    assert [(line[0], line[-1]) for line in guesses] == [("guess:", "12"), ("on", "5")]
+    assert float(guesses[0][-2]) == pytest.approx(found.baselines[0].value("search"), abs=0.001)
     assert lines[-4].startswith("≈: cannot be told apart from the first team of its group in any objective")
-    for result, line, confirmed in zip(rows, lines[1::2], lines[2::2], strict=False):
+    members = lines[1 : 1 + 2 * len(rows)]
+    for result, line, confirmed in zip(rows, members[::2], members[1::2], strict=True):
         first = result in [group[0] for group in found.groups]
         mark = "near: " if not result.on_front else "" if first else "  ≈ "
         assert line.startswith(f"{mark}{result.team}")

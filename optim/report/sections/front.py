@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from orkester.evals.objectives.quality import QUALITY
 from orkester.optim.insight.choosing import best
 from orkester.optim.run.cut_answer_warnings import notable_share
 
-from .._charts import drawn, front_charts, state, symbols
+from .._charts import drawn, front_charts, guesses, state, symbols
 from .._joules import marks
 from .._material import Material
+from .._numbers import number
 from .._rows import cells, row
 from .._section import Section
 
@@ -25,6 +27,7 @@ def _content(material: Material) -> dict[str, Any]:
         "legend": _legend(material),
         "names": _names(material),
         "directions": dict(results.objectives),
+        "guesses": _guesses(material),
         "verdict": best(results).why if results.front else "",
     }
 
@@ -45,7 +48,26 @@ def _legend(material: Material) -> list[dict[str, str]]:
         ("measured", "○", "searched in part", any(not r.whole and not r.infeasible for r in rest)),
         ("infeasible", "×", f"infeasible{shown['infeasible']}", any(r.infeasible for r in rest)),
     )
-    return [{"colour": colour, "mark": mark, "text": text} for colour, mark, text, there in kinds if there]
+    lines = [{"colour": "ink", "mark": "┄", "text": f"{name}: {value:.3g}"} for name, value in guesses(results)]
+    return [*({"colour": colour, "mark": mark, "text": text} for colour, mark, text, there in kinds if there), *lines]
+
+
+def _guesses(material: Material) -> list[dict[str, Any]]:
+    """What guesses score in the search and on the held-out examples."""
+    results = material.results
+    if QUALITY.name not in results.objectives:
+        return []
+    labels = {"search": "search", "confirm": "held-out examples"}
+    return [
+        {
+            "name": guess.name,
+            "phases": [
+                {"label": labels[phase], "quality": number(guess.value(phase)), "n": len(scores)}
+                for phase, scores in guess.scores.items()
+            ],
+        }
+        for guess in results.baselines
+    ]
 
 
 def _names(material: Material) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from orkester import Run
+    from orkester.evals.block import Phase
     from orkester.evals.measurement import Measurement
     from orkester.evals.objectives import Estimate
     from orkester.optim.run.results import Results, TeamResult
@@ -156,6 +157,7 @@ def front_table(found: Results, *, confirmed: bool = True, grouped: bool = True)
     """
     from rich.table import Table
 
+    from orkester.evals.objectives.quality import QUALITY
     from orkester.optim.confirm.probability_text import probability_text
     from orkester.optim.run.cut_answer_warnings import notable_share
 
@@ -182,6 +184,13 @@ def front_table(found: Results, *, confirmed: bool = True, grouped: bool = True)
             if cut:
                 said.append("")
             table.add_row("  confirmed", *_cells(result.confirmed, found), *said, _n(result.confirmed), style="dim")
+    for baseline in found.baselines if QUALITY.name in found.objectives else ():
+        labels: dict[Phase, str] = {"search": f"guess: {baseline.name}"}
+        if confirmed and any(each.confirmed for each in found.front):
+            labels["confirm"] = "  on held-out examples"
+        for phase, label in labels.items():
+            cells = [f"{baseline.value(phase):.3g}" if name == QUALITY.name else "" for name in found.objectives]
+            table.add_row(label, *cells, *[""] * (chances + bool(cut)), str(len(baseline.scores[phase])), style="dim")
     return table
 
 

@@ -1,13 +1,16 @@
 """The verdict of a run, from records: which differences are shown, and what is said about them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from orkester.evals.block import Block
+from orkester.evals.baselines import Baseline
+from orkester.evals.block import Block, Phase
 from orkester.graphs import Team
 from orkester.optim.insight.choosing import best
 from orkester.optim.run.results import Results, results
 from orkester.testing.blocks import block, result
 
+PHASES: Sequence[Phase] = ("search", "confirm")
 OBJECTIVES = {"quality": "maximize", "latency_mean_s": "minimize"}
 SINGLE = Team("single", {"model": "small", "temperature": 0.0})
 VOTE = Team("vote", {"agents": 5, "model": "small", "temperature": 0.5})
@@ -109,3 +112,38 @@ def test_in_the_middle_of_confirmation_the_values_of_the_search_decide() -> None
 def test_the_same_records_give_the_same_verdict() -> None:
     one, other = (best(found((SINGLE, shares(36, 40), 1.0), (VOTE, shares(38, 40), 5.0))).as_json() for _ in range(2))
     assert one == other
+
+
+def guess(right: int, of: int = 40) -> Baseline:
+    return Baseline(
+        name="constant answer 'no'", scores={phase: [float(i < right) for i in range(of)] for phase in PHASES}
+    )
+
+
+def test_a_front_that_cannot_be_told_from_a_constant_answer_is_no_better_than_guessing() -> None:
+    run = replace(found((SINGLE, shares(20, 40), 1.0), (VOTE, shares(22, 40), 5.0)), baselines=[guess(21)])
+    chosen = best(run)
+    assert chosen.why.startswith(
+        f"No team is shown to be better than guessing: the best one, {VOTE}, has quality 0.55 ["
+    )
+    assert "on 40 examples of the search, and the constant answer 'no' has 0.525 on the same ones. " in chosen.why
+    assert chosen.verdict is not None
+    assert chosen.verdict.guess is not None
+    assert chosen.verdict.guess.difference.low < 0 < chosen.verdict.guess.difference.high
+    assert any("It is not shown to be better than guessing" in doubt for doubt in chosen.doubts)
+
+
+def test_a_front_that_is_better_than_guessing_says_nothing_of_it() -> None:
+    run = replace(found((SINGLE, shares(38, 40), 1.0), (VOTE, shares(39, 40), 5.0)), baselines=[guess(21)])
+    chosen = best(run)
+    assert "guess" not in chosen.why
+    assert not any("guess" in doubt for doubt in chosen.doubts)
+
+
+def test_the_smallest_difference_that_would_be_shown_is_a_doubt_where_nothing_was_shown() -> None:
+    few, many = (
+        best(found((SINGLE, shares(n * 18 // 20, n), 1.0), (VOTE, shares(n * 18 // 20 + 1, n), 5.0))) for n in (40, 400)
+    )
+    doubts = [next(doubt for doubt in each.doubts if "80 % power" in doubt) for each in (few, many)]
+    least = [float(doubt.split("about ")[1].split()[0]) for doubt in doubts]
+    assert least[0] > 1.5 * least[1] > 0

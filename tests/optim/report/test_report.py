@@ -169,7 +169,24 @@ def test_every_front_member_has_its_numbers_and_confirmed_numbers_with_intervals
             assert cells[0] == f"{label} n = {measurement.examples}"
             for cell, name in zip(cells[1:], THREE, strict=True):
                 assert cell.startswith(shown(measurement.estimates[name])), name
+    for guess in run.results.baselines:
+        assert next(rows) == [f"guess: {guess.name}"]
+        for label, phase in (("search", "search"), ("held-out examples", "confirm")):
+            scores = guess.scores[phase]
+            assert next(rows) == [f"{label} n = {len(scores)}", f"{sum(scores) / len(scores):.3g}", "", ""]
+    assert run.results.baselines
     assert next(rows, None) is None
+
+
+def test_the_best_guess_is_a_line_in_the_plots_of_quality_and_in_the_legend(run: orkester.Run) -> None:
+    guess = max(run.results.baselines, key=lambda each: each.value("search"))
+    for chart in front_charts(run.results, "estimate"):
+        assert [(each.name, each.upright) for each in chart.guides] == (
+            [(guess.name, chart.id.startswith("front-quality"))] if "quality" in chart.id else []
+        )
+        for each in chart.guides:
+            assert each.value == guess.value("confirm")
+    assert f"{guess.name}: {guess.value('confirm'):.3g}" in unescape(run.report.read_text(encoding="utf-8"))
 
 
 def test_joules_are_an_estimate_with_the_range_of_the_power_model(run: orkester.Run, page: Page) -> None:
