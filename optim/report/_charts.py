@@ -179,13 +179,13 @@ def _scatter(results: Results, *, x: str, y: str, energy: str) -> Chart:
         symbols={topology: symbol for topology, (symbol, _, _) in kinds.items()},
         guides=[
             Guide(name=name, value=value, upright=x == QUALITY.name)
-            for name, value in guesses(results)
+            for name, value in _guesses(results)
             if QUALITY.name in {x, y}
         ],
     )
 
 
-def guesses(results: Results) -> list[tuple[str, float]]:
+def _guesses(results: Results) -> list[tuple[str, float]]:
     """The best guess with its quality on the examples whose values the plots show for the front; at most one."""
     if not results.baselines or QUALITY.name not in results.objectives:
         return []

@@ -140,6 +140,11 @@ class Chart:
         return svg(self.figure)
 
     @property
+    def guides_in_view(self) -> Sequence[Guide]:
+        """The guides that are drawn."""
+        return [guide for guide in self.guides if _inside((self.x if guide.upright else self.y).part(guide.value))]
+
+    @property
     def beyond(self) -> int:
         """How many points are outside of the axes."""
         return sum(
@@ -234,15 +239,12 @@ class _Drawing:
 
     def _guides(self) -> Iterator[Shape]:
         left, top, right, bottom = self._frame
-        for guide in self._chart.guides:
+        for guide in self._chart.guides_in_view:
             part = (self._chart.x if guide.upright else self._chart.y).part(guide.value)
-            if _inside(part):
-                x, y = left + part * (right - left), bottom - part * (bottom - top)
-                way = [(x, bottom), (x, top)] if guide.upright else [(left, y), (right, y)]
-                yield Lines(
-                    points=[way], stroke=_INK, width=1.2, dashed=True, tip=f"{guide.name}: {guide.value:.3g}",
-                    kind="guide",
-                )  # fmt: skip
+            x, y = left + part * (right - left), bottom - part * (bottom - top)
+            way = [(x, bottom), (x, top)] if guide.upright else [(left, y), (right, y)]
+            tip = f"{guide.name}: {guide.value:.3g}"
+            yield Lines(points=[way], stroke=_INK, width=1.2, dashed=True, tip=tip, kind="guide")
 
     def _series(self, series: Points | Bars) -> Iterator[Shape]:
         if isinstance(series, Bars):
@@ -329,7 +331,9 @@ def _legend(chart: Chart) -> tuple[list[Shape], float]:
         for series in chart.series
         if (series.bars if isinstance(series, Bars) else series.points)
     }
-    entries: list[tuple[str, Points | Bars | Guide, Point]] = [(guide.name, guide, at) for guide in chart.guides]
+    entries: list[tuple[str, Points | Bars | Guide, Point]] = [
+        (guide.name, guide, at) for guide in chart.guides_in_view
+    ]
     for name, series in used.items():
         symbols = {point.symbol for point in series.points} if isinstance(series, Points) else set()
         entries.append((name, series, replace(at, symbol=symbols.pop() if len(symbols) == 1 else "circle")))

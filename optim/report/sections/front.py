@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from orkester.evals.objectives.quality import QUALITY
 from orkester.optim.insight.choosing import best
 from orkester.optim.run.cut_answer_warnings import notable_share
 
-from .._charts import drawn, front_charts, guesses, state, symbols
+from .._charts import drawn, front_charts, state, symbols
 from .._joules import marks
 from .._material import Material
 from .._numbers import number
+from .._plot import Chart
 from .._rows import cells, row
 from .._section import Section
 
@@ -19,12 +21,13 @@ from .._section import Section
 def _content(material: Material) -> dict[str, Any]:
     """The content. Each run has it: without a front, the section says so."""
     results = material.results
+    charts = front_charts(results, material.energy) if results.front else []
     return {
         "members": _members(material),
-        "charts": front_charts(results, material.energy) if results.front else [],
+        "charts": charts,
         "drawn": drawn(results),
         "shapes": {topology: character for topology, (_, character, _) in symbols(results).items()},
-        "legend": _legend(material),
+        "legend": _legend(material, charts),
         "names": _names(material),
         "directions": dict(results.objectives),
         "guesses": _guesses(material),
@@ -32,7 +35,7 @@ def _content(material: Material) -> dict[str, Any]:
     }
 
 
-def _legend(material: Material) -> list[dict[str, str]]:
+def _legend(material: Material, charts: Sequence[Chart]) -> list[dict[str, str]]:
     """The kinds of points that the plots have: a colour, a character and a text each."""
     results = material.results
     front, rest = results.front, [result for result in results.teams if not result.on_front]
@@ -48,8 +51,11 @@ def _legend(material: Material) -> list[dict[str, str]]:
         ("measured", "○", "searched in part", any(not r.whole and not r.infeasible for r in rest)),
         ("infeasible", "×", f"infeasible{shown['infeasible']}", any(r.infeasible for r in rest)),
     )
-    lines = [{"colour": "ink", "mark": "┄", "text": f"{name}: {value:.3g}"} for name, value in guesses(results)]
-    return [*({"colour": colour, "mark": mark, "text": text} for colour, mark, text, there in kinds if there), *lines]
+    guides = {guide.name: guide.value for chart in charts for guide in chart.guides_in_view}
+    return [
+        *({"colour": colour, "mark": mark, "text": text} for colour, mark, text, there in kinds if there),
+        *({"colour": "ink", "mark": "┄", "text": f"{name}: {value:.3g}"} for name, value in guides.items()),
+    ]
 
 
 def _guesses(material: Material) -> list[dict[str, Any]]:

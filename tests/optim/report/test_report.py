@@ -19,6 +19,7 @@ from support import write_study
 
 import orkester
 from orkester.errors import InputError
+from orkester.evals.baselines import Baseline
 from orkester.evals.block import Block
 from orkester.evals.objectives import Estimate
 from orkester.evals.records import Records, TeamFailure
@@ -180,13 +181,25 @@ def test_every_front_member_has_its_numbers_and_confirmed_numbers_with_intervals
 
 def test_the_best_guess_is_a_line_in_the_plots_of_quality_and_in_the_legend(run: orkester.Run) -> None:
     guess = max(run.results.baselines, key=lambda each: each.value("search"))
-    for chart in front_charts(run.results, "estimate"):
+    text = unescape(run.report.read_text(encoding="utf-8"))
+    charts = front_charts(run.results, "estimate")
+    for chart in charts:
         assert [(each.name, each.upright) for each in chart.guides] == (
             [(guess.name, chart.id.startswith("front-quality"))] if "quality" in chart.id else []
         )
         for each in chart.guides:
             assert each.value == guess.value("confirm")
-    assert f"{guess.name}: {guess.value('confirm'):.3g}" in unescape(run.report.read_text(encoding="utf-8"))
+    in_view = any(chart.guides_in_view for chart in charts)
+    assert (f"┄</span> {guess.name}: {guess.value('confirm'):.3g}" in text) == in_view
+    low = Baseline(name="constant answer 'no'", scores={"search": [-9.0] * 12, "confirm": [-9.0] * 5})
+    high = Baseline(name="constant answer 'yes'", scores={"search": [0.9] * 12, "confirm": [0.9] * 5})
+    (low_one, *_), (high_one, *_) = (
+        front_charts(replace(run.results, baselines=[each]), "estimate") for each in (low, high)
+    )
+    assert not low_one.guides_in_view
+    assert [each.name for each in high_one.guides_in_view] == [high.name]
+    assert 'class="guide"' in high_one.svg
+    assert "stroke-dasharray" in high_one.svg
 
 
 def test_joules_are_an_estimate_with_the_range_of_the_power_model(run: orkester.Run, page: Page) -> None:
