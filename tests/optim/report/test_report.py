@@ -581,7 +581,7 @@ def test_a_browser_draws_it_at_400_800_and_1400_pixels_without_scrolling_sideway
     for look in looks:
         assert look["needed"] <= look["width"], look
         assert look["outside"] == []
-        assert look["plots"] == look["drawn"] == look["axes"] == 7
+        assert look["plots"] == look["drawn"] == look["axes"] == 7, look
         assert look["overlaps"] == []
         assert look["narrow"] == 0
         assert look["loaded"] == []
