@@ -7,11 +7,12 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from orkester.agents import Role
 from orkester.errors import InputError, did_you_mean
@@ -21,6 +22,8 @@ from .scorers import Scorer
 #: The fields of an example. A data file may use other names for them.
 FieldName: TypeAlias = Literal["id", "question", "answer"]
 _NAMES: tuple[FieldName, ...] = ("id", "question", "answer")
+#: The most characters of a field of a CSV file.
+_MOST_CHARACTERS: Final = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,8 @@ def reader(extract: str | None) -> Callable[[str], str]:
 
 
 def load_examples(path: Path, *, fields: Mapping[FieldName, str] | None = None) -> list[Example]:
-    """Read a data file: CSV with a header (``.csv``), or else JSON lines (``.jsonl``, ``.ndjson``).
+    """Read a data file: CSV with a header (``.csv``, also with semicolons, and ``.tsv`` with tabs), a JSON array
+    (``.json``), or else JSON lines (``.jsonl``, ``.ndjson``).
 
     Args:
         path: The file, in UTF-8.
@@ -108,7 +112,7 @@ def load_examples(path: Path, *, fields: Mapping[FieldName, str] | None = None) 
             twice. The message contains the file and the line.
     """
     names = {name: (fields or {}).get(name, name) for name in _NAMES}
-    rows = _csv(path) if path.suffix.lower() == ".csv" else _json_lines(path)
+    rows = _READERS.get(path.suffix.lower(), _json_lines)(path)
     examples: list[Example] = []
     lines: dict[str, int] = {}
     for line, row in rows:
@@ -123,6 +127,8 @@ def load_examples(path: Path, *, fields: Mapping[FieldName, str] | None = None) 
                 f"{path}:{line}: the field {names['question']!r} must be text or a list of content parts, but it is "
                 f"{row[names['question']]!r}"
             )
+        if fault := _gold_fault(row[names["answer"]]):
+            raise InputError(f"{path}:{line}: the field {names['answer']!r} {fault}")
         example_id = str(row.get(names["id"], line))
         if example_id in lines:
             raise InputError(
@@ -192,18 +198,88 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue
+        yield number, _object(path, number, line)
+
+
+def _json_array(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The objects of a JSON array, each with the number of the line where it begins."""
+    text = _text(path)
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    position = _after_space(text, 0)
+    if text[position : position + 1] != "[":
+        raise InputError(
+            f"{path}:1: a .json file must be an array of objects: [{{…}}, …]; one object in each line is .jsonl"
+        )
+    position, line, counted = _after_space(text, position + 1), 1, 0
+    while text[position : position + 1] != "]":
+        line, counted = line + text.count("\n", counted, position), position
         try:
-            row = json.loads(line)
-        except ValueError as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            raise InputError(f"{path}:{number}: each line must be one JSON object, but: {reason}") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{path}:{number}: each line must be one JSON object, but it is {line.strip()[:40]}")
-        if "\\u" in line and _has_lone_surrogate(row):
-            raise InputError(
-                f"{path}:{number}: a \\u escape is half a character (a lone surrogate), which cannot be sent to a model"
-            )
-        yield number, row
+            _, end = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}:{line}: this is not JSON: {_json_fault(error)}") from error
+        yield line, _object(path, line, text[position:end])
+        position = _after_space(text, end)
+        separator = text[position : position + 1]
+        if separator not in {",", "]"}:
+            raise InputError(f"{path}:{line}: after this object, the array must go on with a comma or end with ]")
+        if separator == ",":
+            position = _after_space(text, position + 1)
+
+
+def _after_space(text: str, position: int) -> int:
+    while text[position : position + 1].isspace():
+        position += 1
+    return position
+
+
+def _object(path: Path, number: int, text: str) -> Mapping[str, Any]:
+    """An object of a data file.
+
+    Raises:
+        InputError: The text is no JSON object, or has what cannot be sent to a model.
+    """
+    try:
+        row = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}:{number}: each line must be one JSON object, but: {_json_fault(error)}") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{path}:{number}: each line must be one JSON object, but it is {text.strip()[:40]}")
+    if "\\u" in text and _has_lone_surrogate(row):
+        raise InputError(
+            f"{path}:{number}: a \\u escape is half a character (a lone surrogate), which cannot be sent to a model"
+        )
+    return row
+
+
+def _json_fault(error: ValueError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _gold_fault(value: Any) -> str:
+    """Why a right answer cannot be used; empty if it can."""
+    if isinstance(value, list):
+        if any(isinstance(entry, list) for entry in value):
+            return "must be an answer or a list of answers, but it has a list in a list"
+        return next(filter(None, map(_gold_fault, value)), "")
+    if isinstance(value, dict):
+        return (
+            f"must be text, a number or a list of them, but it is an object: {_short(value)}. Several right answers "
+            "are a list"
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"must be a finite number, but it is {value}"
+    return ""
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def _has_lone_surrogate(row: Mapping[str, Any]) -> bool:
@@ -216,7 +292,9 @@ def _has_lone_surrogate(row: Mapping[str, Any]) -> bool:
 
 def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The rows by column name, each with the number of its first line: a quoted field may have several lines."""
-    rows = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    text = _text(path)
+    csv.field_size_limit(max(csv.field_size_limit(), _MOST_CHARACTERS))  # the least that any reader accepts is 128 KiB
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(path, text))
     header: list[str] | None = None
     line = 1
     try:
@@ -232,6 +310,21 @@ def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             line = rows.line_num + 1
     except csv.Error as error:
         raise InputError(f"{path}:{line}: this line is not CSV: {error}") from error
+
+
+def _delimiter(path: Path, text: str) -> str:
+    """Tabs in ``.tsv``; semicolons where the header has them and no comma, as spreadsheets of many countries write."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    return ";" if ";" in header and "," not in header else ","
+
+
+_READERS: Final[Mapping[str, Callable[[Path], Iterator[tuple[int, Mapping[str, Any]]]]]] = {
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".json": _json_array,
+}
 
 
 def _is_empty(value: object) -> bool:

@@ -39,7 +39,7 @@ def _scorer_form(value: object) -> object:
 class TaskPart(Part):
     """``task:`` the data, its scorer, and the form of the answers."""
 
-    data: str = Field(description="JSON lines or CSV, relative to the study file")
+    data: str = Field(description="JSON lines, a JSON array, CSV or TSV, relative to the study file")
     scorer: Annotated[str | dict[str, Any], BeforeValidator(_scorer_form)] = Field(
         "exact", description="a scorer's name, {name: {option: …}}, or module:name"
     )

@@ -68,6 +68,78 @@ def test_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path: Path, name: str
     assert plain(load_examples(path)) == [(i, "Capital of Norway?", "Oslo") for i in "ab"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data.tsv", "id\tquestion\tanswer\na\tone, two; three\tx\n"),
+        ("data.csv", "id;question;answer\na;one, two\\; three;x\n".replace("\\; three", "")),
+        ("data.json", '[\n  {"id": "a", "question": "one, two; three", "answer": "x"}\n]'),
+        ("data.JSON", '\ufeff[{"id":"a","question":"one, two; three","answer":"x"}]\n'),
+    ],
+)
+def test_other_usual_formats_are_read(tmp_path: Path, name: str, content: str) -> None:
+    ((id_, question, expected),) = plain(load_examples(write(tmp_path, name, content)))
+    assert (id_, expected) == ("a", "x")
+    assert question in {"one, two; three", "one, two"}
+
+
+def test_an_entry_of_an_array_has_the_line_where_it_begins(tmp_path: Path) -> None:
+    text = '[\n{"question": "q",\n "answer": 1},\n\n{"question": "r", "answer": 2}, {"id": "c", "question": "s", "answer": 3}]'
+    assert [example.id for example in load_examples(write(tmp_path, "data.json", text))] == ["2", "5", "c"]
+
+
+def test_a_long_field_is_read(tmp_path: Path) -> None:
+    long = "x" * 300_000
+    path = write(tmp_path, "data.csv", f"question,answer\n{long},1\n")
+    assert plain(load_examples(path)) == [("2", long, "1")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "d.jsonl",
+            '{"question": ' + "[" * 3000 + "]" * 3000 + ', "answer": 1}',
+            ":1: each line must be one JSON object",
+        ),
+        (
+            "d.jsonl",
+            GOOD + '{"question": "q", "answer": NaN}',
+            ":2: each line must be one JSON object, but: NaN is not",
+        ),
+        (
+            "d.jsonl",
+            '{"question": "q", "answer": 1e999}',
+            ":1: the field 'answer' must be a finite number, but it is inf",
+        ),
+        (
+            "d.jsonl",
+            '{"question": "q", "answer": {"text": ["2"]}}',
+            (
+                ':1: the field \'answer\' must be text, a number or a list of them, but it is an object: {"text": ["2"]}. '
+                "Several right answers are a list"
+            ),
+        ),
+        (
+            "d.jsonl",
+            '{"question": "q", "answer": [["2"]]}',
+            ":1: the field 'answer' must be an answer or a list of answers",
+        ),
+        ("d.json", GOOD, ":1: a .json file must be an array of objects"),
+        ("d.json", f"[{GOOD}", ":1: after this object, the array must go on with a comma or end with ]"),
+        ("d.json", '[\n{"question": }]', ":2: this is not JSON: Expecting value"),
+        ("d.json", f"[{GOOD},\n3]", ":3: each line must be one JSON object, but it is 3"),
+        ("d.json", "[" * 3000, ":1: this is not JSON: it is nested too deeply"),
+        ("d.json", "[]", ":1: the file has no examples"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_line(tmp_path: Path, name: str, content: str, message: str) -> None:
+    path = write(tmp_path, name, content)
+    with pytest.raises(InputError) as raised:
+        load_examples(path)
+    assert str(raised.value).startswith(f"{path}{message}"), str(raised.value)
+
+
 @pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\x0c", "\x1e"])
 def test_only_line_ends_end_lines(tmp_path: Path, odd: str) -> None:
     text = f"one{odd}two"
