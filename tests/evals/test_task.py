@@ -84,8 +84,14 @@ def test_other_usual_formats_are_read(tmp_path: Path, name: str, content: str) -
 
 
 def test_an_entry_of_an_array_has_the_line_where_it_begins(tmp_path: Path) -> None:
-    text = '[\n{"question": "q",\n "answer": 1},\n\n{"question": "r", "answer": 2}, {"id": "c", "question": "s", "answer": 3}]'
-    assert [example.id for example in load_examples(write(tmp_path, "data.json", text))] == ["2", "5", "c"]
+    rows = [
+        "[",
+        '{"question": "q",',
+        ' "answer": 1},',
+        "",
+        '{"question": "r", "answer": 2}, {"id": "c", "question": "s", "answer": 3}]',
+    ]
+    assert [example.id for example in load_examples(write(tmp_path, "data.json", "\n".join(rows)))] == ["2", "5", "c"]
 
 
 def test_a_long_field_is_read(tmp_path: Path) -> None:
@@ -116,8 +122,8 @@ def test_a_long_field_is_read(tmp_path: Path) -> None:
             "d.jsonl",
             '{"question": "q", "answer": {"text": ["2"]}}',
             (
-                ':1: the field \'answer\' must be text, a number or a list of them, but it is an object: {"text": ["2"]}. '
-                "Several right answers are a list"
+                ":1: the field 'answer' must be text, a number or a list of them, "
+                'but it is an object: {"text": ["2"]}. Several right answers are a list'
             ),
         ),
         (
