@@ -31,10 +31,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orkester.evals.data import load_examples
 from orkester.evals.records import BlockLog
 from orkester.evals.runner import BlockPlan, BlockRunner
 from orkester.evals.scorers import scorer
-from orkester.evals.task import Example, Task, load_examples
+from orkester.evals.task import Example, Task
 from orkester.graphs import Team
 from orkester.serving import machine
 from orkester.serving.client import ChatClient

@@ -157,6 +157,12 @@ class RunDirectory:
             self.write_manifest({"schema": SCHEMA, "study": study_data, **facts, "versions": versions()})
             return
         if manifest["study"] != study_data:
+            if (changed := _changed_data(manifest["study"], study_data)) is not None:
+                raise InputError(
+                    f"{changed[0]} has changed since this run began ({self.path}), so its numbers and new ones cannot "
+                    "be compared. Bring the data back to go on, or begin another run: --run DIR. SHA-256 in the run "
+                    f"{changed[1]}, now {changed[2]}"
+                )
             differences = _first_entries(list(_differences(manifest["study"], study_data)))
             raise InputError(
                 f"{self.path} is the run of another study. Not the same: {differences}. "
@@ -203,6 +209,15 @@ class RunDirectory:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+
+
+def _changed_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """The data file and its two hashes, if its content is the only difference of two studies."""
+    before, now = (dict(study.get("task", {})) for study in (old, new))
+    hashes = str(before.pop("data_sha256", "")), str(now.pop("data_sha256", ""))
+    if hashes[0] == hashes[1] or {**old, "task": before} != {**new, "task": now}:
+        return None
+    return str(now.get("data")), *hashes
 
 
 def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:

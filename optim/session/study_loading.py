@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,9 +9,10 @@ from pathlib import Path
 
 from orkester.agents import Role
 from orkester.errors import InputError, nearest
+from orkester.evals.data import load_data
 from orkester.evals.objectives import objective
 from orkester.evals.scorers import Scorer, ScoringFunction, scorer
-from orkester.evals.task import Example, Task, load_examples, split
+from orkester.evals.task import Example, Task, split
 from orkester.graphs import Team
 from orkester.optim.run.warm_start import warm_start
 from orkester.optim.search.samplers import require
@@ -43,7 +43,7 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     path = Path(path)
     file, source = read_study_file(path)
     space, faults = space_of(file, source)
-    task, wrong = _task(file, source, path.parent, space.roles)
+    task, wrong, data_notes = _task(file, source, path.parent, space.roles)
     faults += wrong
     engine_faults = _about_engine(file, source, path.parent)
     models: dict[str, Model] = {}
@@ -79,7 +79,16 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     start, notes = _first(file, source, space, path.parent, faults)
     if faults or task is None:
         raise InputError(listed(faults))
-    return Study(file=file, path=path, task=task, models=models, space=space, routing=routing, start=start, notes=notes)
+    return Study(
+        file=file,
+        path=path,
+        task=task,
+        models=models,
+        space=space,
+        routing=routing,
+        start=start,
+        notes=[*data_notes, *notes],
+    )
 
 
 def _first(
@@ -214,9 +223,13 @@ def _of_joules(file: StudyFile, source: Source) -> list[str]:
     return faults
 
 
-def _task(file: StudyFile, source: Source, folder: Path, roles: Mapping[str, Role]) -> tuple[Task | None, list[str]]:
+def _task(
+    file: StudyFile, source: Source, folder: Path, roles: Mapping[str, Role]
+) -> tuple[Task | None, list[str], Sequence[str]]:
+    """The task, what is wrong with it, and what a user should know about its data."""
     part = file.task
     faults: list[str] = []
+    notes: Sequence[str] = ()
     chosen: Scorer | None = None
     parts: tuple[list[Example], list[Example], list[Example]] | None = None
     try:
@@ -224,20 +237,20 @@ def _task(file: StudyFile, source: Source, folder: Path, roles: Mapping[str, Rol
     except InputError as error:
         inside = list(part.scorer) if isinstance(part.scorer, dict) else []
         faults.append(source.error(["task", "scorer", *inside], str(error)))
-    data = folder / part.data
     try:
-        examples = load_examples(data, fields=part.fields)
+        data = load_data(part.data, folder, fields=part.fields)
     except InputError as error:
-        faults.append(str(error))
+        faults.append(source.error(["task", "data"], str(error)) if part.data.startswith("hf:") else str(error))
     else:
+        notes = data.notes
         try:
-            parts = split(examples, confirm=part.confirm, shots=part.shots, seed=file.seed)
+            parts = split(data.examples, confirm=part.confirm, shots=part.shots, seed=file.seed, order=part.order)
         except InputError as error:
             faults.append(source.error(["task"], str(error)))
-        if chosen is not None and (unscorable := _unscorable(chosen, examples)):
+        if chosen is not None and (unscorable := _unscorable(chosen, data.examples)):
             faults.append(source.error(["task", "scorer"], unscorable))
     if chosen is None or parts is None:
-        return None, faults
+        return None, faults, notes
     shots, search, confirm = parts
     task = Task(
         name=file.name,
@@ -248,10 +261,10 @@ def _task(file: StudyFile, source: Source, folder: Path, roles: Mapping[str, Rol
         instruction=part.instruction,
         max_tokens=part.max_tokens,
         extract=part.extract,
-        data_sha256=hashlib.sha256(data.read_bytes()).hexdigest(),
+        data_sha256=data.sha256,
         roles=roles,
     )
-    return task, faults
+    return task, faults, notes
 
 
 def _unscorable(chosen: Scorer, examples: Sequence[Example]) -> str:

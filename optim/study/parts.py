@@ -18,7 +18,7 @@ from pydantic import (
 
 from orkester.errors import did_you_mean
 from orkester.evals.footprint import Footprint, footprint, grids
-from orkester.evals.task import FieldName
+from orkester.evals.task import FieldName, Order
 from orkester.serving.energy import AUTO_METER
 
 from .yaml_source import short
@@ -39,11 +39,14 @@ def _scorer_form(value: object) -> object:
 class TaskPart(Part):
     """``task:`` the data, its scorer, and the form of the answers."""
 
-    data: str = Field(description="JSON lines, a JSON array, CSV or TSV, relative to the study file")
+    data: str = Field(
+        description="JSON lines, a JSON array, CSV, TSV or Parquet, relative to the study file; or hf:OWNER/NAME"
+    )
     scorer: Annotated[str | dict[str, Any], BeforeValidator(_scorer_form)] = Field(
         "exact", description="a scorer's name, {name: {option: …}}, or module:name"
     )
     fields: dict[FieldName, str] = Field({}, description="the names of the fields in the data")
+    order: Order = Field("shuffled", description="shuffled by the seed, or as_given: in the order of the data")
     confirm: float = Field(0.3, gt=0, lt=1, description="share of the examples held out for confirmation")
     shots: int = Field(
         0, ge=0, description="first examples, which base models see as worked answers; they are never scored"

@@ -40,7 +40,7 @@ class Study:
         space: The teams to choose from.
         routing: The routing policies of the teams.
         start: Teams that are measured first: those of the file, then those of earlier runs.
-        notes: What happened to teams that the file or earlier runs name, a line each.
+        notes: About the data, and what happened to teams that the file or earlier runs name; a line each.
     """
 
     file: StudyFile
@@ -78,6 +78,8 @@ class Study:
         # Keys that did not exist when a run was made must not make it another study.
         if asked["sampler"] == AUTO_SAMPLER:
             del asked["sampler"]
+        if asked["task"]["order"] == "as_given":
+            del asked["task"]["order"]
         if self.file.roles:
             asked["roles"] = {
                 name: role.model_dump(mode="json", exclude_unset=True) for name, role in self.file.roles.items()

@@ -134,7 +134,7 @@ def test_a_study_is_told_in_plain_lines_and_ends_with_the_front_and_the_report(
     cli: Callable[..., Said], quick_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(quick_path)
-    write_study(quick_path / "study", budget={"trials": 3})
+    write_study(quick_path / "study", budget={"trials": 3}, task={"order": "as_given"})
     said = cli("tune", "study/study.yaml")
     assert said.code == 0
     first, *lines = said.err.splitlines()

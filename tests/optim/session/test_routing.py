@@ -22,7 +22,13 @@ SEARCH = {
     "router": {"first": "small", "second": "large", "routing": "learnt"},
     "single": {"model": "any"},
 }
-CHANGES = {"search": SEARCH, "start": [{"router": {}}], "budget": {"trials": 4}, "routing": {"learnt": {"examples": 8}}}
+CHANGES = {
+    "search": SEARCH,
+    "start": [{"router": {}}],
+    "budget": {"trials": 4},
+    "routing": {"learnt": {"examples": 8}},
+    "task": {"order": "as_given"},
+}
 ROUTER = Team("router", {"first": "small", "second": "large", "routing": "learnt", "temperature": 0.0})
 SOURCES = [Team("single", {"model": name, "temperature": 0.0}) for name in ("small", "large")]
 
