@@ -23,7 +23,9 @@ def parquet_rows(path: Path) -> Rows:
             f"{path}: Parquet needs the pyarrow package; install it with: pip install 'orkester[data]'"
         ) from error
     try:
-        table = pyarrow.parquet.read_table(pyarrow.BufferReader(bytes_of(path)))
+        # Without threads, since those of pyarrow can abort the process at its end (apache/arrow#34314).
+        source = pyarrow.BufferReader(bytes_of(path))
+        table = pyarrow.parquet.ParquetFile(source, pre_buffer=False).read(use_threads=False)
     except pyarrow.ArrowException as error:
         raise InputError(f"{path}: this is not a Parquet file: {' '.join(str(error).split())[:200]}") from error
     yield from enumerate(table.to_pylist(), start=1)

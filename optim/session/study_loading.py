@@ -14,6 +14,7 @@ from orkester.evals.objectives import objective
 from orkester.evals.scorers import Scorer, ScoringFunction, scorer
 from orkester.evals.task import Example, Task, split
 from orkester.graphs import Team
+from orkester.optim.goals.goal import limit
 from orkester.optim.run.warm_start import warm_start
 from orkester.optim.search.samplers import require
 from orkester.optim.study.engine_parts import EngineOptionsPart, ExternalPart, FakePart, PluginPart, VllmPart
@@ -51,6 +52,8 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
         models, wrong = _models(file, source, catalogue or Catalogue.default(), path.parent)
         faults += wrong
     faults += engine_faults
+    faults += _about_limits(file, source)
+    faults += _about_context(file, source, models, catalogue or Catalogue.default())
     faults += _about_sampler(file, source, path.parent)
     if task is not None and file.measure.examples is not None and file.measure.examples > len(task.search):
         faults.append(
@@ -87,7 +90,7 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
         space=space,
         routing=routing,
         start=start,
-        notes=[*data_notes, *notes],
+        notes=[*data_notes, *_unusual(file), *notes],
     )
 
 
@@ -178,6 +181,61 @@ def _about_engine(file: StudyFile, source: Source, folder: Path) -> list[str]:
     if external and isinstance(options.prefix_caching, list):
         given.append("prefix_caching")
     return faults + [source.error(["engine_options", name], why) for name in given]
+
+
+def _about_limits(file: StudyFile, source: Source) -> list[str]:
+    """Constraints that no team can keep, whatever is measured."""
+    faults = []
+    for name, text in file.constraints.items():
+        comparison, bound = limit(text)
+        share, unit = objective(name).share, objective(name).unit
+        if share and (bound > 1 if comparison == ">=" else bound < 0):
+            why = "it is a share, from 0 to 1"
+        elif not share and comparison == "<=" and (bound < 0 or (unit and bound == 0)):
+            why = f"it is {'above' if unit else 'not below'} 0"
+        else:
+            continue
+        faults.append(source.error(["constraints", name], f"no team can keep {text}: {why}"))
+    return faults
+
+
+def _about_context(file: StudyFile, source: Source, models: Mapping[str, Model], catalogue: Catalogue) -> list[str]:
+    """Answers that are longer than the context, and a context that is longer than that of any model."""
+    if isinstance(file.engine, ExternalPart | PluginPart | FakePart):
+        return []
+    faults = []
+    context = file.engine_options.context_tokens
+    limits = [(["task", "max_tokens"], file.task.max_tokens)]
+    limits += [(["roles", name, "max_tokens"], role.max_tokens) for name, role in file.roles.items() if role.max_tokens]
+    for place, tokens in limits:
+        if tokens >= context:
+            faults.append(
+                source.error(
+                    place,
+                    f"{tokens:,} tokens do not fit into the context with a prompt: engine_options.context_tokens is "
+                    f"{context:,}",
+                )
+            )
+    trained = [catalogue.context_tokens(model) for model in models.values()]
+    known = [tokens for tokens in trained if tokens is not None]
+    given = "context_tokens" in file.engine_options.model_fields_set
+    if given and known and len(known) == len(trained) and context > max(known):
+        faults.append(
+            source.error(
+                ["engine_options", "context_tokens"],
+                f"{context:,} tokens are more than any of the models was trained with; the most is {max(known):,}",
+            )
+        )
+    return faults
+
+
+def _unusual(file: StudyFile) -> list[str]:
+    """Wishes that may be mistakes, a line each."""
+    return [
+        f"objectives.{name}: {way}: more often it is {objective(name).direction}d; is this meant?"
+        for name, way in file.objectives.items()
+        if way != objective(name).direction
+    ]
 
 
 def _about_sampler(file: StudyFile, source: Source, folder: Path) -> list[str]:

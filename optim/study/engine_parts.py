@@ -21,7 +21,7 @@ from pydantic import (
 from orkester.graphs import EngineValue
 from orkester.serving.engines import FakeScript, variable_name_fault
 
-from .parts import Part
+from .parts import MOST_AT_ONCE, MOST_TOKENS, Part
 from .vllm_options import VllmOptionName, VllmOptionValue
 from .yaml_source import short
 
@@ -177,9 +177,11 @@ def _without_quantization(value: object) -> object:
 class EngineOptionsPart(Part):
     """``engine_options:`` options of local engines. Those in ``RESTARTS`` can be a list of values to search."""
 
-    slots: int | None = Field(None, ge=1, description="requests at the same time; default: enough for the concurrency")
-    context_tokens: int = Field(1024, ge=16)
-    threads: int = Field(0, ge=0, description="CPU threads; 0: all available ones but one")
+    slots: int | None = Field(
+        None, ge=1, le=MOST_AT_ONCE, description="requests at the same time; default: enough for the concurrency"
+    )
+    context_tokens: int = Field(1024, ge=16, le=MOST_TOKENS)
+    threads: int = Field(0, ge=0, le=MOST_AT_ONCE, description="CPU threads; 0: all available ones but one")
     prefix_caching: bool | Choice[bool] = True
     prefix_cache: Literal["cold", "warm"] = Field(
         "cold", description="whether a team finds the cache entries of earlier teams"

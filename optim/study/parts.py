@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,11 @@ from orkester.evals.task import FieldName, Order
 from orkester.serving.energy import AUTO_METER
 
 from .yaml_source import short
+
+#: More requests, slots or threads at the same time than any machine has.
+MOST_AT_ONCE: Final = 4096
+#: More tokens than the context of any model.
+MOST_TOKENS: Final = 100_000_000
 
 
 class Part(BaseModel):
@@ -55,7 +60,9 @@ class TaskPart(Part):
         [], description="models that continue the shots as plain text instead of chatting; base models always do"
     )
     instruction: str = Field("", description="for every agent whose role answers")
-    max_tokens: int = Field(64, ge=1, description="most tokens of one answer, unless the role sets them")
+    max_tokens: int = Field(
+        64, ge=1, le=MOST_TOKENS, description="most tokens of one answer, unless the role sets them"
+    )
     extract: str | None = Field(None, description="regular expression with one group: the answer within the text")
 
     @field_validator("extract")
@@ -78,8 +85,8 @@ class MeasurePart(Part):
         None, ge=1, description="examples per team in the search; default: all that are not held out"
     )
     block: int = Field(8, ge=1, description="examples per block")
-    concurrency: int = Field(4, ge=1, description="examples in progress at the same time")
-    deadline_s: float = Field(60, gt=0, description="an example that takes longer fails")
+    concurrency: int = Field(4, ge=1, le=MOST_AT_ONCE, description="examples in progress at the same time")
+    deadline_s: float = Field(60, gt=0, le=86_400, description="an example that takes longer fails")
     stop_error: float = Field(
         0.05,
         ge=0,

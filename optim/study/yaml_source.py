@@ -13,6 +13,7 @@ from orkester.serving.server_words import without_secrets
 
 #: Most faults shown at once; more would push the first ones off the screen.
 _MOST_FAULTS = 7
+_MOST_DEPTH = 50
 
 
 class Source:
@@ -23,6 +24,7 @@ class Source:
         self._lines: dict[tuple[str | int, ...], int] = {}
         self._walked: set[int] = set()
         try:
+            _refuse_deep(path, text)
             root = yaml.compose(text, Loader=yaml.SafeLoader)
             self.data = yaml.safe_load(text)
         except yaml.MarkedYAMLError as error:
@@ -66,6 +68,23 @@ class Source:
         elif isinstance(node, yaml.SequenceNode):
             for i, value in enumerate(node.value):
                 self._walk(value, (*place, i))
+
+
+def _refuse_deep(path: Path, text: str) -> None:
+    """Refuse a text that is nested so deeply that reading it would end in a ``RecursionError``.
+
+    Raises:
+        InputError: The text is nested too deeply; the message has the line.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MOST_DEPTH:
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise InputError(f"{path}:{line}: this is nested more than {_MOST_DEPTH} deep; a study file is not")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def listed(faults: Sequence[str]) -> str:

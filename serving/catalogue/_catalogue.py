@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from orkester.errors import InputError, ModelError, unknown
 
 from ..cache import cache_folder, locked
 from ._fetch import UNPACKED, fetch
+from ._gguf import read_gguf
 from ._model import Model
 
 _ENTRIES = Path(__file__).with_name("models.yaml")
@@ -81,7 +83,10 @@ class Catalogue:
                 raise InputError(f"there are no weights at {path}; check the path")
             source = str(path.resolve())
             if path.is_dir():
+                if not _in_layout(path) and not any(path.rglob("*.gguf")):
+                    raise InputError(f"the folder {path} is no model: it has no config.json and no GGUF file")
                 return Model(name=name, source=source, safetensors=source if _in_layout(path) else "")
+            read_gguf(path)
             return Model(name=name, source=source, size_bytes=path.stat().st_size)
         raise InputError(
             f"{unknown('model', name, self._models)}, hf:org/name, or the path of a GGUF file (for vLLM also the path "
@@ -105,6 +110,30 @@ class Catalogue:
         if not path.exists() or (model.size_bytes is not None and path.stat().st_size != model.size_bytes):
             return None
         return path
+
+    def context_tokens(self, model: Model) -> int | None:
+        """The context that a model was trained with, in tokens.
+
+        Args:
+            model: The model.
+
+        Returns:
+            The context; None if the weights are not on this machine, or do not say.
+
+        Raises:
+            InputError: The weights are damaged.
+        """
+        path = self.locate(model)
+        if path is None or not path.exists():
+            return None
+        if path.is_file():
+            return read_gguf(path).context_tokens
+        try:
+            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        found = config.get("max_position_embeddings") if isinstance(config, dict) else None
+        return found if isinstance(found, int) else None
 
     def pull(self, model: Model, *, say: Callable[[str], None]) -> Path:
         """Make sure that a model's weights are on this machine and complete, and fetch them if not.

@@ -413,7 +413,7 @@ def test_a_model_that_is_here_is_checked_and_not_fetched(cli: Callable[..., Said
 def test_weights_for_vllm_are_a_folder_or_will_be(cli: Callable[..., Said], tmp_path: Path) -> None:
     assert cli("models", "pull", "--for", "vllm", "arithmetic-80k") == Said(0, "", "")
     own = tmp_path / "own.gguf"
-    own.write_bytes(b"GGUF")
+    own.write_bytes(b"GGUF" + bytes([3, 0, 0, 0]) + bytes(16))
     said = cli("models", "pull", "--for", "vllm", own)
     assert said == Said(0, "", f"{own} is a GGUF file; it is converted when vLLM serves it for the first time\n")
 

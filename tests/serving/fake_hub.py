@@ -7,33 +7,35 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-_COMMIT = "a" * 40
+COMMIT = "a" * 40
 
 
 @contextmanager
-def hub(repository: str, files: Mapping[str, bytes]) -> Iterator[str]:
-    """The address of a hub that has one repository."""
+def hub(repository: str, files: Mapping[str, bytes], *, kind: str = "models") -> Iterator[str]:
+    """The address of a hub that has one repository: of a model, or with ``datasets`` of a data set in Parquet."""
+    branch = {"models": "main", "datasets": "refs%2Fconvert%2Fparquet"}[kind]
+    prefix = "" if kind == "models" else f"/{kind}"
+    facts = {"id": repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
+    listed = [
+        {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+        for name, content in files.items()
+    ]
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             answers: dict[str, object] = {
-                f"/api/models/{repository}/revision/main": {
-                    "id": repository,
-                    "sha": _COMMIT,
-                    "siblings": [{"rfilename": name} for name in files],
-                },
-                f"/api/models/{repository}/tree/{_COMMIT}": [
-                    {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-                    for name, content in files.items()
-                ],
+                f"/api/{kind}/{repository}/revision/{branch}": facts,
+                f"/api/{kind}/{repository}/revision/{COMMIT}": facts,
+                f"/api/{kind}/{repository}/tree/{branch}": listed,
+                f"/api/{kind}/{repository}/tree/{COMMIT}": listed,
             }
-            name = path.removeprefix(f"/{repository}/resolve/{_COMMIT}/")
+            name = path.removeprefix(f"{prefix}/{repository}/resolve/{COMMIT}/")
             if path in answers:
                 self.reply(200, json.dumps(answers[path]).encode())
             elif name in files:
                 tag = hashlib.sha256(files[name]).hexdigest()
-                self.reply(200, files[name], {"ETag": f'"{tag}"', "X-Repo-Commit": _COMMIT})
+                self.reply(200, files[name], {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT})
             else:
                 self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 

@@ -18,7 +18,8 @@ from orkester.errors import InputError, ModelError
 from orkester.serving.cache import cache_folder
 from orkester.serving.catalogue import Catalogue, Model
 
-WEIGHTS = b"GGUF" + bytes(range(256)) * 8
+#: A GGUF file of version 3 without keys and tensors; what follows the header is not read.
+WEIGHTS = (b"GGUF" + bytes([3, 0, 0, 0]) + bytes(16) + bytes(range(256)) * 8)[:2052]
 HALVES = WEIGHTS[:1000], WEIGHTS[1000:]
 NAMES = Catalogue.default().names
 
@@ -164,7 +165,7 @@ class TestSafetensors:
 
     @pytest.mark.parametrize("name", ["hf:org/name/model.gguf", "own.gguf"])
     def test_one_gguf_file_has_no_other_form(self, name: str, tmp_path: Path) -> None:
-        (tmp_path / "own.gguf").touch()
+        (tmp_path / "own.gguf").write_bytes(WEIGHTS)
         model = Catalogue({}, cache=tmp_path).find(name, folder=tmp_path)
         assert model.in_safetensors() == model
 

@@ -582,6 +582,41 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
     ({"energy": {"price_eur_per_kwh": -1}}, "energy.price_eur_per_kwh", "price_eur_per_kwh:", ["at least 0"]),
     ({"energy": {"gpu_hour_eur": "3"}}, "energy.gpu_hour_eur", "gpu_hour_eur:", ["takes a number"]),
     ({"energy": {"regoin": "SE"}}, "energy.regoin", "regoin:", ["did you mean 'region'?"]),
+    # what no machine and no team can do
+    *(
+        (
+            {"constraints": {name: text}},
+            f"constraints.{name}",
+            yaml.safe_dump({name: text}).strip(),
+            [f"no team can keep {text}: it is {why}"],
+        )
+        for name, text, why in (
+            ("quality", ">= 2", "a share, from 0 to 1"),
+            ("quality", "<= -0.5", "a share, from 0 to 1"),
+            ("failure_rate", ">= 1.01", "a share, from 0 to 1"),
+            ("latency_p95_s", "<= 0", "above 0"),
+            ("energy_j", "<= -1", "above 0"),
+            ("calls", "<= -1", "not below 0"),
+        )
+    ),
+    ({"engine_options": {"slots": 10**9}}, "engine_options.slots", "slots:", ["at most 4096"]),
+    ({"engine_options": {"threads": 10**6}}, "engine_options.threads", "threads:", ["at most 4096"]),
+    ({"engine_options": {"context_tokens": 10**12}}, "engine_options.context_tokens", "context_tokens:", ["at most"]),
+    ({"measure": {"concurrency": 10**9}}, "measure.concurrency", "concurrency:", ["at most 4096"]),
+    ({"measure": {"deadline_s": 1e300}}, "measure.deadline_s", "deadline_s:", ["at most 86400"]),
+    ({"task": {"max_tokens": 10**9}}, "task.max_tokens", "max_tokens:", ["at most"]),
+    (
+        {**LLAMACPP, "task": {"shots": 2, "max_tokens": 1024}},
+        "task.max_tokens",
+        "max_tokens:",
+        ["1,024 tokens do not fit into the context with a prompt: engine_options.context_tokens is 1,024"],
+    ),
+    (
+        {**LLAMACPP, "task": {"shots": 2}, "engine_options": {"context_tokens": 4096}},
+        "engine_options.context_tokens",
+        "context_tokens:",
+        ["4,096 tokens are more than any of the models was trained with; the most is 512"],
+    ),
     (
         {**ELSEWHERE, "constraints": {"energy_j": "<= 3"}},
         "constraints.energy_j",
@@ -739,6 +774,20 @@ def test_an_anchor_that_contains_itself_is_not_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text("models: &a [*a]\nsearch: &s {single: {model: *s}}\n")
     assert "models.0: takes text" in refusal(path)
+
+
+@pytest.mark.parametrize("nested", ["[" * 3000 + "]" * 3000, "{a: " * 3000 + "1" + "}" * 3000])
+def test_a_file_that_is_nested_too_deeply_is_refused_with_its_line(tmp_path: Path, nested: str) -> None:
+    path = write_study(tmp_path)
+    lines = path.read_text().count("\n")
+    path.write_text(f"{path.read_text()}roles: {nested}\n")
+    assert refusal(path) == f"{path}:{lines + 1}: this is nested more than 50 deep; a study file is not"
+
+
+def test_a_direction_that_is_unusual_is_noted(tmp_path: Path) -> None:
+    study = orkester.load_study(write_study(tmp_path, objectives={"quality": "minimize", "calls": "minimize"}))
+    assert study.notes == ["objectives.quality: minimize: more often it is maximized; is this meant?"]
+    assert orkester.load_study(write_study(tmp_path)).notes == []
 
 
 def test_aliases_of_aliases_are_walked_once(tmp_path: Path) -> None:
