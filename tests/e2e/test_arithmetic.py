@@ -143,8 +143,8 @@ def test_the_winner_answers_a_question_on_engines_of_its_own(run: orkester.Run) 
     assert saved.run("What is 12 + 34?").lstrip("-").isdigit()
 
 
-def test_weights_that_are_none_end_a_study_with_the_engines_last_words(quick_path: Path) -> None:
-    (quick_path / "broken.gguf").write_bytes(b"GGUF, but not really" * 100)
+def test_weights_that_no_engine_can_load_end_a_study_with_the_engines_last_words(quick_path: Path) -> None:
+    (quick_path / "broken.gguf").write_bytes(b"GGUF" + bytes([3, 0, 0, 0]) + bytes(2000))  # neither keys nor tensors
     study = arithmetic(quick_path / "study", models=["../broken.gguf"], search={"single": {}})
     with pytest.raises(EngineError) as raised:
         orkester.tune(study, quick_path / "run")
