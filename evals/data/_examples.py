@@ -46,13 +46,16 @@ class DataSet:
     notes: Sequence[str] = ()
 
 
-def load_data(data: str, folder: Path, *, fields: Mapping[FieldName, str] | None = None) -> DataSet:
+def load_data(
+    data: str, folder: Path, *, fields: Mapping[FieldName, str] | None = None, objects: bool = False
+) -> DataSet:
     """Read the data set that a study file names.
 
     Args:
         data: The path of a file, or ``hf:OWNER/NAME`` on Hugging Face's hub; see docs/study-file.md.
         folder: The folder that a path is relative to.
         fields: See ``load_examples``.
+        objects: Whether a right answer may be a JSON object.
 
     Raises:
         InputError: See ``load_examples``; or the data set cannot be fetched.
@@ -63,7 +66,7 @@ def load_data(data: str, folder: Path, *, fields: Mapping[FieldName, str] | None
         found = hub_files(data)
         paths = found.paths
         notes.append(f"data: {data} is at revision {found.revision}; {found.pinned} keeps it")
-    examples, repeated = _examples(paths, fields or {})
+    examples, repeated = _examples(paths, fields or {}, objects=objects)
     if repeated:
         rows, (first, second) = len(examples) + len(repeated), repeated[0]
         notes.append(
@@ -94,7 +97,7 @@ def load_examples(path: Path, *, fields: Mapping[FieldName, str] | None = None) 
 
 
 def _examples(
-    paths: Sequence[Path], fields: Mapping[FieldName, str]
+    paths: Sequence[Path], fields: Mapping[FieldName, str], *, objects: bool
 ) -> tuple[Sequence[Example], Sequence[tuple[str, str]]]:
     """The examples of a data set's files; and the places of rows that are left out, after those that they repeat."""
     names = {name: fields.get(name, name) for name in _NAMES}
@@ -105,7 +108,8 @@ def _examples(
     for number, path in enumerate(paths):
         for line, row in READERS.get(path.suffix.lower(), json_lines)(path):
             place = f"{path}:{line}"
-            example = _example(place, row, names, fields, number=f"{number}-{line}" if number else str(line))
+            name = f"{number}-{line}" if number else str(line)
+            example = _example(place, row, names, fields, number=name, objects=objects)
             if example.id in places:
                 raise InputError(
                     f"{place}: line {places[example.id].rpartition(':')[2]} has the same id {example.id!r}; every id "
@@ -132,7 +136,13 @@ def _examples(
 
 
 def _example(
-    place: str, row: Mapping[str, Any], names: Mapping[FieldName, str], fields: Mapping[FieldName, str], *, number: str
+    place: str,
+    row: Mapping[str, Any],
+    names: Mapping[FieldName, str],
+    fields: Mapping[FieldName, str],
+    *,
+    number: str,
+    objects: bool,
 ) -> Example:
     """The example of a row.
 
@@ -142,6 +152,7 @@ def _example(
         names: The names of the fields.
         fields: Those that the study file gives: if it names an id, each row must have it.
         number: The id of a row without one.
+        objects: Whether the right answer may be an object.
 
     Raises:
         InputError: The row is not an example.
@@ -159,7 +170,7 @@ def _example(
         )
     if isinstance(expected, str) and place.rpartition(":")[0].lower().endswith(_TABLES):
         expected = _several(expected)
-    if fault := _gold_fault(expected):
+    if fault := _gold_fault(expected, objects=objects):
         raise InputError(f"{place}: the field {names['answer']!r} {fault}")
     return Example(id=str(row.get(names["id"], number)), question=question, expected=expected)
 
@@ -213,16 +224,16 @@ def _missing_field_message(name: str, row: Mapping[str, Any]) -> str:
     )
 
 
-def _gold_fault(value: Any) -> str:
+def _gold_fault(value: Any, *, objects: bool) -> str:
     """Why a right answer cannot be used; empty if it can."""
     if isinstance(value, list):
         if any(isinstance(entry, list) for entry in value):
             return "must be an answer or a list of answers, but it has a list in a list"
-        return next(filter(None, map(_gold_fault, value)), "")
-    if isinstance(value, dict):
+        return next(filter(None, (_gold_fault(entry, objects=objects) for entry in value)), "")
+    if isinstance(value, dict) and not objects:
         return (
             f"must be text, a number or a list of them, but it is an object: {_short(value)}. Several right answers "
-            "are a list"
+            "are a list; objects are compared by the scorer json"
         )
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite number, but it is {value}"

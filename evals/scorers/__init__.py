@@ -16,10 +16,10 @@ from typing import Any, Final, TypeAlias, cast
 from orkester.errors import InputError
 from orkester.registry import Registry, files_of, wrong_options
 
-from ._base import Scorer
+from ._base import Scorer, written
 from ._text import exact_text
 
-__all__ = ["SCORERS", "Scorer", "ScoringFunction", "exact_text", "scorer", "scorers"]
+__all__ = ["SCORERS", "Scorer", "ScoringFunction", "exact_text", "scorer", "scorers", "written"]
 
 #: Makes a scorer from the options in a study file.
 MakeScorer: TypeAlias = Callable[..., Scorer]

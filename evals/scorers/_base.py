@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -56,4 +57,13 @@ def accepted(expected: Any) -> list[str]:
     Args:
         expected: See ``Scorer.score``.
     """
-    return [str(entry) for entry in entries(expected)]
+    return [written(entry) for entry in entries(expected)]
+
+
+def written(right: Any) -> str:
+    """A right answer as a text: an object as JSON.
+
+    Args:
+        right: One entry of what is expected.
+    """
+    return json.dumps(right, ensure_ascii=False) if isinstance(right, dict) else str(right)

@@ -11,7 +11,7 @@ from orkester.agents import Role
 from orkester.errors import InputError, nearest
 from orkester.evals.data import load_data
 from orkester.evals.objectives import objective
-from orkester.evals.scorers import Scorer, ScoringFunction, scorer
+from orkester.evals.scorers import Scorer, ScoringFunction, scorer, written
 from orkester.evals.task import Example, Task, split
 from orkester.graphs import Team
 from orkester.optim.goals.goal import limit
@@ -296,7 +296,7 @@ def _task(
         inside = list(part.scorer) if isinstance(part.scorer, dict) else []
         faults.append(source.error(["task", "scorer", *inside], str(error)))
     try:
-        data = load_data(part.data, folder, fields=part.fields)
+        data = load_data(part.data, folder, fields=part.fields, objects=chosen is not None and chosen.name == "json")
     except InputError as error:
         faults.append(source.error(["task", "data"], str(error)) if part.data.startswith("hf:") else str(error))
     else:
@@ -329,6 +329,6 @@ def _unscorable(chosen: Scorer, examples: Sequence[Example]) -> str:
     """An example whose right answer the scorer gives no point: every team would fail it."""
     for example in () if isinstance(chosen, ScoringFunction) else examples:
         for right in example.expected if isinstance(example.expected, list) else [example.expected]:
-            if chosen.score(str(right), right) == 0:
+            if chosen.score(written(right), right) == 0:
                 return f"{chosen.name} gives no point to {short(right)}, which the example {example.id!r} says is right"
     return ""

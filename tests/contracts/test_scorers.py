@@ -48,6 +48,39 @@ class TestContains(ScorerContract):
     idempotent = False
 
 
+class TestJson(ScorerContract):
+    name = spec = "json"
+    rights = (
+        '{"city": "Oslo", "people": 709037}',
+        "[1, 2, 3]",
+        '"Oslo"',
+        "true",
+        "null",
+        "12345678901234567890123456789.5",
+    )
+    same = (
+        ('{"a": 1, "b": [true]}', 'Here it is:\n```json\n{"b": [true], "a": 1.0}\n```'),
+        ("[100, 0]", "[1e2, -0.0]"),
+    )
+    wrong = '{"city": "Atlantis"}'
+
+
+class TestF1(ScorerContract):
+    name = spec = "f1"
+    rights = (
+        "Oslo",
+        "São Paulo",
+        "the Nile",
+        42,
+        "東京",
+    )
+    same = (
+        ("The Nile!", "nile"),
+        ("a  city", "city"),
+    )
+    wrong = "Atlantis"
+
+
 class TestNumeric(ScorerContract):
     name = spec = "numeric"
     rights = (

@@ -1,0 +1,134 @@
+"""The scorer ``json``: an answer is right when it is the expected JSON value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+
+from ._base import entries
+
+_FENCE: Final = re.compile(r"```[ \t]*(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+#: The most characters of an answer that are searched for a value.
+_MOST_CHARACTERS: Final = 200_000
+#: The most places at which a value may begin that are tried.
+_MOST_PLACES: Final = 200
+
+
+@dataclass(frozen=True)
+class Json:
+    """Compares JSON values: the order of keys and the way in which a number is written do not count.
+
+    Attributes:
+        ignore_order: Whether the order of arrays does not count.
+    """
+
+    ignore_order: bool = False
+
+    name: ClassVar[str] = "json"
+    version: ClassVar[str] = "1"
+
+    def score(self, answer: str, expected: Any) -> float:
+        """1 when the answer's value is one of the expected values. An expected text is JSON itself."""
+        form = self._form_of(answer)
+        return float(form is not None and any(form == self._expected(right) for right in entries(expected)))
+
+    def key(self, answer: str) -> str:
+        """The value in one way of writing; the answer without space at its ends when it has no value."""
+        form = self._form_of(answer)
+        return answer.strip() if form is None else form
+
+    def _expected(self, right: Any) -> str | None:
+        """The form of an expected value. A text that is no JSON is the JSON value of that text."""
+        if not isinstance(right, str):
+            return self._form(right)
+        form = self._form_of(right)
+        return self._form(right) if form is None else form
+
+    def _form_of(self, answer: str) -> str | None:
+        """The form of the value that an answer gives: the last one that is whole and can be compared."""
+        for text in _candidates(answer[-_MOST_CHARACTERS:]):
+            try:
+                return self._form(_parsed(text))
+            except (ArithmeticError, ValueError, RecursionError):
+                continue
+        return None
+
+    def _form(self, value: Any) -> str:
+        """A value as JSON with its keys in order and each number in one form, so that 1 and 1.0 are equal."""
+        if isinstance(value, Mapping):
+            return "{" + ", ".join(f"{_text(str(key))}: {self._form(value[key])}" for key in sorted(value)) + "}"
+        if isinstance(value, list):
+            forms = [self._form(entry) for entry in value]
+            return "[" + ", ".join(sorted(forms) if self.ignore_order else forms) + "]"
+        if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+            return _number(value if isinstance(value, Decimal) else Decimal(str(value)))
+        return _text(value)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _number(value: Decimal) -> str:
+    """All digits of a number without zeros at its ends, and its exponent."""
+    sign, digits, exponent = value.as_tuple()
+    written = "".join(map(str, digits)).lstrip("0")
+    kept = written.rstrip("0")
+    if not kept or not isinstance(exponent, int):
+        return "0"
+    exponent += len(written) - len(kept)
+    return f"{'-' if sign else ''}{kept}" + (f"E{exponent}" if exponent else "")
+
+
+def _candidates(answer: str) -> Iterator[str]:
+    """Texts that may be the value: the whole answer; its fences; its objects and arrays. The last ones come first."""
+    yield answer
+    fences = _FENCE.findall(answer)
+    yield from reversed(fences)
+    decoder = json.JSONDecoder()
+    found: list[str] = []
+    position = tried = 0
+    while tried < _MOST_PLACES and (start := _next(answer, position)) >= 0:
+        tried += 1
+        try:
+            _, end = decoder.raw_decode(answer, start)
+        except (ValueError, RecursionError):
+            position = start + 1
+            continue
+        found.append(answer[start:end])
+        position = end
+    yield from reversed(found)
+
+
+def _next(text: str, position: int) -> int:
+    places = [place for mark in "{[" if (place := text.find(mark, position)) >= 0]
+    return min(places, default=-1)
+
+
+def _parsed(text: str) -> Any:
+    """A JSON value.
+
+    Raises:
+        ValueError: The text is no JSON, has a key twice, or a constant such as NaN that is not JSON.
+    """
+    return json.loads(
+        text.strip(), parse_float=Decimal, parse_int=Decimal, parse_constant=_refused, object_pairs_hook=_object
+    )
+
+
+def _refused(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key twice")
+    return found
+
+
+scorer = Json

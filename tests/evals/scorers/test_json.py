@@ -1,0 +1,49 @@
+"""The scorer ``json`` beyond its battery: options, hostile texts, and objects as right answers in a study."""
+
+from pathlib import Path
+
+import pytest
+from support import write_study
+
+import orkester
+from orkester.errors import InputError
+from orkester.evals.scorers import scorer
+
+
+def test_the_order_of_arrays_counts_unless_it_is_ignored() -> None:
+    loose = scorer({"json": {"ignore_order": True}})
+    for answer, expected in (("[3, 1, 2]", "[1, 2, 3]"), ('{"a": [{"b": [2, 1]}, 5]}', '{"a": [5, {"b": [1, 2]}]}')):
+        assert scorer("json").score(answer, expected) == 0
+        assert loose.score(answer, expected) == 1
+    assert loose.score("[1, 1, 2]", "[1, 2, 2]") == 0
+    assert loose.key("[2, 1]") == loose.key("[1, 2]") != scorer("json").key("[2, 1]")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "[" * 50_000,
+        '{"a": ' * 50_000,
+        "[" * 5000 + "]" * 5000,
+        "{" * 1000 + "}" * 1000,
+        "9" * 100_000,
+        "1e999999999999",
+    ],
+    ids=["open arrays", "open objects", "deep", "braces", "many digits", "huge exponent"],
+)
+def test_a_hostile_text_is_wrong_and_no_crash(answer: str) -> None:
+    made = scorer("json")
+    assert made.score(answer, '{"a": 1}') == 0
+    assert isinstance(made.key(answer), str)
+
+
+def test_a_study_may_have_objects_as_right_answers_for_this_scorer_only(tmp_path: Path) -> None:
+    path = write_study(tmp_path, task={"scorer": "json"})
+    lines = [f'{{"id": "q{i}", "question": "{i}?", "answer": {{"n": {i}}}}}\n' for i in range(20)]
+    (tmp_path / "data.jsonl").write_text("".join(lines))
+    study = orkester.load_study(path)
+    assert {type(example.expected) for example in study.search_examples} == {dict}
+    path = write_study(tmp_path, task={"scorer": "exact"})
+    (tmp_path / "data.jsonl").write_text("".join(lines))
+    with pytest.raises(InputError, match="objects are compared by the scorer json"):
+        orkester.load_study(path)
