@@ -65,7 +65,12 @@ def write_study(folder: Path, teams: int) -> Path:
     heat = [0.0, 1.2]
     study = {
         "name": "made",
-        "task": {"data": "data.jsonl", "scorer": "exact", "confirm": HELD_OUT / (EXAMPLES + HELD_OUT)},
+        "task": {
+            "data": "data.jsonl",
+            "scorer": "exact",
+            "order": "as_given",
+            "confirm": HELD_OUT / (EXAMPLES + HELD_OUT),
+        },
         "models": list(MODELS),
         "engine": {"fake": {"data": "data.jsonl", "accuracy": {name: right for name, (right, _, _) in MODELS.items()}}},
         "search": {
