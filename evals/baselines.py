@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from .block import Phase
-from .scorers import Scorer
-from .scorers._base import accepted
+from .objectives import Estimate, share_estimate
+from .scorers import Scorer, accepted
 from .stats.rows import Rows
 from .task import Example
 
@@ -27,7 +27,7 @@ class Baseline:
 
     Attributes:
         name: For people, for example ``constant answer 'yes'``.
-        scores: The score of each example by phase, from 0 to 1, in the order of the data.
+        scores: The score of each example by phase, from 0 to 1, in the order in which teams see the examples.
     """
 
     name: str
@@ -36,6 +36,10 @@ class Baseline:
     def value(self, phase: Phase, n: int | None = None) -> float:
         """The mean score of the first ``n`` examples of a phase, or of all."""
         return float(np.mean(self.scores[phase][:n]))
+
+    def estimate(self, phase: Phase) -> Estimate:
+        """The quality in a phase, with its interval."""
+        return share_estimate(self.scores[phase])
 
     def rows(self, phase: Phase) -> Rows:
         """The scores as the rows of a team."""

@@ -1,18 +1,31 @@
 """What several test modules use. Everything here makes real files and real objects; nothing is patched."""
 
 import copy
+import importlib.util
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
 
 #: The repository's root.
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def module_at(path: str) -> ModuleType:
+    """A Python file of the repository that is in no package, as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
 
 STUDY: dict[str, Any] = {
     "name": "small",

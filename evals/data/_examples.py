@@ -55,7 +55,7 @@ def load_data(
         data: The path of a file, or ``hf:OWNER/NAME`` on Hugging Face's hub; see docs/study-file.md.
         folder: The folder that a path is relative to.
         fields: See ``load_examples``.
-        objects: Whether a right answer may be a JSON object.
+        objects: Whether a right answer may be a JSON object, or a list inside a list. Then a cell of CSV is one answer.
 
     Raises:
         InputError: See ``load_examples``; or the data set cannot be fetched.
@@ -152,7 +152,7 @@ def _example(
         names: The names of the fields.
         fields: Those that the study file gives: if it names an id, each row must have it.
         number: The id of a row without one.
-        objects: Whether the right answer may be an object.
+        objects: See ``load_data``.
 
     Raises:
         InputError: The row is not an example.
@@ -168,7 +168,7 @@ def _example(
         raise InputError(
             f"{place}: the field {names['question']!r} must be text or a list of content parts, but it is {question!r}"
         )
-    if isinstance(expected, str) and place.rpartition(":")[0].lower().endswith(_TABLES):
+    if not objects and isinstance(expected, str) and place.rpartition(":")[0].lower().endswith(_TABLES):
         expected = _several(expected)
     if fault := _gold_fault(expected, objects=objects):
         raise InputError(f"{place}: the field {names['answer']!r} {fault}")
@@ -227,13 +227,13 @@ def _missing_field_message(name: str, row: Mapping[str, Any]) -> str:
 def _gold_fault(value: Any, *, objects: bool) -> str:
     """Why a right answer cannot be used; empty if it can."""
     if isinstance(value, list):
-        if any(isinstance(entry, list) for entry in value):
+        if not objects and any(isinstance(entry, list) for entry in value):
             return "must be an answer or a list of answers, but it has a list in a list"
         return next(filter(None, (_gold_fault(entry, objects=objects) for entry in value)), "")
     if isinstance(value, dict) and not objects:
         return (
             f"must be text, a number or a list of them, but it is an object: {_short(value)}. Several right answers "
-            "are a list; objects are compared by the scorer json"
+            "are a list; the scorer json compares objects"
         )
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite number, but it is {value}"

@@ -53,7 +53,6 @@ def hub_files(data: str) -> HubFiles:
         )
     try:
         import huggingface_hub
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError as error:
         raise InputError(
             f"{data} needs the huggingface_hub package; install it with: pip install 'orkester[data]'"
@@ -69,7 +68,7 @@ def hub_files(data: str) -> HubFiles:
                     repository, repo_type="dataset", revision=revision, allow_patterns=list(patterns)
                 )
             )
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        except Exception as error:  # the hub's library raises its own errors, httpx's and OSError
             message = " ".join(str(error).split())[:_DETAIL].rstrip(".") or type(error).__name__
             raise InputError(
                 f"{data} could not be fetched: {message}. Is there a network connection, and is HF_TOKEN needed?"
@@ -77,7 +76,9 @@ def hub_files(data: str) -> HubFiles:
 
     try:
         listed = huggingface_hub.list_repo_files(repository, repo_type="dataset", revision=revision)
-    except Exception:  # without a network: what is in the cache
+    except Exception:
+        # The hub's library raises its own errors, httpx's and OSError. Without a network, the cache is used; any other
+        # fault comes again when the files are fetched, with its message.
         folder = fetched([f"{configuration or '*'}/{split or '*'}/*.parquet"])
         listed = [path.relative_to(folder).as_posix() for path in folder.glob("*/*/*.parquet")]
     splits = sorted(

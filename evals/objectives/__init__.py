@@ -18,7 +18,7 @@ from orkester.registry import BUILT_IN, Plugin, Registry, files
 
 from ._base import Column, Direction, Estimate, Objective, Prediction, Statistic, Totals
 from ._columns import PerBlock, PerCall, PerExample
-from ._statistics import Mean, PerSuccess, Quantile, Share
+from ._statistics import Mean, PerSuccess, Quantile, Share, share_estimate
 
 __all__ = [
     "OBJECTIVES",
@@ -38,6 +38,7 @@ __all__ = [
     "Totals",
     "objective",
     "objectives",
+    "share_estimate",
 ]
 
 

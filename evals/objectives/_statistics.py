@@ -47,6 +47,24 @@ from ._columns import SCORE
 _SUCCESS = 0.5
 
 
+def share_estimate(values: Sequence[float]) -> Estimate:
+    """The mean of values in [0, 1], with its 95 % interval.
+
+    Args:
+        values: The values, at least one.
+
+    Returns:
+        The mean. The interval is Wilson's when all values are 0 or 1, else that of the bootstrap.
+    """
+    n = len(values)
+    if all(value in {0.0, 1.0} for value in values):
+        successes = int(sum(values))
+        low, high = wilson(successes, n)
+        return Estimate(value=successes / n, low=low, high=high, n=n)
+    ends = bootstrap_mean(values) or (None, None)
+    return Estimate(value=sum(values) / n, low=ends[0], high=ends[1], n=n)
+
+
 @dataclass(frozen=True)
 class Share:
     """The mean of a column whose values lie in [0, 1]. This is a ``Statistic``."""
@@ -63,18 +81,12 @@ class Share:
         return float(columns[column.name].mean())
 
     def estimate(self, column: Column, blocks: Sequence[Block], footprint: Footprint | None) -> Estimate | None:
-        """See ``Statistic``. The interval is Wilson's when all values are 0 or 1, else that of the bootstrap."""
+        """See ``Statistic``."""
         del footprint
         values = column.values(blocks)
         if values is None:
             return None
-        n = len(values)
-        if all(value in {0.0, 1.0} for value in values):
-            successes = int(sum(values))
-            low, high = wilson(successes, n)
-            return Estimate(value=successes / n, low=low, high=high, n=n)
-        ends = bootstrap_mean(values) or (None, None)
-        return Estimate(value=sum(values) / n, low=ends[0], high=ends[1], n=n)
+        return share_estimate(values)
 
     def paired_p(
         self, column: Column, candidate: Rows, member: Rows, direction: Direction, margin: float, exact_up_to: float

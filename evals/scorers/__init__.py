@@ -16,10 +16,20 @@ from typing import Any, Final, TypeAlias, cast
 from orkester.errors import InputError
 from orkester.registry import Registry, files_of, wrong_options
 
-from ._base import Scorer, written
+from ._base import Scorer, accepted, written
 from ._text import exact_text
 
-__all__ = ["SCORERS", "Scorer", "ScoringFunction", "exact_text", "scorer", "scorers", "written"]
+__all__ = [
+    "SCORERS",
+    "Scorer",
+    "ScoringFunction",
+    "accepted",
+    "exact_text",
+    "scorer",
+    "scorers",
+    "takes_objects",
+    "written",
+]
 
 #: Makes a scorer from the options in a study file.
 MakeScorer: TypeAlias = Callable[..., Scorer]
@@ -43,6 +53,14 @@ SCORERS: Final = Registry(
 def scorers() -> Sequence[str]:
     """The names of the scorers: first those of Orkester, then those of installed packages."""
     return SCORERS.names()
+
+
+def takes_objects(chosen: Scorer) -> bool:
+    """Whether a right answer may be a JSON object or a list inside a list.
+
+    That is so for ``json``, for functions, and for scorers of packages unless they have ``takes_objects = False``.
+    """
+    return bool(getattr(chosen, "takes_objects", True))
 
 
 def scorer(spec: str | Mapping[str, Any], *, folder: Path | None = None) -> Scorer:

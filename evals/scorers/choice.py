@@ -81,6 +81,7 @@ class Choice:
 
     name: ClassVar[str] = "choice"
     version: ClassVar[str] = "2"
+    takes_objects: ClassVar[bool] = False
 
     def score(self, answer: str, expected: Any) -> float:
         """1 when the letter is one of the expected letters."""

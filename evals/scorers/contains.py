@@ -24,6 +24,7 @@ class Contains:
     plain_letters: bool = True
     name: ClassVar[str] = "contains"
     version: ClassVar[str] = "2"
+    takes_objects: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.plain_letters, bool):

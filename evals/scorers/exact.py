@@ -19,6 +19,7 @@ class Exact:
 
     name: ClassVar[str] = "exact"
     version: ClassVar[str] = "2"
+    takes_objects: ClassVar[bool] = False
 
     def score(self, answer: str, expected: Any) -> float:
         """1 when the answer is one of the expected texts or numbers."""

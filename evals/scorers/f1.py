@@ -22,6 +22,7 @@ class F1:
 
     name: ClassVar[str] = "f1"
     version: ClassVar[str] = "1"
+    takes_objects: ClassVar[bool] = False
 
     def score(self, answer: str, expected: Any) -> float:
         """The share from 0 to 1."""

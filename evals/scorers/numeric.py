@@ -37,6 +37,7 @@ class Numeric:
     locale: str = "en"
     name: ClassVar[str] = "numeric"
     version: ClassVar[str] = "2"
+    takes_objects: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.tolerance, (int, float)) or not 0 <= self.tolerance < 1:

@@ -21,6 +21,7 @@ class Regex:
     pattern: str
     name: ClassVar[str] = "regex"
     version: ClassVar[str] = "2"
+    takes_objects: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         try:

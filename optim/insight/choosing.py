@@ -377,7 +377,7 @@ def _doubts_of_quality(found: Results, chosen: TeamResult, verdict: Verdict | No
     if guess is not None and not guess.is_better:
         doubts.append(
             f"It is not shown to be better than guessing: the {guess.name} has quality {guess.value:.3g} on the same "
-            "examples."
+            f"examples, and the difference is in [{guess.difference.low:+.2g}, {guess.difference.high:+.2g}]."
         )
     if verdict is not None and verdict.lacks is not None and not verdict.told_apart:
         lacks = verdict.lacks

@@ -30,7 +30,7 @@ def _no_better_than_guessing(verdict: Verdict, guess: AgainstGuess) -> str:
     best = measured(verdict.best, verdict.phase).estimates[QUALITY.name]
     return (
         f"No team is shown to be better than guessing: the best one, {verdict.best.team}, has quality "
-        f"{_interval(best)} on {best.n} {_where(verdict)}, and the {guess.name} has {guess.value:.3g} on the same ones."
+        f"{_interval(best)} on {best.n} {_where(verdict)}, {_signed(guess.difference)} compared with the {guess.name}."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,8 @@ class Run:
             "cut_answers": list(self.cut_answers),
             "near": [result.as_json(found.objectives) for result in found.near],
             "baselines": [
-                {"name": each.name, **{phase: each.value(phase) for phase in each.scores}} for each in found.baselines
+                {"name": each.name, **{phase: asdict(each.estimate(phase)) for phase in each.scores}}
+                for each in found.baselines
             ],
         }
 

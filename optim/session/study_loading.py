@@ -11,7 +11,7 @@ from orkester.agents import Role
 from orkester.errors import InputError, nearest
 from orkester.evals.data import load_data
 from orkester.evals.objectives import objective
-from orkester.evals.scorers import Scorer, ScoringFunction, scorer, written
+from orkester.evals.scorers import Scorer, ScoringFunction, scorer, takes_objects, written
 from orkester.evals.task import Example, Task, split
 from orkester.graphs import Team
 from orkester.optim.goals.goal import limit
@@ -195,7 +195,9 @@ def _about_limits(file: StudyFile, source: Source) -> list[str]:
             why = f"it is {'above' if unit else 'not below'} 0"
         else:
             continue
-        faults.append(source.error(["constraints", name], f"no team can keep {text}: {why}"))
+        faults.append(
+            source.error(["constraints", name], f"no team can keep {text}: {why}; change the limit or remove it")
+        )
     return faults
 
 
@@ -232,7 +234,7 @@ def _about_context(file: StudyFile, source: Source, models: Mapping[str, Model],
 def _unusual(file: StudyFile) -> list[str]:
     """Wishes that may be mistakes, a line each."""
     return [
-        f"objectives.{name}: {way}: more often it is {objective(name).direction}d; is this meant?"
+        f"objectives.{name} is {way}d in this study; usually it is {objective(name).direction}d. Is this intended?"
         for name, way in file.objectives.items()
         if way != objective(name).direction
     ]
@@ -296,7 +298,7 @@ def _task(
         inside = list(part.scorer) if isinstance(part.scorer, dict) else []
         faults.append(source.error(["task", "scorer", *inside], str(error)))
     try:
-        data = load_data(part.data, folder, fields=part.fields, objects=chosen is not None and chosen.name == "json")
+        data = load_data(part.data, folder, fields=part.fields, objects=chosen is None or takes_objects(chosen))
     except InputError as error:
         faults.append(source.error(["task", "data"], str(error)) if part.data.startswith("hf:") else str(error))
     else:

@@ -82,7 +82,9 @@ def _refuse_deep(path: Path, text: str) -> None:
             depth += 1
             if depth > _MOST_DEPTH:
                 line = event.start_mark.line + 1 if event.start_mark else 1
-                raise InputError(f"{path}:{line}: this is nested more than {_MOST_DEPTH} deep; a study file is not")
+                raise InputError(
+                    f"{path}:{line}: this is nested in more than {_MOST_DEPTH} levels; no key of a study needs so many"
+                )
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,16 +119,15 @@ class Catalogue:
             model: The model.
 
         Returns:
-            The context; None if the weights are not on this machine, or do not say.
-
-        Raises:
-            InputError: The weights are damaged.
+            The context; None if the weights are not on this machine, do not say, or are damaged: ``pull`` checks that.
         """
         path = self.locate(model)
         if path is None or not path.exists():
             return None
         if path.is_file():
-            return read_gguf(path).context_tokens
+            with suppress(InputError):
+                return read_gguf(path).context_tokens
+            return None
         try:
             config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):

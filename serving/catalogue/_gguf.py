@@ -47,7 +47,7 @@ def read_gguf(path: Path) -> GgufHeader:
                 return _header(content)
     except (struct.error, ArithmeticError, KeyError, ValueError) as error:
         raise InputError(
-            f"{path} is a damaged GGUF file: it ends, or has no meaning, inside its header; was the download cut off?"
+            f"{path} is a damaged GGUF file: its header cannot be read to the end. Fetch the file again"
         ) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error

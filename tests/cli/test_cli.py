@@ -283,7 +283,9 @@ def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Sai
                 assert estimate["low"] <= estimate["value"] <= estimate["high"]
     assert {team["group"] for team in found["teams"]} == {1}, "five held-out examples tell nobody apart"
     assert [set(each) for each in found["baselines"]] == [{"name", "search", "confirm"}]
-    assert 0 < found["baselines"][0]["search"] < 1
+    for guess in found["baselines"]:
+        assert guess["search"]["low"] <= guess["search"]["value"] <= guess["search"]["high"]
+        assert (guess["search"]["n"], guess["confirm"]["n"]) == (12, 5)
     qualities = [team["objectives"]["quality"]["value"] for team in found["teams"]]
     assert qualities == sorted(qualities, reverse=True)
 
@@ -297,7 +299,8 @@ def test_the_front_as_a_table_has_search_and_confirmation(cli: Callable[..., Sai
     lines = said.out.splitlines()
     guesses = [line.split() for line in lines[1 + 2 * len(rows) : -4]]
     assert [(line[0], line[-1]) for line in guesses] == [("guess:", "12"), ("on", "5")]
-    assert float(guesses[0][-2]) == pytest.approx(found.baselines[0].value("search"), abs=0.001)
+    quality = found.baselines[0].estimate("search")
+    assert guesses[0][-4:-1] == [f"{quality.value:.3g}", f"[{quality.low:.3g},", f"{quality.high:.3g}]"]
     assert lines[-4].startswith("≈: cannot be told apart from the first team of its group in any objective")
     members = lines[1 : 1 + 2 * len(rows)]
     for result, line, confirmed in zip(rows, members[::2], members[1::2], strict=True):

@@ -1,12 +1,11 @@
 """The drawings of docs/architecture.md are those of the code."""
 
 import ast
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from support import ROOT
+from support import ROOT, module_at
 
 #: The folders of the tree; tests/test_layout.py checks that there are no others.
 FOLDERS = ("bench", "optim", "evals", "graphs", "agents", "serving", "telemetry")
@@ -14,12 +13,7 @@ FOLDERS = ("bench", "optim", "evals", "graphs", "agents", "serving", "telemetry"
 
 @pytest.fixture(scope="module")
 def draw() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw_architecture", ROOT / "docs" / "draw.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at("docs/draw.py")
 
 
 def test_the_page_shows_the_code_as_it_is(draw: ModuleType) -> None:

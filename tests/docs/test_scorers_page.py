@@ -1,11 +1,9 @@
 """docs/scorers.md: its examples are true, and its table of counts is the one that the benchmark prints."""
 
-import importlib.util
 import re
-from types import ModuleType
 
 import pytest
-from support import ROOT
+from support import ROOT, module_at
 
 from orkester.evals.scorers import scorer, scorers
 
@@ -46,18 +44,9 @@ def test_the_examples_of_numbers_are_true() -> None:
 
 
 def test_the_counts_are_those_of_the_batteries() -> None:
-    for row in benchmark().table():
+    for row in module_at("benchmarks/scorer_battery.py").table():
         assert row in PAGE.splitlines()
 
 
 def test_every_scorer_is_on_the_page() -> None:
     assert [name for name in scorers() if f"| `{name}` |" not in PAGE] == []
-
-
-def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("scorer_battery", ROOT / "benchmarks" / "scorer_battery.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

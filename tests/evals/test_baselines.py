@@ -39,6 +39,20 @@ def test_the_constant_answer_is_the_one_that_the_scorer_rates_best_of_the_freque
     assert constant.scores["confirm"] == (1.0,)
 
 
+def test_the_quality_of_a_guess_has_an_interval() -> None:
+    constant, uniform = found("exact", ["yes"] * 30 + ["no"] * 20, ["yes", "no", "no", "no"])
+    quality = constant.estimate("search")
+    assert (quality.value, quality.n) == (0.6, 50)
+    assert (quality.low, quality.high) == pytest.approx((0.462, 0.724), abs=0.001)  # Wilson
+    assert uniform.estimate("search").value == 0.5
+
+
+def test_objects_are_guessed_as_json() -> None:
+    constant, *_ = found("json", [{"a": 1}, {"a": 1.0}, {"a": 2}], [{"a": 1}])
+    assert constant.value("search") == pytest.approx(2 / 3)
+    assert constant.value("confirm") == 1
+
+
 def test_forms_of_one_answer_count_together() -> None:
     constant, *_ = found("numeric", ["1,000", "1000", "1000.0", "7", "7"], ["1e3"])
     assert constant.name == "constant answer '1,000'"

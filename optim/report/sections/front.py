@@ -12,7 +12,7 @@ from orkester.optim.run.cut_answer_warnings import notable_share
 from .._charts import drawn, front_charts, state, symbols
 from .._joules import marks
 from .._material import Material
-from .._numbers import number
+from .._numbers import interval
 from .._plot import Chart
 from .._rows import cells, row
 from .._section import Section
@@ -68,8 +68,8 @@ def _guesses(material: Material) -> list[dict[str, Any]]:
         {
             "name": guess.name,
             "phases": [
-                {"label": labels[phase], "quality": number(guess.value(phase)), "n": len(scores)}
-                for phase, scores in guess.scores.items()
+                {"label": labels[phase], "n": quality.n, "quality": {**interval(quality), "power": ""}}
+                for phase, quality in ((phase, guess.estimate(phase)) for phase in guess.scores)
             ],
         }
         for guess in results.baselines

@@ -189,8 +189,9 @@ def front_table(found: Results, *, confirmed: bool = True, grouped: bool = True)
         if confirmed and any(each.confirmed for each in found.front):
             labels["confirm"] = "  on held-out examples"
         for phase, label in labels.items():
-            cells = [f"{baseline.value(phase):.3g}" if name == QUALITY.name else "" for name in found.objectives]
-            table.add_row(label, *cells, *[""] * (chances + bool(cut)), str(len(baseline.scores[phase])), style="dim")
+            quality = baseline.estimate(phase)
+            cells = [_plain(quality) if name == QUALITY.name else "" for name in found.objectives]
+            table.add_row(label, *cells, *[""] * (chances + bool(cut)), str(quality.n), style="dim")
     return table
 
 

@@ -45,5 +45,25 @@ def test_a_study_may_have_objects_as_right_answers_for_this_scorer_only(tmp_path
     assert {type(example.expected) for example in study.search_examples} == {dict}
     path = write_study(tmp_path, task={"scorer": "exact"})
     (tmp_path / "data.jsonl").write_text("".join(lines))
-    with pytest.raises(InputError, match="objects are compared by the scorer json"):
+    with pytest.raises(InputError, match="the scorer json compares objects"):
         orkester.load_study(path)
+
+
+def test_a_function_of_the_user_gets_the_right_answers_as_they_are_in_the_data(tmp_path: Path) -> None:
+    path = write_study(tmp_path, task={"scorer": "own_scorer:judge"})
+    (tmp_path / "own_scorer.py").write_text(
+        "def judge(answer, expected):\n    return answer in expected['any_of'][0]\n"
+    )
+    lines = [f'{{"id": "q{i}", "question": "{i}?", "answer": {{"any_of": [["{i}"]]}}}}\n' for i in range(20)]
+    (tmp_path / "data.jsonl").write_text("".join(lines))
+    study = orkester.load_study(path)
+    example = study.search_examples[0]
+    assert study.task.scorer.score(example.id.removeprefix("q"), example.expected) == 1
+
+
+def test_an_array_of_texts_in_csv_is_one_right_answer_for_this_scorer(tmp_path: Path) -> None:
+    path = write_study(tmp_path, task={"scorer": "json", "data": "data.csv"})
+    rows = "".join(f'{i}?,"[""a"", ""{i}""]"\n' for i in range(20))
+    (tmp_path / "data.csv").write_text(f"question,answer\n{rows}")
+    example = orkester.load_study(path).search_examples[0]
+    assert example.expected == f'["a", "{example.question.removesuffix("?")}"]'

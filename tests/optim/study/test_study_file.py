@@ -781,12 +781,14 @@ def test_a_file_that_is_nested_too_deeply_is_refused_with_its_line(tmp_path: Pat
     path = write_study(tmp_path)
     lines = path.read_text().count("\n")
     path.write_text(f"{path.read_text()}roles: {nested}\n")
-    assert refusal(path) == f"{path}:{lines + 1}: this is nested more than 50 deep; a study file is not"
+    assert (
+        refusal(path) == f"{path}:{lines + 1}: this is nested in more than 50 levels; no key of a study needs so many"
+    )
 
 
 def test_a_direction_that_is_unusual_is_noted(tmp_path: Path) -> None:
     study = orkester.load_study(write_study(tmp_path, objectives={"quality": "minimize", "calls": "minimize"}))
-    assert study.notes == ["objectives.quality: minimize: more often it is maximized; is this meant?"]
+    assert study.notes == ["objectives.quality is minimized in this study; usually it is maximized. Is this intended?"]
     assert orkester.load_study(write_study(tmp_path)).notes == []
 
 
