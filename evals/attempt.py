@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,25 +92,21 @@ async def attempt(
 
 
 def result_of(
-    example: Example, outcome: Attempt, call_log: CallLog, task: Task, *, deadline_s: float, composed: bool = False
+    example: Example, outcome: Attempt, call_log: CallLog, *, deadline_s: float, composed: bool = False
 ) -> ExampleResult:
-    """The result of an example: an attempt with its score.
+    """The result of an example: an attempt without its score, which is not a number yet; see ``scoring``.
 
     Args:
         example: The example that was asked.
         outcome: The attempt.
         call_log: The calls of the attempt.
-        task: The task, which has the scorer.
         deadline_s: The latency of an attempt that failed.
         composed: See ``ExampleResult``.
-
-    Raises:
-        OrkesterError: The scorer does not work.
     """
     return ExampleResult(
         id=example.id,
         answer=outcome.answer,
-        score=0.0 if not outcome.answer else task.scorer.score(outcome.answer, example.expected),
+        score=math.nan,
         latency_s=outcome.duration_s if outcome.failure is None else deadline_s,
         failure=outcome.failure,
         failure_message=outcome.failure_message,

@@ -11,7 +11,7 @@ import numpy as np
 
 from .block import Phase
 from .objectives import Estimate, share_estimate
-from .scorers import Scorer, accepted
+from .scorers import AnyScorer, DeferredScorer, accepted
 from .stats.rows import Rows
 from .task import Example
 
@@ -59,7 +59,7 @@ def baseline_of(data: Mapping[str, Any]) -> Baseline:
     return Baseline(name=str(data["name"]), scores=scores)
 
 
-def baselines(scorer: Scorer, examples: Mapping[Phase, Sequence[Example]]) -> Sequence[Baseline]:
+def baselines(scorer: AnyScorer, examples: Mapping[Phase, Sequence[Example]]) -> Sequence[Baseline]:
     """What guesses would score.
 
     The constant answer is the right answer that scores best on the examples of the search, of the most frequent ones.
@@ -71,13 +71,15 @@ def baselines(scorer: Scorer, examples: Mapping[Phase, Sequence[Example]]) -> Se
         examples: The examples on which teams are measured, by phase; those of the search choose the constant answer.
 
     Returns:
-        The baselines; the constant answer first.
+        The baselines; the constant answer first. There are none for a ``DeferredScorer``, which would have to be asked.
 
     Raises:
         OrkesterError: The scorer does not work.
     """
+    if isinstance(scorer, DeferredScorer):
+        return ()
     searched = examples["search"]
-    golds = [right[0] for each in searched if (right := accepted(each.expected))]
+    golds = [right[0] for each in searched if each.expected is not None and (right := accepted(each.expected))]
     keys = [scorer.key(gold) for gold in golds]
     answers = dict(zip(reversed(keys), reversed(golds), strict=True))  # the first way in which each is written
     counts = Counter(keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from orkester.serving.chat import Thought
 
@@ -89,6 +89,7 @@ class ExampleResult:
         trace_id: The id of the example's trace, 32 hexadecimal digits; None when nothing was traced.
         composed: Whether some of the calls were reused. Then ``latency_s`` was not measured: it is how long the team's
             graph takes when each call takes as long as when it was made; see ``replay``.
+        score_detail: How the score came about, by a ``DeferredScorer``; None from other scorers.
     """
 
     id: str
@@ -100,6 +101,29 @@ class ExampleResult:
     trace_id: str | None = None
     composed: bool = False
     failure_message: str | None = None
+    score_detail: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoringCost:
+    """What a ``DeferredScorer`` has cost for a block, after its window. No team pays for it.
+
+    Attributes:
+        wall_s: Seconds.
+        scored: The number of answers that were scored now.
+        known: The number of answers whose scores were known from earlier blocks.
+        calls: Requests that were sent to models, including retries.
+        input_tokens, output_tokens: The sums of the token counts of the server; None when it did not count them all.
+        energy_j: Joules, all domains; None when unavailable.
+    """
+
+    wall_s: float
+    scored: int
+    known: int
+    calls: int = 0
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    energy_j: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +161,7 @@ class Block:
             emptied, ``kept`` when one could not be emptied, ``warm`` when they were left on purpose. Empty when it is
             not known.
         composed_wall_s: How long the window would have been if every call had been made; None when none was reused.
+        scoring: What scoring has cost after the window, when a ``DeferredScorer`` scores; None from other scorers.
     """
 
     team: str
@@ -165,6 +190,7 @@ class Block:
     energy_gauges: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     attribution: str = ""
     composed_wall_s: float | None = None
+    scoring: ScoringCost | None = None
 
     @property
     def reused_calls(self) -> int:

@@ -15,12 +15,12 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from orkester.errors import InputError, OrkesterError
 
-from .block import Block, Call, ExampleResult, Phase
+from .block import Block, Call, ExampleResult, Phase, ScoringCost
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema, SchemaValidator
 
-SCHEMA: Final = 5
+SCHEMA: Final = 6
 
 
 def _with_engines(data: dict[str, Any]) -> dict[str, Any]:
@@ -49,12 +49,18 @@ def _with_thoughts_and_messages(data: dict[str, Any]) -> dict[str, Any]:
     return data  # the new fields have defaults, which mean "not known"
 
 
+def _with_deferred_scores(data: dict[str, Any]) -> dict[str, Any]:
+    """Schema 6 adds how a score came about, and what scoring has cost. Before, every score was computed at once."""
+    return data  # the new fields have defaults
+
+
 #: Each function turns the data of a line of schema N, its key, into data of schema N + 1.
 MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     1: _with_engines,
     2: _with_energy,
     3: _with_reuse,
     4: _with_thoughts_and_messages,
+    5: _with_deferred_scores,
 }
 
 
@@ -251,7 +257,8 @@ class BlockLog:
 _KINDS: Final[Mapping[type, str]] = {Block: "block", TeamFailure: "team_failed", TeamStopped: "team_stopped"}
 #: The names of the fields that are written, by class.
 _FIELDS: Final[Mapping[type, Sequence[str]]] = {
-    kind: [each.name for each in fields(kind)] for kind in (Block, ExampleResult, Call, TeamFailure, TeamStopped)
+    kind: [each.name for each in fields(kind)]
+    for kind in (Block, ExampleResult, Call, ScoringCost, TeamFailure, TeamStopped)
 }
 
 
@@ -340,7 +347,12 @@ def _blocks() -> SchemaValidator:
 
     example = dataclass_of(ExampleResult, calls=tuple_of(dataclass_of(Call)))
     return SchemaValidator(
-        dataclass_of(Block, examples=tuple_of(example), energy_marks=tuple_of(core_schema.any_schema()))
+        dataclass_of(
+            Block,
+            examples=tuple_of(example),
+            energy_marks=tuple_of(core_schema.any_schema()),
+            scoring=core_schema.nullable_schema(dataclass_of(ScoringCost)),
+        )
     )
 
 

@@ -62,7 +62,7 @@ class Reuse:
     Attributes:
         team: The team.
         models: The names of the models that the team needs.
-        task: The settings and the scorer.
+        task: The settings of the task.
         policies: The routing policies with options, and those that were fitted, by name.
         fingerprints: The fingerprints of the engines, by model name.
         store: The call store.
@@ -104,7 +104,7 @@ class Reuse:
         results: dict[int, TimedResult] = {}
         for position, (example, outcome, (_, call_log)) in enumerate(zip(examples, attempts, reruns, strict=True)):
             if _is_complete(outcome, call_log):
-                result = result_of(example, outcome, call_log, self.task, deadline_s=self.deadline_s, composed=True)
+                result = result_of(example, outcome, call_log, deadline_s=self.deadline_s, composed=True)
                 results[position] = TimedResult(result=result, submitted_s=0.0, duration_s=outcome.duration_s)
         return results
 
@@ -150,9 +150,7 @@ class Reuse:
         result = replace(result, calls=calls, latency_s=duration_s)
         if too_late or duration_s >= self.deadline_s:
             duration_s = self.deadline_s
-            result = replace(
-                result, answer=None, score=0.0, latency_s=duration_s, failure="deadline", failure_message=None
-            )
+            result = replace(result, answer=None, latency_s=duration_s, failure="deadline", failure_message=None)
         return replace(measured, result=result, duration_s=duration_s)
 
     def _recall_for(self, result: ExampleResult) -> Recall:

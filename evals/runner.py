@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from orkester.graphs import Team
 from orkester.serving.chat import ChatModel
 from orkester.serving.energy import Sampler, window
 from orkester.serving.energy.attribution import Coefficients
-from orkester.telemetry import TraceStore, score_event
+from orkester.telemetry import TraceStore
 from orkester.telemetry import attributes as names
 
 from .attempt import attempt, result_of, settings_of
@@ -25,6 +25,7 @@ from .calls import CallLog, Keys, RecordingModel, WarmUpModel, derive_seed, engi
 from .energy import TimedResult, energy_table, share_energy
 from .engine_metrics import EngineSampler, Metrics
 from .reuse import Reuse, made_calls, reused_calls, with_reused
+from .scoring import Judges, Scoring, no_models
 from .store import CallStore
 from .task import Example, Task
 
@@ -73,7 +74,7 @@ class BlockRunner:
     on is the same (see ``calls.Keys``). Confirmation makes every call.
 
     Attributes:
-        task: The settings and the scorer.
+        task: The settings of the task, and its scorer.
         meter: The meter, which is read at both ends of the window.
         concurrency: How many examples are answered at the same time. An example is submitted when a place is free.
         deadline_s: An example that takes longer has failed.
@@ -96,6 +97,11 @@ class BlockRunner:
     now: Callable[[], datetime] = _utc_now
     _window: asyncio.Lock = field(default_factory=asyncio.Lock)
     _warm: set[str] = field(default_factory=set)
+    _scoring: Scoring = field(init=False)
+
+    def __post_init__(self) -> None:
+        scoring = Scoring(scorer=self.task.scorer, meter=self.meter, at_once=self.concurrency, clock=self.clock)
+        object.__setattr__(self, "_scoring", scoring)
 
     async def run(
         self,
@@ -107,8 +113,9 @@ class BlockRunner:
         progress: Callable[[int], None] | None = None,
         metrics: Metrics | None = None,
         idle_w: Mapping[str, float] | None = None,
+        judges: Judges = no_models,
     ) -> Block:
-        """Run the block and wait for all its examples.
+        """Run the block, wait for all its examples, and score them once the window is closed.
 
         Calls that are in the store are not sent. An example with a reused call gets the latency that its graph takes
         when each call takes as long as when it was made.
@@ -121,6 +128,7 @@ class BlockRunner:
             progress: Called with the number of examples that are done.
             metrics: Asks the engines how busy they are; None not to ask.
             idle_w: Idle watts by the meter's domains, with the engines that are resident; None when not known.
+            judges: Makes the models that the scorer asks ready; see ``Scoring.scored``.
 
         Raises:
             OrkesterError: Something other than a model call is wrong, for example a scorer of the user's. Failed calls
@@ -135,7 +143,7 @@ class BlockRunner:
             if progress is not None and answered:
                 progress(len(answered))
             if reuse is not None and len(answered) == len(plan.examples):
-                return self._screened(plan, answered, engines, reuse)
+                return await self._scored(self._screened(plan, answered, engines, reuse), plan, judges)
             remaining = [position for position in range(len(plan.examples)) if position not in answered]
 
             def report(done: int) -> None:
@@ -146,14 +154,16 @@ class BlockRunner:
             block, measured = await self._measured(plan, examples, models, engines, reuse, report, metrics, idle_w)
             if self.traces is not None:
                 self.traces.energy(energy_table(block))  # only the calls that were made in the window
-                self.traces.flush()
-            if reuse is None:
-                return block
-            composed = await reuse.with_composed_times(examples, measured)
-        results = answered | dict(zip(remaining, composed, strict=True))
-        return _with_results(block, results, reuse)
+            if reuse is not None:
+                composed = await reuse.with_composed_times(examples, measured)
+                block = _with_results(block, answered | dict(zip(remaining, composed, strict=True)), reuse)
+            return await self._scored(block, plan, judges)
 
-    async def screen(self, plan: BlockPlan, store: CallStore) -> Block | None:
+    def remember(self, blocks: Iterable[Block]) -> None:
+        """Take the scores of earlier blocks of the run; see ``Scoring.remember``."""
+        self._scoring.remember(blocks)
+
+    async def screen(self, plan: BlockPlan, store: CallStore, judges: Judges = no_models) -> Block | None:
         """Put the block together from the store alone, without an engine.
 
         It assumes the engines that last served these models with the team's engine options.
@@ -161,6 +171,7 @@ class BlockRunner:
         Args:
             plan: The block.
             store: The calls of the search so far.
+            judges: See ``run``.
 
         Returns:
             The block; None when one of its calls must be made.
@@ -177,7 +188,9 @@ class BlockRunner:
             if not await reuse.from_store(plan.examples[:1]):
                 return None
             answered = await reuse.from_store(plan.examples)
-        return self._screened(plan, answered, engines, reuse) if len(answered) == len(plan.examples) else None
+            if len(answered) < len(plan.examples):
+                return None
+            return await self._scored(self._screened(plan, answered, engines, reuse), plan, judges)
 
     async def _measured(
         self,
@@ -344,13 +357,25 @@ class BlockRunner:
                 deadline_s=self.deadline_s,
                 clock=self.clock,
             )
-            result = result_of(example, outcome, call_log, self.task, deadline_s=self.deadline_s)
+            result = result_of(example, outcome, call_log, deadline_s=self.deadline_s)
             if span is not None:
-                score_event(span, scorer=self.task.scorer.name, score=result.score)
                 if result.failure is not None:
                     span.set_attribute(names.ERROR_TYPE, result.failure)
                 result = replace(result, trace_id=f"{span.get_span_context().trace_id:032x}")
         return TimedResult(result=result, submitted_s=start, duration_s=outcome.duration_s)
+
+    async def _scored(self, block: Block, plan: BlockPlan, judges: Judges) -> Block:
+        """The block with its scores, which are in the traces, too."""
+        if self.traces is None:
+            return await self._scoring.scored(block, plan.examples, judges)
+        try:
+            block = await self._scoring.scored(block, plan.examples, judges)
+            for result in block.examples:
+                if result.trace_id is not None:
+                    self.traces.score(result.trace_id, scorer=self.task.scorer.name, score=result.score)
+        finally:
+            self.traces.flush()
+        return block
 
     def _trace(self, plan: BlockPlan, example: Example) -> AbstractContextManager[Any]:
         if self.traces is None:

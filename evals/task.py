@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from orkester.agents import Role
 from orkester.errors import InputError
 
-from .scorers import Scorer
+from .scorers import AnyScorer, DeferredScorer
 
 #: The order of the examples: by hashes of the seed and their ids, or that of the data.
 Order: TypeAlias = Literal["shuffled", "as_given"]
@@ -26,7 +26,8 @@ class Example:
     Attributes:
         id: The id, unique in the data; the line number when the data has no ids.
         question: Text, or a list of OpenAI content parts.
-        expected: The right answer as it is in the data. When it is a list, each entry is a right answer.
+        expected: The right answer as it is in the data. When it is a list, each entry is a right answer. None when the
+            data have none, which only some scorers allow.
     """
 
     id: str
@@ -55,12 +56,17 @@ class Task:
     shots: Sequence[Example]
     search: Sequence[Example]
     confirm: Sequence[Example]
-    scorer: Scorer
+    scorer: AnyScorer
     instruction: str
     max_tokens: int
     extract: str | None
     data_sha256: str
     roles: Mapping[str, Role] = field(default_factory=dict)
+
+    @property
+    def scorer_models(self) -> Sequence[str]:
+        """The names of the models that the scorer asks."""
+        return self.scorer.models if isinstance(self.scorer, DeferredScorer) else ()
 
     @property
     def read(self) -> Callable[[str], str]:

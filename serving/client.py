@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import random
 import time
@@ -183,6 +184,12 @@ class ChatClient:
                 raise
             _describe(span, reply)
             return reply
+
+    def without_preamble(self) -> ChatClient:
+        """The same client, whose requests do not begin with the preamble. It shares the connections and the limits."""
+        bare = copy.copy(self)
+        bare._preamble = ()
+        return bare
 
     def prepare(self) -> None:
         """Import aiohttp and open a session now, so that the first call need not. A running event loop is needed."""

@@ -112,6 +112,11 @@ class Lease:
     facts: Mapping[str, Mapping[str, object]]
     instances: Sequence[Instance] = field(repr=False)
 
+    @property
+    def models_without_preamble(self) -> Mapping[str, ChatModel]:
+        """The models by name, whose requests do not begin with the preamble."""
+        return {each.name: each.client.without_preamble() for each in self.instances if each.client is not None}
+
     async def reset_prefix_caches(self) -> Mapping[str, bool]:
         """Empty the prefix caches of the engines, so that they forget the prompts seen so far.
 

@@ -9,7 +9,6 @@ from .tracing import (
     chat_span,
     collect_chat_spans,
     route_event,
-    score_event,
     traceparent,
     workflow_span,
 )
@@ -20,7 +19,6 @@ __all__ = [
     "chat_span",
     "collect_chat_spans",
     "route_event",
-    "score_event",
     "traceparent",
     "workflow_span",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -171,6 +172,7 @@ class TraceStore:
         self._energy: _SpanFile | None = None
         self._study_context: SpanContext | None = None
         self._study_span: Span | None = None
+        self._unscored: dict[str, tuple[Span, int]] = {}  # with their ends in ns, by trace id
 
     def __enter__(self) -> TraceStore:
         from opentelemetry.exporter.otlp.json.file.trace_exporter import FileSpanExporter
@@ -194,6 +196,7 @@ class TraceStore:
     ) -> None:
         if self._study_span is not None:
             self._study_span.end()
+        self._end_unscored()
         if self._provider is not None:
             self._provider.shutdown()
         for file in (self._file, self._energy):
@@ -216,9 +219,12 @@ class TraceStore:
     def flush(self) -> None:
         """Write every ended span to disk. The block runner calls it when a block ends.
 
+        Spans of examples that were not scored end without a score.
+
         Raises:
             OrkesterError: Spans or energy rows could not be written, for example because the disk is full.
         """
+        self._end_unscored()
         if self._provider is not None:
             self._provider.force_flush()
         for file in (self._file, self._energy):
@@ -228,6 +234,11 @@ class TraceStore:
                     f"{file.path}: the trace could not be written: {fault.strerror}. Make room and run the "
                     "same command again: it goes on from the last block on disk"
                 ) from fault
+
+    def _end_unscored(self) -> None:
+        for span, end_ns in self._unscored.values():
+            span.end(end_ns)
+        self._unscored.clear()
 
     def energy(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Append rows to the energy table. If they cannot be written, the next ``flush`` raises the error.
@@ -288,6 +299,8 @@ class TraceStore:
     def example(self, example_id: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
         """Open a trace for an example, linked to the current span (that of its trial).
 
+        The span ends with the ``with`` block, but it can be scored until the next ``flush``.
+
         Args:
             example_id: The example's id.
             attributes: More attributes of the example's span, by name.
@@ -303,21 +316,31 @@ class TraceStore:
                 context=trace.set_span_in_context(trace.INVALID_SPAN),
                 links=[Link(current)] if current.is_valid else [],
                 attributes={names.EXAMPLE_ID: example_id, names.TEST_CASE_ID: example_id, **attributes},
+                end_on_exit=False,
             ) as span:
-                yield span
+                try:
+                    yield span
+                finally:
+                    self._unscored[f"{span.get_span_context().trace_id:032x}"] = (span, time.time_ns())
         finally:
             _tracer.reset(token)
 
+    def score(self, trace_id: str, *, scorer: str, score: float) -> None:
+        """Add an example's score to its span, as the evaluation event of the GenAI conventions.
 
-def score_event(span: Span, *, scorer: str, score: float) -> None:
-    """Add an example's score to its span, as the evaluation event of the GenAI conventions.
-
-    Args:
-        span: The example's span.
-        scorer: The scorer's name.
-        score: The example's score.
-    """
-    span.add_event(names.EVALUATION_EVENT, {names.EVALUATION_NAME: scorer, names.EVALUATION_SCORE: score})
+        Args:
+            trace_id: The id of the example's trace.
+            scorer: The scorer's name.
+            score: The example's score.
+        """
+        if (unscored := self._unscored.pop(trace_id, None)) is not None:
+            span, end_ns = unscored
+            span.add_event(
+                names.EVALUATION_EVENT,
+                {names.EVALUATION_NAME: scorer, names.EVALUATION_SCORE: score},
+                timestamp=end_ns,
+            )
+            span.end(end_ns)
 
 
 def route_event(*, policy: str, choice: str, reason: str) -> None:

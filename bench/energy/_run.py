@@ -99,6 +99,10 @@ def bench_energy(
     """
     catalogue = catalogue or Catalogue.default()
     score = scorer(plan.scorer)
+    if not isinstance(score, Scorer):
+        raise InputError(
+            f"--scorer: {plan.scorer} takes too long for a benchmark; choose one such as contains or numeric"
+        )
     jobs = _jobs(plan, catalogue)
     create_folder(folder)
     state = _State(

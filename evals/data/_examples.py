@@ -47,7 +47,12 @@ class DataSet:
 
 
 def load_data(
-    data: str, folder: Path, *, fields: Mapping[FieldName, str] | None = None, objects: bool = False
+    data: str,
+    folder: Path,
+    *,
+    fields: Mapping[FieldName, str] | None = None,
+    objects: bool = False,
+    answers: bool = True,
 ) -> DataSet:
     """Read the data set that a study file names.
 
@@ -56,6 +61,7 @@ def load_data(
         folder: The folder that a path is relative to.
         fields: See ``load_examples``.
         objects: Whether a right answer may be a JSON object, or a list inside a list. Then a cell of CSV is one answer.
+        answers: Whether each row must have a right answer. Otherwise it is None where there is none.
 
     Raises:
         InputError: See ``load_examples``; or the data set cannot be fetched.
@@ -66,7 +72,7 @@ def load_data(
         found = hub_files(data)
         paths = found.paths
         notes.append(f"data: {data} is at revision {found.revision}; {found.pinned} keeps it")
-    examples, repeated = _examples(paths, fields or {}, objects=objects)
+    examples, repeated = _examples(paths, fields or {}, objects=objects, answers=answers)
     if repeated:
         rows, (first, second) = len(examples) + len(repeated), repeated[0]
         notes.append(
@@ -97,7 +103,7 @@ def load_examples(path: Path, *, fields: Mapping[FieldName, str] | None = None) 
 
 
 def _examples(
-    paths: Sequence[Path], fields: Mapping[FieldName, str], *, objects: bool
+    paths: Sequence[Path], fields: Mapping[FieldName, str], *, objects: bool, answers: bool
 ) -> tuple[Sequence[Example], Sequence[tuple[str, str]]]:
     """The examples of a data set's files; and the places of rows that are left out, after those that they repeat."""
     names = {name: fields.get(name, name) for name in _NAMES}
@@ -109,7 +115,7 @@ def _examples(
         for line, row in READERS.get(path.suffix.lower(), json_lines)(path):
             place = f"{path}:{line}"
             name = f"{number}-{line}" if number else str(line)
-            example = _example(place, row, names, fields, number=name, objects=objects)
+            example = _example(place, row, names, fields, number=name, objects=objects, answers=answers)
             if example.id in places:
                 raise InputError(
                     f"{place}: line {places[example.id].rpartition(':')[2]} has the same id {example.id!r}; every id "
@@ -143,6 +149,7 @@ def _example(
     *,
     number: str,
     objects: bool,
+    answers: bool,
 ) -> Example:
     """The example of a row.
 
@@ -152,25 +159,29 @@ def _example(
         names: The names of the fields.
         fields: Those that the study file gives: if it names an id, each row must have it.
         number: The id of a row without one.
-        objects: See ``load_data``.
+        objects, answers: See ``load_data``.
 
     Raises:
         InputError: The row is not an example.
     """
-    required = [names["question"], names["answer"]]
+    required = [names["question"]]
+    if answers or "answer" in fields:
+        required.append(names["answer"])
     if names["id"] in row or "id" in fields:
         required.append(names["id"])
     for name in required:
         if _is_empty(row.get(name)):
             raise InputError(f"{place}: {_missing_field_message(name, row)}")
-    question, expected = row[names["question"]], row[names["answer"]]
+    question, expected = row[names["question"]], row.get(names["answer"])
     if not isinstance(question, (str, list)):
         raise InputError(
             f"{place}: the field {names['question']!r} must be text or a list of content parts, but it is {question!r}"
         )
     if not objects and isinstance(expected, str) and place.rpartition(":")[0].lower().endswith(_TABLES):
         expected = _several(expected)
-    if fault := _gold_fault(expected, objects=objects):
+    if _is_empty(expected):
+        expected = None
+    elif fault := _gold_fault(expected, objects=objects):
         raise InputError(f"{place}: the field {names['answer']!r} {fault}")
     return Example(id=str(row.get(names["id"], number)), question=question, expected=expected)
 

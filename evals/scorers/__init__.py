@@ -17,28 +17,36 @@ from orkester.errors import InputError
 from orkester.registry import Registry, files_of, wrong_options
 
 from ._base import Scorer, accepted, written
+from ._deferred import Answered, DeferredScorer, Score
 from ._text import exact_text
 
 __all__ = [
     "SCORERS",
+    "Answered",
+    "AnyScorer",
+    "DeferredScorer",
+    "Score",
     "Scorer",
     "ScoringFunction",
     "accepted",
     "exact_text",
+    "needs_expected",
     "scorer",
     "scorers",
     "takes_objects",
     "written",
 ]
 
+#: A scorer of either kind.
+AnyScorer: TypeAlias = Scorer | DeferredScorer
 #: Makes a scorer from the options in a study file.
-MakeScorer: TypeAlias = Callable[..., Scorer]
+MakeScorer: TypeAlias = Callable[..., AnyScorer]
 
 
 def _accept(name: str, loaded: object) -> MakeScorer:
     if inspect.isclass(loaded):
         return cast("MakeScorer", loaded)
-    if isinstance(loaded, Scorer):
+    if isinstance(loaded, Scorer | DeferredScorer):
         return lambda: loaded
     if callable(loaded):
         return lambda: ScoringFunction(name, loaded)
@@ -55,7 +63,7 @@ def scorers() -> Sequence[str]:
     return SCORERS.names()
 
 
-def takes_objects(chosen: Scorer) -> bool:
+def takes_objects(chosen: AnyScorer) -> bool:
     """Whether a right answer may be a JSON object or a list inside a list.
 
     That is so for ``json``, for functions, and for scorers of packages unless they have ``takes_objects = False``.
@@ -63,13 +71,18 @@ def takes_objects(chosen: Scorer) -> bool:
     return bool(getattr(chosen, "takes_objects", True))
 
 
-def scorer(spec: str | Mapping[str, Any], *, folder: Path | None = None) -> Scorer:
+def needs_expected(chosen: AnyScorer) -> bool:
+    """Whether each example must have a right answer. That is so unless the scorer has ``needs_expected = False``."""
+    return bool(getattr(chosen, "needs_expected", True))
+
+
+def scorer(spec: str | Mapping[str, Any], *, folder: Path | None = None) -> AnyScorer:
     """Make the scorer that a study file describes.
 
     Args:
         spec: A name, or ``{name: {option: value}}``. The name may be ``module:name``. It must refer to a class, which
-            is called with the options; to a ``Scorer``; or to a function that takes the answer and the right answer
-            and returns a number from 0 to 1 or a bool.
+            is called with the options; to a ``Scorer`` or a ``DeferredScorer``; or to a function that takes the answer
+            and the right answer and returns a number from 0 to 1 or a bool.
         folder: The folder where a module is looked for first.
 
     Raises:
@@ -89,7 +102,7 @@ def scorer(spec: str | Mapping[str, Any], *, folder: Path | None = None) -> Scor
         instance = make(**options)
     except (TypeError, ValueError) as error:
         raise InputError(f"the scorer {name!r} does not take the options {options!r}: {error}") from error
-    if not isinstance(instance, Scorer):
+    if not isinstance(instance, Scorer | DeferredScorer):
         raise InputError(f"{name!r} does not make an orkester.evals.scorers.Scorer, but {instance!r:.60}")
     return instance
 

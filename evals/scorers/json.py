@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, ClassVar, Final
 
 from ._base import entries
@@ -24,15 +25,32 @@ class Json:
 
     Attributes:
         ignore_order: Whether the order of arrays does not count.
+        schema: A JSON Schema (json-schema.org). When there is one, every value that keeps to it is right, and examples
+            need no expected answer.
     """
 
     ignore_order: bool = False
+    schema: Mapping[str, Any] | None = None
 
     name: ClassVar[str] = "json"
     version: ClassVar[str] = "1"
 
+    def __post_init__(self) -> None:
+        if self.schema is None:
+            return
+        if not isinstance(self.schema, Mapping):
+            raise ValueError(f"schema is a mapping, such as {{type: object}}, but got {self.schema!r:.60}")  # noqa: TRY004
+        _ = self._keeps  # a schema that is wrong is found now
+
+    @property
+    def needs_expected(self) -> bool:
+        """Whether values are compared with an expected one."""
+        return self.schema is None
+
     def score(self, answer: str, expected: Any) -> float:
         """1 when the answer's value is one of the expected values. An expected text is JSON itself."""
+        if self.schema is not None:
+            return float(self._fits(answer))
         form = self._form_of(answer)
         return float(form is not None and any(form == self._expected(right) for right in entries(expected)))
 
@@ -40,6 +58,21 @@ class Json:
         """The value in one way of writing; the answer without space at its ends when it has no value."""
         form = self._form_of(answer)
         return answer.strip() if form is None else form
+
+    def _fits(self, answer: str) -> bool:
+        """Whether the value that an answer gives keeps to the schema."""
+        for text in _candidates(answer[-_MOST_CHARACTERS:]):
+            try:
+                _parsed(text)
+                return self._keeps(json.loads(text))
+            except (ArithmeticError, ValueError, RecursionError):
+                continue
+        return False
+
+    @cached_property
+    def _keeps(self) -> Callable[[Any], bool]:
+        """Says whether a value keeps to the schema."""
+        return _schema_check(dict(self.schema or {}))
 
     def _expected(self, right: Any) -> str | None:
         """The form of an expected value. A text that is no JSON is the JSON value of that text."""
@@ -67,6 +100,48 @@ class Json:
         if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
             return _number(value if isinstance(value, Decimal) else Decimal(str(value)))
         return _text(value)
+
+
+def _schema_check(schema: dict[str, Any]) -> Callable[[Any], bool]:
+    """Make a function that says whether a value keeps to a schema. Nothing is fetched.
+
+    Raises:
+        ValueError: The schema is wrong, or jsonschema is not installed.
+    """
+    try:
+        from jsonschema import Draft202012Validator, FormatChecker
+        from jsonschema.exceptions import SchemaError
+        from jsonschema.validators import validator_for
+        from referencing import Registry, Resource
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import DRAFT202012
+    except ImportError as error:
+        raise ValueError(
+            "schema needs the jsonschema package; install it with: pip install 'orkester[scorers]'"
+        ) from error
+    kind = validator_for(schema, default=Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except SchemaError as error:
+        raise ValueError(f"schema{error.json_path.removeprefix('$')}: {error.message}") from error
+    resource = Resource.from_contents(schema, default_specification=DRAFT202012)
+    resolver = Registry().with_resource("", resource).resolver()
+    for reference in _references(schema):
+        try:
+            resolver.lookup(reference)
+        except Unresolvable as error:
+            raise ValueError(f"schema: $ref {reference} is not in the schema; other documents are not read") from error
+    validator = kind(schema, format_checker=FormatChecker(), registry=Registry())
+    return lambda value: bool(validator.is_valid(value))
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        if isinstance(reference := schema.get("$ref"), str):
+            yield reference
+        yield from (found for value in schema.values() for found in _references(value))
+    elif isinstance(schema, list):
+        yield from (found for value in schema for found in _references(value))
 
 
 def _text(value: Any) -> str:

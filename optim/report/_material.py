@@ -14,6 +14,7 @@ from orkester.optim.insight.insights import Insights
 from orkester.optim.run.cut_answer_warnings import run_warnings
 from orkester.optim.run.engine_log import EngineUse
 from orkester.optim.run.results import Results
+from orkester.optim.run.scoring_notes import scoring_notes
 
 from ._joules import joules, power_range
 from ._numbers import duration, unit
@@ -63,6 +64,7 @@ class Material:
             "energy": self.energy,
             "power_range": self.power_range,
             "cut_answers": self.cut_answers,
+            "scoring": scoring_notes(self.blocks),
         }
 
     def _objective(self, name: str) -> dict[str, Any]:

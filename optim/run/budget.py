@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from orkester.errors import InputError
-from orkester.evals.block import Block
+from orkester.evals.block import Block, ScoringCost
 
 if TYPE_CHECKING:
     from orkester.optim.study.parts import BudgetPart
@@ -43,9 +43,9 @@ class Spent:
 
     Attributes:
         trials: Teams that were measured, or that could not be measured.
-        wall_s: Seconds in measurement windows.
-        llm_calls: Requests that were sent, including retries and failed ones. Calls that were answered from the run's
-            call store cost nothing.
+        wall_s: Seconds in measurement windows, and of scoring after them.
+        llm_calls: Requests that were sent, including retries, failed ones and those of the scorer. Calls that were
+            answered from the run's call store cost nothing.
         answered: Calls that were sent and answered.
         counted: Those of the answered calls whose tokens the server counted.
         counted_tokens: Tokens in and out of the counted calls.
@@ -74,7 +74,7 @@ class Spent:
             for call in answered
             if call.input_tokens is not None and call.output_tokens is not None
         ]
-        return cls(
+        spent = cls(
             wall_s=block.wall_s,
             llm_calls=sum(call.attempts for call in calls),
             answered=len(answered),
@@ -83,6 +83,20 @@ class Spent:
             blocks=1,
             metered=int(block.energy_j is not None),
             metered_j=block.spent_j or 0.0,
+        )
+        return spent if block.scoring is None else spent + cls._of_scoring(block.scoring)
+
+    @classmethod
+    def _of_scoring(cls, cost: ScoringCost) -> Spent:
+        """What scoring a block has cost. It is the user's, too, although it is no team's."""
+        counted = cost.input_tokens is not None and cost.output_tokens is not None
+        return cls(
+            wall_s=cost.wall_s,
+            llm_calls=cost.calls,
+            answered=cost.calls,
+            counted=cost.calls if counted else 0,
+            counted_tokens=(cost.input_tokens or 0) + (cost.output_tokens or 0) if counted else 0,
+            metered_j=cost.energy_j or 0.0,
         )
 
     def __add__(self, other: Spent) -> Spent:

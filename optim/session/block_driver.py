@@ -14,8 +14,9 @@ from orkester.evals.store import CallStore
 from orkester.evals.task import Example
 from orkester.graphs import Team
 from orkester.optim.run.events import BlockRerun, Observer, Preparing
+from orkester.serving.chat import ChatModel
 from orkester.serving.energy import IdlePower
-from orkester.serving.lease import Lease
+from orkester.serving.lease import Lease, Overrides
 from orkester.serving.pool import Pool
 
 from .engine_start import starting
@@ -90,10 +91,11 @@ class BlockDriver:
                 reruns=reruns,
                 policies=policies or {},
             )
-            if store is not None and (known := await self.runner.screen(plan, store)) is not None:
+            judges = _Judges(driver=self)
+            if store is not None and (known := await self.runner.screen(plan, store, judges)) is not None:
                 return known
             self._leave_if_asked()  # meanwhile; engines may take minutes to start
-            lease = await self._lease(team)
+            lease = await self._lease(team.models, team.engine)
             block, lost = await self._try(plan, lease, store, progress)
             if block is not None:
                 return block
@@ -117,18 +119,27 @@ class BlockDriver:
         resident = self.pool.resident_engines()
         if not self._idle.is_measured(resident):
             self.observer(Preparing(line=f"measuring idle power with {len(resident)} engines resident"))
-        block = await self.runner.run(
-            plan,
-            lease.models,
-            engines=lease.facts,
-            metrics=lease.metrics,
-            idle_w=await self._idle.measure(resident),
-            progress=progress,
-            store=store,
-        )
-        if _may_have_lost_an_engine(block) and (lost := await self.pool.lost_engines(lease, energy_j=block.spent_j)):
-            return None, lost
+        judges = _Judges(driver=self, lease=lease)
+        try:
+            block = await self.runner.run(
+                plan,
+                lease.models,
+                engines=lease.facts,
+                metrics=lease.metrics,
+                idle_w=await self._idle.measure(resident),
+                progress=progress,
+                store=store,
+                judges=judges,
+            )
+        except _LostInBlockError as error:
+            return None, error.lost
+        if not judges.asked and (lost_now := await self._lost(block, lease)):
+            return None, lost_now
         return replace(block, prefix_cache=prefix_cache), ()
+
+    async def _lost(self, block: Block, lease: Lease) -> Sequence[str]:
+        """The models whose engines were lost in a block."""
+        return await self.pool.lost_engines(lease, energy_j=block.spent_j) if _may_have_lost_an_engine(block) else ()
 
     async def _prefix_caches(self, plan: BlockPlan, lease: Lease) -> PrefixCache:
         """Before a team's first block in a phase, see that it does not profit from the prompts of those before it."""
@@ -141,20 +152,63 @@ class BlockDriver:
             return state
         return self._emptied[1]
 
-    async def _lease(self, team: Team) -> Lease:
+    async def _lease(self, models: Sequence[str], options: Overrides) -> Lease:
         self._in_block = False
         # Of a team that does not fit into memory no engine is started; the lease says why.
-        fits = self.pool.fits([(team.models, team.engine)])
-        missing = self.pool.not_running(team.models, team.engine) if fits else ()
-        waking = self.pool.asleep(missing, team.engine)
-        async with starting(self.observer, missing, waking=waking, options=team.engine, clock=self.clock):
-            lease = await self.pool.lease(team.models, team.engine)
+        fits = self.pool.fits([(models, options)])
+        missing = self.pool.not_running(models, options) if fits else ()
+        waking = self.pool.asleep(missing, options)
+        async with starting(self.observer, missing, waking=waking, options=options, clock=self.clock):
+            lease = await self.pool.lease(models, options)
         self._in_block = True  # until the next lease: what is measured now is worth waiting for
         return lease
 
     def _leave_if_asked(self) -> None:
         if self._stopping:
             raise Interrupted("stopped after the block that was under way")
+
+
+class _LostInBlockError(Exception):
+    """Engines of the team were lost in the block, so that it is not worth scoring."""
+
+    def __init__(self, lost: Sequence[str]) -> None:
+        super().__init__(f"the engine of {', '.join(lost)} was lost")
+        self.lost = lost
+
+
+@dataclass(kw_only=True)
+class _Judges:
+    """Makes the models that the scorer asks ready, when the block is measured.
+
+    Attributes:
+        driver: The driver, which leases the models.
+        lease: The lease of the block; None when nothing was run.
+        asked: Whether models were asked for. Then the lease of the block is over.
+    """
+
+    driver: BlockDriver
+    lease: Lease | None = None
+    asked: bool = False
+    _own: Lease | None = None
+
+    async def __call__(self, block: Block) -> Mapping[str, ChatModel]:
+        """See ``Scoring.scored``.
+
+        Raises:
+            _LostInBlockError: The block is not worth scoring.
+            EngineError: The engine of a model cannot be kept running. No team is to blame.
+        """
+        driver = self.driver
+        if self.lease is not None and not self.asked and (lost := await driver._lost(block, self.lease)):
+            raise _LostInBlockError(lost)
+        self.asked = True
+        try:
+            if self._own is not None:  # one of them did not answer
+                await driver.pool.lost_engines(self._own)
+            self._own = await driver._lease(driver.runner.task.scorer_models, {})
+        except EngineLost as error:
+            raise EngineError(f"the scorer {driver.runner.task.scorer.name} cannot go on: {error}") from error
+        return self._own.models_without_preamble
 
 
 def _may_have_lost_an_engine(block: Block) -> bool:

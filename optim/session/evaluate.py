@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from orkester.agents.routing import LearningPolicy, routing_policy
 from orkester.errors import InputError, nearest
+from orkester.evals.block import Block
 from orkester.evals.measurement import Measurement, measure
 from orkester.evals.runner import BlockPlan
 from orkester.graphs import Team
 from orkester.optim.study.engine_parts import RESTARTS
 from orkester.optim.study.study import Study
 from orkester.serving.catalogue import Catalogue
+from orkester.serving.chat import ChatModel
 from orkester.serving.energy import IdlePower
 from orkester.serving.pool import Pool
 
@@ -65,23 +68,30 @@ async def _measured(setup: MeasurementSetup, team: Team, pool: Pool, *, confirm:
     examples = study.task.confirm if confirm else study.search_examples
     size = study.file.measure.block
     runner = setup.runner()
+
+    async def judges(block: Block) -> Mapping[str, ChatModel]:
+        del block
+        return (await pool.lease(study.task.scorer_models)).models_without_preamble
+
+    blocks = []
     async with pool:
-        lease = await pool.lease(team.models, team.engine)
-        idle_w = await IdlePower(setup.meter).measure(pool.resident_engines())
-        blocks = [
-            await runner.run(
-                BlockPlan(
-                    team=team,
-                    examples=examples[start : start + size],
-                    phase="confirm" if confirm else "search",
-                    index=index,
-                    policies=study.routing.policies,
-                ),
+        idle = IdlePower(setup.meter)
+        for index, start in enumerate(range(0, len(examples), size)):
+            lease = await pool.lease(team.models, team.engine)
+            plan = BlockPlan(
+                team=team,
+                examples=examples[start : start + size],
+                phase="confirm" if confirm else "search",
+                index=index,
+                policies=study.routing.policies,
+            )
+            block = await runner.run(
+                plan,
                 lease.models,
                 engines=lease.facts,
                 metrics=lease.metrics,
-                idle_w=idle_w,
+                idle_w=await idle.measure(pool.resident_engines()),
+                judges=judges,
             )
-            for index, start in enumerate(range(0, len(examples), size))
-        ]
+            blocks.append(block)
     return measure(blocks, study.file.energy.footprint)

@@ -17,6 +17,7 @@ from orkester.optim.insight.choosing import Choice, best
 from orkester.optim.run.cut_answer_warnings import run_warnings
 from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.results import Results, results
+from orkester.optim.run.scoring_notes import scoring_notes
 from orkester.optim.study.parts import EnergyPart
 from orkester.optim.study.study_of_run import load_plugins, space_of_run
 
@@ -49,6 +50,11 @@ class Run:
         """A line for each model of which many answers were cut off at a limit of tokens, with the remedy."""
         return run_warnings(self.results.teams, self.manifest)
 
+    @property
+    def scoring(self) -> Sequence[str]:
+        """What a scorer that takes long has cost, and how far a judge can be trusted, a line each."""
+        return scoring_notes(self.blocks)
+
     def best(self, **asked: Any) -> Choice:
         """Which team to take; see ``orkester.best``."""
         return best(self.results, **asked)
@@ -64,6 +70,7 @@ class Run:
             "teams_measured": len(found.teams),
             "teams": [{**result.as_json(found.objectives), "group": groups[result.team.id]} for result in found.front],
             "cut_answers": list(self.cut_answers),
+            "scoring": list(self.scoring),
             "near": [result.as_json(found.objectives) for result in found.near],
             "baselines": [
                 {"name": each.name, **{phase: asdict(each.estimate(phase)) for phase in each.scores}}

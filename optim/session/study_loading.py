@@ -11,7 +11,15 @@ from orkester.agents import Role
 from orkester.errors import InputError, nearest
 from orkester.evals.data import load_data
 from orkester.evals.objectives import objective
-from orkester.evals.scorers import Scorer, ScoringFunction, scorer, takes_objects, written
+from orkester.evals.scorers import (
+    AnyScorer,
+    DeferredScorer,
+    ScoringFunction,
+    needs_expected,
+    scorer,
+    takes_objects,
+    written,
+)
 from orkester.evals.task import Example, Task, split
 from orkester.graphs import Team
 from orkester.optim.goals.goal import limit
@@ -55,6 +63,8 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
     faults += _about_limits(file, source)
     faults += _about_context(file, source, models, catalogue or Catalogue.default())
     faults += _about_sampler(file, source, path.parent)
+    if task is not None:
+        faults += _about_judges(file, source, task, models)
     if task is not None and file.measure.examples is not None and file.measure.examples > len(task.search):
         faults.append(
             source.error(
@@ -231,6 +241,25 @@ def _about_context(file: StudyFile, source: Source, models: Mapping[str, Model],
     return faults
 
 
+def _about_judges(file: StudyFile, source: Source, task: Task, models: Mapping[str, Model]) -> list[str]:
+    """Models that the scorer asks, and that are not in the study or cannot be asked."""
+    name = task.scorer.name
+    place = ["task", "scorer", *([name] if isinstance(file.task.scorer, dict) else [])]
+    faults = []
+    for model in task.scorer_models:
+        if model not in file.model_names:
+            faults.append(
+                source.error(
+                    place,
+                    f"{name} asks a model that is not one of the study: {nearest(model, file.model_names)}. Add it to "
+                    "models; teams use it only if a model knob of the search names it, or names no models",
+                )
+            )
+        elif model in models and models[model].base:
+            faults.append(source.error(place, f"{name} cannot ask {model}, which is not chatted with"))
+    return faults
+
+
 def _unusual(file: StudyFile) -> list[str]:
     """Wishes that may be mistakes, a line each."""
     return [
@@ -290,7 +319,7 @@ def _task(
     part = file.task
     faults: list[str] = []
     notes: Sequence[str] = ()
-    chosen: Scorer | None = None
+    chosen: AnyScorer | None = None
     parts: tuple[list[Example], list[Example], list[Example]] | None = None
     try:
         chosen = scorer(part.scorer, folder=folder)
@@ -298,7 +327,13 @@ def _task(
         inside = list(part.scorer) if isinstance(part.scorer, dict) else []
         faults.append(source.error(["task", "scorer", *inside], str(error)))
     try:
-        data = load_data(part.data, folder, fields=part.fields, objects=chosen is None or takes_objects(chosen))
+        data = load_data(
+            part.data,
+            folder,
+            fields=part.fields,
+            objects=chosen is None or takes_objects(chosen),
+            answers=chosen is not None and needs_expected(chosen),
+        )
     except InputError as error:
         faults.append(source.error(["task", "data"], str(error)) if part.data.startswith("hf:") else str(error))
     else:
@@ -307,6 +342,8 @@ def _task(
             parts = split(data.examples, confirm=part.confirm, shots=part.shots, seed=file.seed, order=part.order)
         except InputError as error:
             faults.append(source.error(["task"], str(error)))
+        if parts is not None and (unsolved := next((shot for shot in parts[0] if shot.expected is None), None)):
+            faults.append(source.error(["task", "shots"], f"the example {unsolved.id!r} has no answer to show"))
         if chosen is not None and (unscorable := _unscorable(chosen, data.examples)):
             faults.append(source.error(["task", "scorer"], unscorable))
     if chosen is None or parts is None:
@@ -327,10 +364,13 @@ def _task(
     return task, faults, notes
 
 
-def _unscorable(chosen: Scorer, examples: Sequence[Example]) -> str:
+def _unscorable(chosen: AnyScorer, examples: Sequence[Example]) -> str:
     """An example whose right answer the scorer gives no point: every team would fail it."""
+    if isinstance(chosen, DeferredScorer):
+        faults = ((example, chosen.fault(example.expected)) for example in examples)
+        return next((f"{chosen.name} cannot use the answer of {ex.id!r}: {why}" for ex, why in faults if why), "")
     for example in () if isinstance(chosen, ScoringFunction) else examples:
         for right in example.expected if isinstance(example.expected, list) else [example.expected]:
-            if chosen.score(written(right), right) == 0:
+            if right is not None and chosen.score(written(right), right) == 0:
                 return f"{chosen.name} gives no point to {short(right)}, which the example {example.id!r} says is right"
     return ""

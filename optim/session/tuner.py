@@ -21,8 +21,9 @@ from orkester.graphs import Team
 from orkester.optim.confirm.confirmation import Confirmation
 from orkester.optim.run.budget import Account, Budget, readable
 from orkester.optim.run.cut_answer_warnings import team_warnings
-from orkester.optim.run.events import AnswersCut, SearchEnded, TeamMeasured, TeamStarted
+from orkester.optim.run.events import AnswersCut, Preparing, SearchEnded, TeamMeasured, TeamStarted
 from orkester.optim.run.results import Findings, Results
+from orkester.optim.run.scoring_notes import unread_verdicts
 from orkester.optim.search.engine_order import by_engines
 from orkester.optim.search.samplers import Outcome, Sampler, Turn
 from orkester.optim.search.search import Search, Taken
@@ -76,6 +77,7 @@ class Tuner:
     _confirmation: Confirmation | None = field(default=None, init=False)
     _policies: Mapping[str, RoutingPolicy] = field(default_factory=dict, init=False)
     _warned: set[tuple[str, AnswerLimit]] = field(default_factory=set, init=False)  # models and limits with cut answers
+    _warned_of_verdicts: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         file = self.study.file
@@ -113,6 +115,7 @@ class Tuner:
     def _recall(self) -> None:
         """What the records say; a killed process may not have recorded whether the last block stopped its team."""
         blocks = self.log.all_blocks()
+        self.driver.runner.remember(blocks)
         last = {(block.team, block.phase): block for block in blocks}
         for block in blocks:
             ended = block is last[block.team, block.phase]
@@ -335,6 +338,7 @@ class Tuner:
             )
             self._record(block)
         self._warn_of_cut_answers(team, phase)
+        self._warn_of_verdicts(team, phase)
         if phase == "search":
             self._learn(team, block)
             self.progress.spent(self._account)
@@ -377,6 +381,12 @@ class Tuner:
             if (warning.model, warning.limit) not in self._warned:
                 self._warned.add((warning.model, warning.limit))
                 self.progress.observer(AnswersCut(team=team, warning=warning.text))
+
+    def _warn_of_verdicts(self, team: Team, phase: Phase) -> None:
+        """Announce once that many verdicts of a judge cannot be read, so that its scores say little."""
+        if not self._warned_of_verdicts and (note := unread_verdicts(self.log.blocks(team.id, phase))):
+            self._warned_of_verdicts = True
+            self.progress.observer(Preparing(line=f"scoring: {note}"))
 
     def _lately(self) -> Results:
         """The results as they were last put together, for guesses, which are needed at every example."""

@@ -1,12 +1,15 @@
 """The contract of scorers, for every one that comes with Orkester and for a user's own."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 from orkester.evals.scorers import Scorer, scorer, scorers
-from orkester.testing.scorer_contract import ScorerContract
+from orkester.serving.chat import ChatModel, Reply
+from orkester.testing.scorer_contract import DeferredScorerContract, ScorerContract
+from orkester.testing.scripted import ChatCall, reply, scripted_models
 
 
 class TestExact(ScorerContract):
@@ -77,6 +80,22 @@ class TestF1(ScorerContract):
     same = (
         ("The Nile!", "nile"),
         ("a  city", "city"),
+    )
+    wrong = "Atlantis"
+
+
+class TestRouge(ScorerContract):
+    name = spec = "rouge"
+    rights = (
+        "Oslo",
+        "São Paulo",
+        "the Nile",
+        42,
+        "東京",
+    )
+    same = (
+        ("The Nile!", "the nile"),
+        ("a  city", "A city."),
     )
     wrong = "Atlantis"
 
@@ -164,6 +183,49 @@ class TestOwn(ScorerContract):
         return scorer(self.spec, folder=self.folder)
 
 
-def test_every_scorer_that_comes_with_orkester_is_held_to_the_contract() -> None:
-    held = {kind.name for kind in ScorerContract.__subclasses__()}
+class TestCode(DeferredScorerContract):
+    name = spec = "code"
+    rights = (
+        ("def double(x):\n    return 2 * x", "assert double(2) == 4"),
+        ("Here it is:\n```python\ndef double(x):\n    return x + x\n```\nIt adds.", ["assert double(2) == 4"]),
+        (
+            "def f(x):\n    return x",
+            {"tests": "def check(candidate):\n    assert candidate(1)", "entry_point": "f"},
+        ),
+    )
+    wrongs = (
+        ("def double(x):\n    return x", "assert double(2) == 4"),
+        ("I cannot write this.", "assert double(2) == 4"),
+    )
+    same = (
+        ("x = 1  # one", "```python\nx   =   1\n```"),
+        ("I do not know ", "I do not know"),
+    )
+    unusable = (
+        "assert (",
+        "x = 1",
+        [],
+        {"test": "assert f(1)"},
+        "def check(candidate):\n    assert candidate(1)",
+    )
+
+
+class TestJudge(DeferredScorerContract):
+    name = "judge"
+    spec = MappingProxyType({"judge": {"model": "large"}})
+    rights = (("It is Oslo.", "Oslo"),)
+    wrongs = (("Bergen", "Oslo"),)
+    same = (("Oslo", " OSLO."),)
+
+    def models(self) -> Mapping[str, ChatModel]:
+        return scripted_models(_judge)[0]
+
+
+def _judge(call: ChatCall) -> Reply:
+    """A judge that looks for the right answer, word for word."""
+    return reply("correct" if "It is Oslo" in str(call.content) else "incorrect")
+
+
+def test_every_scorer_that_comes_with_orkester_is_held_to_a_contract() -> None:
+    held = {kind.name for kind in (*ScorerContract.__subclasses__(), *DeferredScorerContract.__subclasses__())}
     assert set(scorers()) <= held

@@ -139,17 +139,19 @@ def test_a_number_that_is_none_is_not_written(number: float) -> None:
 
 
 def test_the_form_of_a_line_does_not_change_without_a_new_schema() -> None:
-    assert SCHEMA == 5
+    assert SCHEMA == 6
     known = json.loads(encode(block(examples=1)))
     assert list(known) == [
         *("schema", "kind", "team", "topology", "knobs", "phase", "index", "trial", "started_at", "wall_s"),
         *("concurrency", "seed", "energy_j", "energy_method", "energy_assumptions", "examples", "engines", "reruns"),
         *("engine_options", "engine_metrics", "prefix_cache", "energy_error_j", "energy_idle_j"),
         *("energy_unattributed_j", "energy_marks", "energy_gauges", "attribution", "composed_wall_s"),
+        "scoring",
     ]
     (example,) = known["examples"]
     assert list(example) == [
         *("id", "answer", "score", "latency_s", "failure", "calls", "trace_id", "composed", "failure_message"),
+        "score_detail",
     ]
     assert list(example["calls"][0]) == [
         *("agent", "model", "sample", "start_s", "latency_s"),
@@ -163,7 +165,7 @@ def test_the_form_of_a_line_does_not_change_without_a_new_schema() -> None:
     ]
 
 
-def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_5(path: Path) -> None:
+def test_what_schema_1_wrote_is_read_and_goes_on_in_schema_6(path: Path) -> None:
     old = (ROOT / "tests" / "evals" / "schema-1.jsonl").read_bytes()  # as the first version wrote them
     path.write_bytes(old)
     with BlockLog(path) as log:

@@ -19,7 +19,7 @@ from orkester.graphs import Team
 from orkester.serving.catalogue import Model
 from orkester.serving.client import ChatClient
 from orkester.serving.engines import EngineOptions, FakeEngine, FakeScript, Fault
-from orkester.telemetry import TraceStore, agent_span, attributes, chat_span, score_event, traceparent, workflow_span
+from orkester.telemetry import TraceStore, agent_span, attributes, chat_span, traceparent, workflow_span
 from orkester.telemetry._processor import BufferedSpanProcessor
 
 Span = dict[str, Any]
@@ -83,9 +83,10 @@ async def study(directory: Path, folder: Path, *faults: Fault) -> list[Span]:
                 try:
                     await team.answer(f"What is {number} + 3?", {"small": client})
                 except CallFailed:
-                    score_event(span, scorer="exact", score=0.0)
+                    score = 0.0
                 else:
-                    score_event(span, scorer="exact", score=1.0)
+                    score = 1.0
+            store.score(f"{span.get_span_context().trace_id:032x}", scorer="exact", score=score)
 
         with TraceStore(directory, study="small") as store:
             store.begin_study(study_id="1234", objectives=["quality", "calls"])

@@ -77,7 +77,7 @@ def print_front(run: Run) -> None:
         console.print(f"No team is on the front of {run.path}.")
         for reason in _why_none(found):
             console.print(f"  {reason}", markup=False)
-        _print_cut_answers(run, console)
+        _print_warnings(run, console)
         return
     console.print(front_table(found))
     methods = sorted({result.search.energy_method for result in found.front if result.search})
@@ -100,7 +100,7 @@ def print_front(run: Run) -> None:
         console.print(f"Chance: that no other confirmed team beats it on the held-out examples.{near}", markup=False)
     if thoughts := _thoughts(found):
         console.print(thoughts, markup=False)
-    _print_cut_answers(run, console)
+    _print_warnings(run, console)
 
 
 def _thoughts(found: Results) -> str:
@@ -115,9 +115,10 @@ def _thoughts(found: Results) -> str:
     return f"Thoughts: {low if low == high else f'{low} to {high}'} of the output tokens of agents that think{how}."
 
 
-def _print_cut_answers(run: Run, console: Console) -> None:
-    for line in run.cut_answers:
-        console.print(f"Cut answers: {line}", markup=False, soft_wrap=not console.is_terminal)
+def _print_warnings(run: Run, console: Console) -> None:
+    for subject, lines in (("Cut answers", run.cut_answers), ("Scoring", run.scoring)):
+        for line in lines:
+            console.print(f"{subject}: {line}", markup=False, soft_wrap=not console.is_terminal)
 
 
 def _why_none(found: Results) -> list[str]:

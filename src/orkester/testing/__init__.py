@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .objective_contract import ObjectiveContract
     from .routing_contract import RoutingContract
     from .sampler_contract import SamplerContract
-    from .scorer_contract import ScorerContract
+    from .scorer_contract import DeferredScorerContract, ScorerContract
     from .scripted import ChatCall, ScriptedModel, scripted_models
     from .tool_contract import ToolContract
     from .topology_contract import Case, TopologyContract
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ChatCall": "scripted",
     "Case": "topology_contract",
+    "DeferredScorerContract": "scorer_contract",
     "EngineContract": "engine_contract",
     "LifecycleContract": "engine_contract",
     "MeterContract": "meter_contract",
@@ -46,6 +47,7 @@ _HOMES = {
 __all__ = [
     "Case",
     "ChatCall",
+    "DeferredScorerContract",
     "EngineContract",
     "LifecycleContract",
     "MeterContract",

@@ -1,13 +1,14 @@
 """The scorer ``json`` beyond its battery: options, hostile texts, and objects as right answers in a study."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import write_study
 
 import orkester
 from orkester.errors import InputError
-from orkester.evals.scorers import scorer
+from orkester.evals.scorers import needs_expected, scorer
 
 
 def test_the_order_of_arrays_counts_unless_it_is_ignored() -> None:
@@ -67,3 +68,50 @@ def test_an_array_of_texts_in_csv_is_one_right_answer_for_this_scorer(tmp_path: 
     (tmp_path / "data.csv").write_text(f"question,answer\n{rows}")
     example = orkester.load_study(path).search_examples[0]
     assert example.expected == f'["a", "{example.question.removesuffix("?")}"]'
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "people": {"$ref": "#/$defs/count"}, "since": {"format": "date"}},
+    "required": ["city"],
+    "additionalProperties": False,
+    "$defs": {"count": {"type": "integer", "minimum": 0}},
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ('{"city": "Oslo"}', True),
+        ('Here it is:\n```json\n{"city": "Oslo", "people": 709037}\n```', True),
+        ('{"city": "Oslo", "people": -1}', False),
+        ('{"city": "Oslo", "people": 1.5}', False),
+        ('{"city": "Oslo", "people": 2.0}', True),  # JSON Schema: a whole number in any form is an integer
+        ('{"city": "Oslo", "since": "1048-05-01"}', True),
+        ('{"city": "Oslo", "since": "long ago"}', False),
+        ('{"city": "Oslo", "mayor": "?"}', False),
+        ('{"people": 3}', False),
+        ("Oslo", False),
+        ("", False),
+    ],
+)
+def test_with_a_schema_every_value_that_keeps_to_it_is_right(answer: str, right: bool) -> None:
+    made = scorer({"json": {"schema": SCHEMA}})
+    assert made.score(answer, None) == right
+    assert not needs_expected(made)
+    assert needs_expected(scorer("json"))
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ("schema.json", "schema is a mapping"),
+        ({"type": "objekt"}, "schema.type"),
+        ({"properties": {"a": {"$ref": "#/$defs/none"}}}, r"\$ref #/\$defs/none is not in the schema"),
+        ({"$ref": "http://127.0.0.1:9/schema.json"}, "other documents are not read"),
+        ({"$ref": "file:///etc/passwd"}, "other documents are not read"),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_refused(schema: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        scorer({"json": {"schema": schema}})
