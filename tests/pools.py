@@ -22,6 +22,10 @@ class ScriptedLease:
     def facts(self) -> Mapping[str, Mapping[str, object]]:
         return {name: {"engine": "scripted", **self.overrides} for name in self.models}
 
+    @property
+    def models_without_preamble(self) -> Mapping[str, ScriptedModel]:
+        return self.models
+
     async def reset_prefix_caches(self) -> Mapping[str, bool]:
         self.pool.did.append(("reset", *self.models))
         if self.pool.reset_fails.pop("next", False):

@@ -100,7 +100,7 @@ def load_study(path: str | Path, *, catalogue: Catalogue | None = None) -> Study
         space=space,
         routing=routing,
         start=start,
-        notes=[*data_notes, *_unusual(file), *notes],
+        notes=[*data_notes, *_unusual(file), *_about_own_judges(space, task), *notes],
     )
 
 
@@ -258,6 +258,16 @@ def _about_judges(file: StudyFile, source: Source, task: Task, models: Mapping[s
         elif model in models and models[model].base:
             faults.append(source.error(place, f"{name} cannot ask {model}, which is not chatted with"))
     return faults
+
+
+def _about_own_judges(space: Space, task: Task) -> list[str]:
+    """Models that judge teams in which they answer themselves, a line each."""
+    return [
+        f"{model} judges answers of teams in which it answers itself. Models prefer their own answers: name other "
+        "models in the model knobs of the search, or take another judge"
+        for model in task.scorer_models
+        if request_settings(space, task, model)
+    ]
 
 
 def _unusual(file: StudyFile) -> list[str]:
