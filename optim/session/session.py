@@ -110,6 +110,7 @@ class Session:
         with meter, TraceStore(self.directory.traces, study=study.name) as traces:
             traces.begin_study(study_id=study.id, objectives=list(study.file.objectives))
             runner = self._runner(traces)
+            runner.remember(log.all_blocks())
             sampler = self._sampler(log, trials)
             batch = self.directory.settle("batch", lambda: 1 if pool.fits(study.space.configurations()) else BATCH)
             tuner = Tuner(

@@ -115,7 +115,6 @@ class Tuner:
     def _recall(self) -> None:
         """What the records say; a killed process may not have recorded whether the last block stopped its team."""
         blocks = self.log.all_blocks()
-        self.driver.runner.remember(blocks)
         last = {(block.team, block.phase): block for block in blocks}
         for block in blocks:
             ended = block is last[block.team, block.phase]

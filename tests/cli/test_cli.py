@@ -251,6 +251,7 @@ def test_the_front_as_json_is_what_programs_were_promised(cli: Callable[..., Sai
         "teams",
         "near",
         "cut_answers",
+        "scoring",
         "baselines",
     }
     assert found["study"] == "small"
