@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orkester.evals.block import Call, ExampleResult
-from orkester.evals.energy import TimedResult, share_energy
+from orkester.evals.records.block import Call, ExampleResult
+from orkester.evals.running.energy import TimedResult, share_energy
 from orkester.optim.session.back_end import BackEnd, back_end, open_pool
 from orkester.optim.study.engine_parts import EngineOptionsPart
 from orkester.serving.catalogue import Catalogue

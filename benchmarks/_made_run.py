@@ -21,11 +21,11 @@ from typing import Any
 
 import yaml
 
-from orkester.evals.block import Block, Call, ExampleResult, Phase
-from orkester.evals.records import BlockLog, TeamFailure, TeamStopped
-from orkester.evals.reuse import wall_s, with_reused
-from orkester.evals.rows import rows_of
-from orkester.evals.store import CallStore
+from orkester.evals.records.block import Block, Call, ExampleResult, Phase
+from orkester.evals.records.call_store import CallStore
+from orkester.evals.records.log import BlockLog, TeamFailure, TeamStopped
+from orkester.evals.running.reuse import wall_s, with_reused
+from orkester.evals.summaries.rows import rows_of
 from orkester.evals.task import Example
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Goal

@@ -27,7 +27,7 @@ from typing import Any
 
 import openai
 
-from orkester.evals.runner import BlockPlan, BlockRunner
+from orkester.evals.running.runner import BlockPlan, BlockRunner
 from orkester.evals.scorers import scorer
 from orkester.evals.task import Example, Task
 from orkester.graphs import Team

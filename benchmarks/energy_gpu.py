@@ -36,7 +36,7 @@ import gpu
 
 import orkester
 from orkester.bench.energy import Plan, bench_energy, built_in_prompts
-from orkester.evals.runner import BlockPlan, BlockRunner
+from orkester.evals.running.runner import BlockPlan, BlockRunner
 from orkester.evals.scorers import scorer
 from orkester.evals.task import Example, Task
 from orkester.graphs import Team

@@ -44,10 +44,10 @@ from _made_run import BLOCK, EXAMPLES, SEED, Maker, make, write_study
 
 import orkester
 from orkester.agents.routing import RoutingPolicy
-from orkester.evals.block import Block, Phase
-from orkester.evals.probe import probe
-from orkester.evals.records import BlockLog
-from orkester.evals.store import CallStore
+from orkester.evals.records.block import Block, Phase
+from orkester.evals.records.call_store import CallStore
+from orkester.evals.records.log import BlockLog
+from orkester.evals.running.probe import probe
 from orkester.evals.task import Example
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Goal

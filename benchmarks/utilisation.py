@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Any
 
 from orkester.evals.data import load_examples
-from orkester.evals.records import BlockLog
-from orkester.evals.runner import BlockPlan, BlockRunner
+from orkester.evals.records.log import BlockLog
+from orkester.evals.running.runner import BlockPlan, BlockRunner
 from orkester.evals.scorers import scorer
 from orkester.evals.task import Example, Task
 from orkester.graphs import Team

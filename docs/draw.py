@@ -23,9 +23,9 @@ WAY: Sequence[tuple[str, str]] = (
     ("orkester.optim.study.study.Study", "orkester.optim.session.session.Session"),
     ("orkester.optim.study.space.Space", "orkester.optim.search.search.Search"),
     ("orkester.graphs._team.Team", "orkester.optim.session.block_driver.BlockDriver"),
-    ("orkester.serving.lease.Lease", "orkester.evals.runner.BlockRunner"),
-    ("orkester.evals.block.Block", "orkester.evals.records.BlockLog"),
-    ("orkester.evals.measurement.Measurement", "orkester.optim.run.results.Findings"),
+    ("orkester.serving.lease.Lease", "orkester.evals.running.runner.BlockRunner"),
+    ("orkester.evals.records.block.Block", "orkester.evals.records.log.BlockLog"),
+    ("orkester.evals.summaries.measurement.Measurement", "orkester.optim.run.results.Findings"),
     ("orkester.optim.run.results.Results", "orkester.optim.confirm.confirmation.Confirmation"),
     ("orkester.optim.session.open_run.Run", "orkester.optim.report.write_report"),
 )

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orkester.evals.block import Phase
-from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate
+from orkester.evals.records.block import Phase
+from orkester.evals.summaries.measurement import Measurement
 from orkester.graphs import Team
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.goal import Direction

@@ -19,7 +19,7 @@ rm -rf "$checkout/build"
 wheel=$(ls "$work"/dist/*.whl)
 listing=$("${PYTHON:-python3}" -m zipfile -l "$wheel")
 for needed in orkester/py.typed orkester/cli/__init__.py orkester/agents/agent.py orkester/agents/roles/answer.yaml orkester/graphs/vote.py \
-    orkester/testing/topology_contract.py orkester/optim/session/tuner.py orkester/evals/runner.py orkester/serving/catalogue/models.yaml orkester/telemetry/tracing.py; do
+    orkester/testing/topology_contract.py orkester/optim/session/tuner.py orkester/evals/running/runner.py orkester/serving/catalogue/models.yaml orkester/telemetry/tracing.py; do
     grep -q "$needed" <<<"$listing" || { echo "the wheel lacks $needed"; exit 1; }
 done
 if grep -qE '(^| )(agents|graphs|optim|evals|serving|telemetry|bench|docs|site|tests)/' <<<"$listing"; then

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from orkester.evals.probe import Signature, probe
+from orkester.evals.running.probe import Signature, probe
 from orkester.evals.scorers import scorer
 from orkester.evals.task import Task
 from orkester.graphs import Team

@@ -27,9 +27,9 @@ import numpy as np
 
 from orkester.agents.packs import known_roles
 from orkester.errors import CallFailed, EngineError
-from orkester.evals.block import Call, ExampleResult
-from orkester.evals.energy import TimedResult, share_energy
-from orkester.evals.runner import derive_seed
+from orkester.evals.records.block import Call, ExampleResult
+from orkester.evals.running.energy import TimedResult, share_energy
+from orkester.evals.running.runner import derive_seed
 from orkester.evals.task import Example
 from orkester.optim.run.directory import versions
 from orkester.optim.session.back_end import back_end, open_pool, shots_as_messages

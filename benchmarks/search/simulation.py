@@ -22,10 +22,10 @@ from opentelemetry.trace import INVALID_SPAN, Span
 
 from orkester.agents.routing import RoutingPolicy
 from orkester.errors import EngineLost
-from orkester.evals.block import Block, Call, ExampleResult, Phase
-from orkester.evals.records import BlockLog, TeamFailure
-from orkester.evals.runner import derive_seed
-from orkester.evals.store import CallStore
+from orkester.evals.records.block import Block, Call, ExampleResult, Phase
+from orkester.evals.records.call_store import CallStore
+from orkester.evals.records.log import BlockLog, TeamFailure
+from orkester.evals.running.runner import derive_seed
 from orkester.evals.task import Example
 from orkester.graphs import Team
 from orkester.optim.goals.goal import DEFAULT_CONSTRAINTS, Goal

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from orkester.evals.measurement import Measurement
+from orkester.evals.summaries.measurement import Measurement
 from orkester.optim.run.results import TeamResult
 
 from . import simulation

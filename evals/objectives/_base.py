@@ -10,9 +10,9 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from orkester.evals.agent_shares import AgentShare
-from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
+from orkester.evals.records.agent_shares import AgentShare
+from orkester.evals.records.block import Block
 from orkester.evals.stats.draws import Weights
 from orkester.evals.stats.rows import Rows
 

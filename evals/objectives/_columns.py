@@ -8,9 +8,9 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from orkester.evals.block import Block, Call, ExampleResult
-from orkester.evals.counts import is_counted, sum_known
 from orkester.evals.footprint import Footprint
+from orkester.evals.records.block import Block, Call, ExampleResult
+from orkester.evals.records.counts import is_counted, sum_known
 
 from ._base import Floats, Totals
 

@@ -18,8 +18,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
+from orkester.evals.records.block import Block
 from orkester.evals.stats.draws import Weights, block_mean_draws, mean_draws, quantile_draws, share_draws
 from orkester.evals.stats.intervals import (
     bootstrap_mean,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
+from orkester.evals.records.block import Block
 
 from ._base import Objective, Prediction
 from ._columns import PerBlock

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint
+from orkester.evals.records.block import Block
 
 from ._base import Objective, Prediction
 from ._columns import PerBlock

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from ._exact import ARITHMETIC, Digits, Exact
-from ._expressions import Locale, Value
-from ._number_text import words
-from ._numbers import read_number
+from ._numeric.exact import ARITHMETIC, Digits, Exact
+from ._numeric.number_text import words
+from ._numeric.numbers import read_number
+from ._numeric.values import Locale, Value
 from ._text import exact_text
 
 # Languages that write a decimal comma, and those in which a billion is a million millions.

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orkester.evals.block import Phase
 from orkester.evals.footprint import Footprint
-from orkester.evals.records import BlockLog
-from orkester.evals.rows import team_rows
+from orkester.evals.records.block import Phase
+from orkester.evals.records.log import BlockLog
 from orkester.evals.stats.intervals import MIN_BLOCKS
 from orkester.evals.stats.rows import Rows
+from orkester.evals.summaries.rows import team_rows
 from orkester.graphs import Team
 from orkester.optim.goals.front_probability import CLEAR, near_members, rivals, seeded
 from orkester.optim.run.budget import Spent

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .goal import Direction
 
 if TYPE_CHECKING:
-    from orkester.evals.rows import Floats
+    from orkester.evals.summaries.rows import Floats
 
 
 def front_indices(points: Sequence[Sequence[float]] | Floats, directions: Sequence[Direction]) -> list[int]:

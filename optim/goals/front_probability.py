@@ -1,6 +1,6 @@
 """How probable it is that a team is on the front, and which teams may beat it.
 
-Everything here follows from rows alone (see ``evals/paired_tests.py``). The probabilities are those of the
+Everything here follows from rows alone (see ``evals/summaries/paired_tests.py``). The probabilities are those of the
 Bayesian bootstrap (Rubin, "The Bayesian Bootstrap", Annals of Statistics 9, 1981): examples get random weights, the
 same for all teams, so that teams are compared on the same examples in each draw.
 """
@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from orkester.evals.objectives import objective
-from orkester.evals.paired_tests import beaten_p
 from orkester.evals.stats.draws import Weights
 from orkester.evals.stats.intervals import Floats
 from orkester.evals.stats.rows import Rows
+from orkester.evals.summaries.paired_tests import beaten_p
 
 from .front import front_indices
 from .goal import Direction

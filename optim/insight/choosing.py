@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from orkester.errors import InputError, OrkesterError
-from orkester.evals.block import Phase
 from orkester.evals.objectives import Estimate, objective
+from orkester.evals.records.block import Phase
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.goal import Direction, quality_name, violation
 from orkester.optim.run.results import Results, TeamResult, is_single

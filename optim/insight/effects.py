@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate, objective
+from orkester.evals.summaries.measurement import Measurement
 from orkester.optim.goals.goal import FAILURES, violation
 from orkester.optim.run.results import Results
 from orkester.optim.search.models.design import Design, Floats, Levels

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orkester.errors import InputError, OrkesterError
-from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import objective
+from orkester.evals.summaries.measurement import Measurement
 from orkester.optim.goals.goal import violation
 from orkester.optim.run.results import Results, TeamResult
 

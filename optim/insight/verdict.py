@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from orkester.evals.block import Phase
-from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import objective
 from orkester.evals.objectives.quality import QUALITY
-from orkester.evals.rows import team_rows
+from orkester.evals.records.block import Phase
 from orkester.evals.stats.intervals import Floats
 from orkester.evals.stats.rows import Rows
+from orkester.evals.summaries.measurement import Measurement
+from orkester.evals.summaries.rows import team_rows
 from orkester.optim.goals.front_probability import DRAWS, objective_draws, seeded
 from orkester.optim.goals.goal import Direction, quality_name
 from orkester.optim.goals.groups import LEVEL

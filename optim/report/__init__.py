@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from orkester.errors import InputError
-from orkester.evals.block import Block
+from orkester.evals.records.block import Block
 from orkester.optim.insight.insights import Insights
 from orkester.optim.insight.insights import insights as learn
 from orkester.optim.run.engine_log import EngineUse

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from orkester.evals.block import Phase
-from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate
 from orkester.evals.objectives.calls import CALLS
 from orkester.evals.objectives.quality import QUALITY
+from orkester.evals.records.block import Phase
+from orkester.evals.summaries.measurement import Measurement
 from orkester.optim.run.results import Results, TeamResult
 
 from ._axis import axis

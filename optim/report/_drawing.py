@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from orkester.evals.agent_shares import AgentShare
+from orkester.evals.records.agent_shares import AgentShare
 from orkester.graphs import Team, topology
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 190, 46, 24, 34

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orkester.evals.block import Block
-from orkester.evals.measurement import Measurement
+from orkester.evals.records.block import Block
+from orkester.evals.summaries.measurement import Measurement
 from orkester.optim.run.results import Results, TeamResult
 
 from ._numbers import number, span

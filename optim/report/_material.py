@@ -8,8 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from orkester.evals.block import Block
 from orkester.evals.objectives import objective
+from orkester.evals.records.block import Block
 from orkester.optim.insight.insights import Insights
 from orkester.optim.run.cut_answer_warnings import run_warnings
 from orkester.optim.run.engine_log import EngineUse

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import objective
+from orkester.evals.summaries.measurement import Measurement
 from orkester.optim.run.results import Results, TeamResult
 
 from ._numbers import interval, span

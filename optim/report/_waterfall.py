@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from orkester.evals.block import Block, Call, ExampleResult
+from orkester.evals.records.block import Block, Call, ExampleResult
 
 from ._numbers import number
 

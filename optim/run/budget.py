@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from orkester.errors import InputError
-from orkester.evals.block import Block, ScoringCost
+from orkester.evals.records.block import Block, ScoringCost
 
 if TYPE_CHECKING:
     from orkester.optim.study.parts import BudgetPart

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orkester.evals.cut_answers import CutAnswers
+from orkester.evals.summaries.cut_answers import CutAnswers
 from orkester.optim.study.answer_limits import AnswerLimit, AnswerLimits, limits_of_run
 
 from .results import TeamResult

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from orkester.evals.block import Phase
+from orkester.evals.records.block import Phase
 from orkester.graphs import Team
 from orkester.serving.lease import EngineEvent
 

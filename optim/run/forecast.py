@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orkester.evals.attempt import settings_of
+from orkester.evals.running.attempt import settings_of
 from orkester.evals.stats.intervals import CONFIDENCE, student_t
 from orkester.evals.task import Example, Task
 from orkester.graphs import Between, KnobValue, OneOfModels, Team, TeamSettings, topology

@@ -8,16 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from orkester.errors import OrkesterError
-from orkester.evals.agent_shares import AgentShare, agent_shares
-from orkester.evals.baselines import Baseline
-from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import Footprint
-from orkester.evals.measurement import Measurement, measure
 from orkester.evals.objectives import Estimate, objective
-from orkester.evals.records import Record, Records, TeamFailure, TeamStopped
-from orkester.evals.rows import team_rows
+from orkester.evals.records.agent_shares import AgentShare, agent_shares
+from orkester.evals.records.block import Block, Phase
+from orkester.evals.records.log import Record, Records, TeamFailure, TeamStopped
 from orkester.evals.stats.intervals import MIN_BLOCKS
 from orkester.evals.stats.rows import Rows
+from orkester.evals.summaries.baselines import Baseline
+from orkester.evals.summaries.measurement import Measurement, measure
+from orkester.evals.summaries.rows import team_rows
 from orkester.graphs import Team, form_of
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.front_probability import CLEAR, front_probability, seeded

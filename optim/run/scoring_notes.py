@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from orkester.evals.block import Block, ScoringCost
+from orkester.evals.records.block import Block, ScoringCost
 from orkester.evals.stats.intervals import wilson
 
 #: How a score came about; see ``ExampleResult.score_detail``.

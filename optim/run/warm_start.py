@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from orkester.errors import InputError, OrkesterError
-from orkester.evals.records import read_records
+from orkester.evals.records.log import read_records
 from orkester.graphs import Team
 from orkester.optim.study.parts import EnergyPart
 from orkester.optim.study.space import Space

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orkester.evals.measurement import Measurement
+from orkester.evals.summaries.measurement import Measurement
 from orkester.graphs import Team
 
 

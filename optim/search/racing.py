@@ -2,7 +2,7 @@
 
 There are two reasons to stop a team. It is *beaten* when a member of the front is better in every objective on the
 examples that both teams have seen. This is tested so that a team of the true front is stopped with at most the given
-probability, over all blocks together (``orkester.evals.paired_tests``). It is *hopeless* when it violates a constraint
+probability, over all blocks together (``evals.summaries.paired_tests``). It is *hopeless* when it violates a constraint
 whatever the results of the remaining examples are.
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from orkester.evals.objectives import objective
-from orkester.evals.paired_tests import dominating_member, look_level
 from orkester.evals.stats.rows import Rows
+from orkester.evals.summaries.paired_tests import dominating_member, look_level
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Direction, limit
 

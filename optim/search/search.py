@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from orkester.evals.block import Block
-from orkester.evals.rows import Floats
+from orkester.evals.records.block import Block
+from orkester.evals.summaries.rows import Floats
 from orkester.graphs import Team
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.goal import Goal, violation

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from orkester.agents.routing import RoutingPolicy
 from orkester.errors import EngineError, EngineLost
-from orkester.evals.block import Block, Phase, PrefixCache
-from orkester.evals.runner import BlockPlan, BlockRunner
-from orkester.evals.store import CallStore
+from orkester.evals.records.block import Block, Phase, PrefixCache
+from orkester.evals.records.call_store import CallStore
+from orkester.evals.running.runner import BlockPlan, BlockRunner
 from orkester.evals.task import Example
 from orkester.graphs import Team
 from orkester.optim.run.events import BlockRerun, Observer, Preparing

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from orkester.agents.routing import LearningPolicy, routing_policy
 from orkester.errors import InputError, nearest
-from orkester.evals.block import Block
-from orkester.evals.measurement import Measurement, measure
-from orkester.evals.runner import BlockPlan
+from orkester.evals.records.block import Block
+from orkester.evals.running.runner import BlockPlan
+from orkester.evals.summaries.measurement import Measurement, measure
 from orkester.graphs import Team
 from orkester.optim.study.engine_parts import RESTARTS
 from orkester.optim.study.study import Study

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orkester.errors import InputError
-from orkester.evals.runner import BlockRunner
+from orkester.evals.running.runner import BlockRunner
 from orkester.optim.study.request_settings import RequestSettings, settings_of_all
 from orkester.optim.study.study import Study
 from orkester.serving.catalogue import Catalogue

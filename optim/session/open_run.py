@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from orkester.errors import InputError
-from orkester.evals.baselines import baseline_of
-from orkester.evals.block import Block
-from orkester.evals.records import read_records
-from orkester.evals.twins import under_one_name
+from orkester.evals.records.block import Block
+from orkester.evals.records.log import read_records
+from orkester.evals.records.twins import under_one_name
+from orkester.evals.summaries.baselines import baseline_of
 from orkester.optim.goals.goal import Direction
 from orkester.optim.insight.choosing import Choice, best
 from orkester.optim.run.cut_answer_warnings import run_warnings

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orkester.evals.baselines import baseline_of
-from orkester.evals.block import Block
-from orkester.evals.records import BlockLog
+from orkester.evals.records.block import Block
+from orkester.evals.records.log import BlockLog
+from orkester.evals.summaries.baselines import baseline_of
 from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.engine_log import read_events, summary
 from orkester.optim.run.results import Results, results

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from orkester.evals.block import Phase
+from orkester.evals.records.block import Phase
 from orkester.graphs import Team
 from orkester.optim.run.budget import Account, Budget
 from orkester.optim.run.events import BlockProgress, BudgetSpent, Observer

@@ -16,14 +16,14 @@ from functools import partial
 from typing import Any
 
 from orkester.errors import InputError, OrkesterError
-from orkester.evals.baselines import Baseline, baseline_of, baselines
-from orkester.evals.block import Phase
 from orkester.evals.objectives import objective
-from orkester.evals.probe import probe
-from orkester.evals.records import BlockLog
-from orkester.evals.runner import BlockRunner
+from orkester.evals.records.block import Phase
+from orkester.evals.records.log import BlockLog
+from orkester.evals.records.twins import under_one_name
+from orkester.evals.running.probe import probe
+from orkester.evals.running.runner import BlockRunner
+from orkester.evals.summaries.baselines import Baseline, baseline_of, baselines
 from orkester.evals.task import Example
-from orkester.evals.twins import under_one_name
 from orkester.optim.goals.goal import Goal
 from orkester.optim.run.budget import Budget, begun
 from orkester.optim.run.directory import RunDirectory

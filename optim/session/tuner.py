@@ -10,12 +10,12 @@ import numpy as np
 
 from orkester.agents.routing import RoutingPolicy
 from orkester.errors import EngineLost
-from orkester.evals.baselines import Baseline
-from orkester.evals.block import Block, Phase
-from orkester.evals.cut_answers import cut_answers
-from orkester.evals.records import BlockLog, Record, TeamFailure, TeamStopped
-from orkester.evals.rows import rows_of
-from orkester.evals.store import CallStore
+from orkester.evals.records.block import Block, Phase
+from orkester.evals.records.call_store import CallStore
+from orkester.evals.records.log import BlockLog, Record, TeamFailure, TeamStopped
+from orkester.evals.summaries.baselines import Baseline
+from orkester.evals.summaries.cut_answers import cut_answers
+from orkester.evals.summaries.rows import rows_of
 from orkester.evals.task import Example
 from orkester.graphs import Team
 from orkester.optim.confirm.confirmation import Confirmation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from orkester.evals.probe import probe_all
+from orkester.evals.running.probe import probe_all
 from orkester.evals.task import Task
 from orkester.graphs import KnobValue, OneOfModels, Team, topology
 

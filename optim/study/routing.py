@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orkester.agents.routing import LearningPolicy, RoutingPolicy, RoutingRecord, routing_policy
 from orkester.errors import InputError, nearest
-from orkester.evals.block import Block
+from orkester.evals.records.block import Block
 from orkester.evals.task import Example
 from orkester.graphs import OneOfModels, OneOfPolicies, Team, topology
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orkester.evals.block import Phase
+from orkester.evals.records.block import Phase
 from orkester.evals.scorers import ScoringFunction
 from orkester.evals.task import Example, Task
 from orkester.graphs import Team

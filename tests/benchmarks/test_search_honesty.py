@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from support import ROOT
 
-from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate
+from orkester.evals.summaries.measurement import Measurement
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import orkester
 from orkester.cli.progress import _Display, plain_lines, sentence
-from orkester.evals.measurement import measure
+from orkester.evals.summaries.measurement import measure
 from orkester.graphs import Team
 from orkester.optim.run.events import (
     AnswersCut,

@@ -23,7 +23,7 @@ from support import ROOT, write_study
 
 import orkester
 from orkester.errors import EngineError, InputError
-from orkester.evals.block import Call
+from orkester.evals.records.block import Call
 
 #: One model alone, at two temperatures.
 SEARCH: dict[str, Any] = {"single": {"model": "any", "temperature": [0.0, 0.05]}}

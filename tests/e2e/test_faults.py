@@ -16,7 +16,7 @@ from support import quick_folder, write_study
 
 import orkester
 from orkester.errors import EngineError
-from orkester.evals.block import Block
+from orkester.evals.records.block import Block
 from orkester.optim.run.events import BlockProgress, BlockRerun, EngineChanged, EnginesStarting, Event
 from orkester.optim.run.results import TeamResult
 from orkester.serving.catalogue import Model

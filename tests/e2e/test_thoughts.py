@@ -15,7 +15,7 @@ from support import quick_folder, write_study
 import orkester
 from orkester.cli.best import print_choice
 from orkester.cli.results import print_front
-from orkester.evals.block import Call
+from orkester.evals.records.block import Call
 from orkester.optim.run.cut_answer_warnings import run_warnings
 from orkester.optim.run.events import AnswersCut, Event
 

@@ -12,7 +12,7 @@ from support import ROOT
 from orkester.errors import InputError
 from orkester.evals.objectives import Objective, PerBlock, PerCall, PerSuccess, Quantile, Share, objective, objectives
 from orkester.evals.objectives._joules import joules
-from orkester.evals.rows import rows_of, team_rows
+from orkester.evals.summaries.rows import rows_of, team_rows
 from orkester.testing.blocks import block, call, result
 
 #: Where names of objectives may stand: their own files.

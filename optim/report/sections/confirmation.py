@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import Footprint
 from orkester.evals.objectives import objective
-from orkester.evals.rows import team_rows
+from orkester.evals.records.block import Block, Phase
 from orkester.evals.stats.rows import Rows
+from orkester.evals.summaries.rows import team_rows
 from orkester.optim.confirm.probability_text import probability_text
 from orkester.optim.confirm.winners_curse import MeanOptimism, Optimism, winners_curse
 from orkester.optim.goals.front_probability import CLEAR

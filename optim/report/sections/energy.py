@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orkester.evals.agent_shares import AgentShare
-from orkester.evals.block import Block
 from orkester.evals.objectives import Estimate
 from orkester.evals.objectives.energy import ENERGY
+from orkester.evals.records.agent_shares import AgentShare
+from orkester.evals.records.block import Block
 from orkester.optim.run.results import Results, TeamResult
 
 from .._axis import from_zero

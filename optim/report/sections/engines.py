@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orkester.evals.block import Block
+from orkester.evals.records.block import Block
 from orkester.graphs import written
 from orkester.optim.run.engine_log import EngineUse
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from orkester.evals.agent_shares import AgentShare
-from orkester.evals.block import Block, Call
 from orkester.evals.objectives import Objective, objectives
 from orkester.evals.objectives.energy import ENERGY
 from orkester.evals.objectives.latency import MEDIAN
+from orkester.evals.records.agent_shares import AgentShare
+from orkester.evals.records.block import Block, Call
 from orkester.optim.run.results import TeamResult
 
 from .._drawing import draw

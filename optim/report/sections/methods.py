@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from orkester.evals.block import Block
 from orkester.evals.objectives import objectives
+from orkester.evals.records.block import Block
 from orkester.optim.study.parts import EnergyPart
 
 from .._joules import assumptions, marks_of

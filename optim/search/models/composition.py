@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orkester.evals.objectives import Prediction, objective
-from orkester.evals.probe import Signature, Stage
+from orkester.evals.running.probe import Signature, Stage
 from orkester.graphs import Team
 
 Floats: TypeAlias = NDArray[np.float64]

@@ -15,7 +15,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler, PartialFixedSampler
 
-from orkester.evals.runner import derive_seed
+from orkester.evals.running.runner import derive_seed
 from orkester.graphs import Team
 from orkester.optim.search.trials import PendingTrial, Trials, quiet
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from orkester.evals.objectives import objective
-from orkester.evals.runner import derive_seed
+from orkester.evals.running.runner import derive_seed
 from orkester.graphs import Team
 from orkester.optim.goals.front import front_indices
 from orkester.optim.goals.goal import FAILURES, limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from orkester.evals.runner import derive_seed
+from orkester.evals.running.runner import derive_seed
 from orkester.graphs import Team
 
 from ..outcome import Outcome

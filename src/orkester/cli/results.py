@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from orkester import Run
-    from orkester.evals.block import Phase
-    from orkester.evals.measurement import Measurement
     from orkester.evals.objectives import Estimate
+    from orkester.evals.records.block import Phase
+    from orkester.evals.summaries.measurement import Measurement
     from orkester.optim.run.results import Results, TeamResult
 
 #: Columns where there is no terminal: enough that nothing is cut or broken in a log.

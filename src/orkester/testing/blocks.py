@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orkester.evals.block import Block, Call, ExampleResult
+from orkester.evals.records.block import Block, Call, ExampleResult
 from orkester.graphs import Team
 
 TEAM = Team("vote", {"agents": 3, "model": "small", "temperature": 0.7})

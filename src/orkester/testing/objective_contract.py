@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from orkester.evals.block import Block
 from orkester.evals.footprint import Footprint, footprint
 from orkester.evals.objectives import Objective, objective
-from orkester.evals.rows import team_rows
+from orkester.evals.records.block import Block
+from orkester.evals.summaries.rows import team_rows
 
 from .blocks import block, call, result
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orkester.evals.measurement import Measurement
 from orkester.evals.objectives import Estimate
+from orkester.evals.summaries.measurement import Measurement
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Goal
 from orkester.optim.search.models.evidence import Evidence

@@ -10,8 +10,8 @@ import pytest
 from support import quick_folder, write_study
 
 import orkester
-from orkester.evals.block import Block, Phase
-from orkester.evals.records import BlockLog
+from orkester.evals.records.block import Block, Phase
+from orkester.evals.records.log import BlockLog
 from orkester.graphs import Team
 from orkester.optim.confirm.confirmation import TURN, Confirmation, ConfirmationTurn
 from orkester.optim.goals.front_probability import CLEAR

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orkester.evals.baselines import Baseline
-from orkester.evals.block import Block, Phase
+from orkester.evals.records.block import Block, Phase
+from orkester.evals.summaries.baselines import Baseline
 from orkester.graphs import Team
 from orkester.optim.insight.choosing import best
 from orkester.optim.run.results import Results, results

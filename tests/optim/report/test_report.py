@@ -21,10 +21,10 @@ from support import write_study
 
 import orkester
 from orkester.errors import InputError
-from orkester.evals.baselines import Baseline
-from orkester.evals.block import Block
 from orkester.evals.objectives import Estimate
-from orkester.evals.records import Records, TeamFailure
+from orkester.evals.records.block import Block
+from orkester.evals.records.log import Records, TeamFailure
+from orkester.evals.summaries.baselines import Baseline
 from orkester.graphs import Team
 from orkester.optim.insight.importance import Importance, Interaction, Share
 from orkester.optim.insight.insights import Insights

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orkester.evals.block import Block, Phase
-from orkester.evals.records import Record, Records, TeamFailure
+from orkester.evals.records.block import Block, Phase
+from orkester.evals.records.log import Record, Records, TeamFailure
 from orkester.graphs import Team
 from orkester.optim.insight.insights import Insights
 from orkester.optim.report import write_report

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from orkester.cli.results import _plain
-from orkester.evals.agent_shares import AgentShare
-from orkester.evals.block import Block, Call, ExampleResult
 from orkester.evals.objectives import Estimate
+from orkester.evals.records.agent_shares import AgentShare
+from orkester.evals.records.block import Block, Call, ExampleResult
 from orkester.graphs import Team, topologies, topology
 from orkester.optim.report._drawing import draw
 from orkester.optim.report._joules import joules, power_range

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orkester.errors import InputError
-from orkester.evals.block import Block, Call, ExampleResult
+from orkester.evals.records.block import Block, Call, ExampleResult
 from orkester.optim.run.budget import LIMITS, Account, Budget, Spent, account, begun, readable
 from orkester.optim.study.parts import BudgetPart
 from orkester.testing.blocks import block, call, result

@@ -6,7 +6,7 @@ from typing import Any
 from chosen import entry, measurement
 
 from orkester.agents import Role
-from orkester.evals.cut_answers import CutAnswers
+from orkester.evals.summaries.cut_answers import CutAnswers
 from orkester.optim.run.cut_answer_warnings import notable_share, run_warnings, team_warnings
 from orkester.optim.run.results import TeamResult
 from orkester.optim.study.answer_limits import AnswerLimits

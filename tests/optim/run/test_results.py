@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orkester.errors import OrkesterError
-from orkester.evals.block import Block, Phase
 from orkester.evals.footprint import footprint
-from orkester.evals.records import Record, Records, TeamFailure, TeamStopped
+from orkester.evals.records.block import Block, Phase
+from orkester.evals.records.log import Record, Records, TeamFailure, TeamStopped
 from orkester.graphs import Team
 from orkester.optim.goals.front_probability import front_probability
 from orkester.optim.goals.goal import violation

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from orkester.evals.probe import PlannedCall, Signature
+from orkester.evals.running.probe import PlannedCall, Signature
 from orkester.graphs import Team
 from orkester.optim.goals.goal import Goal
 from orkester.optim.search.models.composition import Composition

@@ -19,9 +19,9 @@ from support import quick_folder, write_study
 
 import orkester
 from orkester.errors import EngineError, EngineLost
-from orkester.evals.block import Block
-from orkester.evals.records import BlockLog, Records
-from orkester.evals.runner import BlockRunner
+from orkester.evals.records.block import Block
+from orkester.evals.records.log import BlockLog, Records
+from orkester.evals.running.runner import BlockRunner
 from orkester.optim.goals.goal import Goal
 from orkester.optim.run.budget import Budget
 from orkester.optim.run.events import BlockProgress, BlockRerun, Event, TeamMeasured, TeamStarted

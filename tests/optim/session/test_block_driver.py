@@ -10,9 +10,9 @@ from support import quick_folder, write_study
 
 import orkester
 from orkester.errors import CallFailed, EngineLost
-from orkester.evals.block import Block
-from orkester.evals.runner import BlockRunner
-from orkester.evals.store import CallStore
+from orkester.evals.records.block import Block
+from orkester.evals.records.call_store import CallStore
+from orkester.evals.running.runner import BlockRunner
 from orkester.graphs import Team
 from orkester.optim.run.events import BlockRerun, EnginesStarting, Event
 from orkester.optim.session.block_driver import MAX_RERUNS, BlockDriver

@@ -11,8 +11,8 @@ from support import quick_folder, write_study
 
 import orkester
 from orkester.errors import CallFailed, EngineError, EngineLost, InputError
-from orkester.evals.runner import BlockRunner
-from orkester.evals.store import CallStore
+from orkester.evals.records.call_store import CallStore
+from orkester.evals.running.runner import BlockRunner
 from orkester.graphs import Team
 from orkester.optim.run.events import BlockRerun, Event
 from orkester.optim.session.block_driver import BlockDriver

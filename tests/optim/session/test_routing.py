@@ -11,8 +11,8 @@ from support import quick_folder, write_study
 import orkester
 from orkester.agents.routing.learnt import Learnt
 from orkester.errors import InputError
-from orkester.evals.block import Block
-from orkester.evals.records import BlockLog
+from orkester.evals.records.block import Block
+from orkester.evals.records.log import BlockLog
 from orkester.graphs import Team
 from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.events import Event, TeamStarted

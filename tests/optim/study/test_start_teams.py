@@ -10,7 +10,7 @@ from support import write_study
 
 import orkester
 from orkester.errors import InputError
-from orkester.evals.records import BlockLog
+from orkester.evals.records.log import BlockLog
 from orkester.graphs import Team
 from orkester.optim.run.directory import RunDirectory
 from orkester.optim.run.warm_start import MOST_TEAMS

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orkester.evals.block import Block, Phase
-from orkester.evals.records import Records
+from orkester.evals.records.block import Block, Phase
+from orkester.evals.records.log import Records
 from orkester.graphs import Team
 from orkester.optim.report.sections.confirmation import confirmation_section
 from orkester.optim.run.results import results

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orkester.evals.block import Block
-from orkester.evals.records import Records, decode
+from orkester.evals.records.block import Block
+from orkester.evals.records.log import Records, decode
 from orkester.graphs import Team
 from orkester.optim.insight.insights import Insights
 from orkester.optim.report import write_report

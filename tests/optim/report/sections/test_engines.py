@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orkester.evals.records import Records
+from orkester.evals.records.log import Records
 from orkester.optim.report._waterfall import has_parts, waterfall
 from orkester.optim.report.sections.engines import engine_tables
 from orkester.optim.report.sections.members import member

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from orkester.evals.probe import PlannedCall, Signature
+from orkester.evals.running.probe import PlannedCall, Signature
 from orkester.graphs import Team
 from orkester.optim.search.models.composition import Composition, no_prediction
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orkester.evals.block import Call
 from orkester.evals.objectives import Mean, Objective, PerCall
+from orkester.evals.records.block import Call
 
 
 def _total(call: Call) -> int | None:
