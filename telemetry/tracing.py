@@ -325,6 +325,28 @@ class TraceStore:
         finally:
             _tracer.reset(token)
 
+    @contextmanager
+    def scoring(self, scorer: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
+        """Open a span around the work of a scorer that takes long, inside the current span (that of the trial).
+
+        Calls that the scorer makes have their spans inside it.
+
+        Args:
+            scorer: The scorer's name.
+            attributes: More attributes of the span, by name.
+
+        Yields:
+            The span.
+        """
+        token = _tracer.set(self.tracer())
+        try:
+            with self.tracer().start_as_current_span(
+                f"evaluate {scorer}", attributes={names.EVALUATION_NAME: scorer, **attributes}
+            ) as span:
+                yield span
+        finally:
+            _tracer.reset(token)
+
     def score(self, trace_id: str, *, scorer: str, score: float) -> None:
         """Add an example's score to its span, as the evaluation event of the GenAI conventions.
 

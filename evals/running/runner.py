@@ -21,6 +21,7 @@ from orkester.telemetry import attributes as names
 
 from ..records.block import Block, ExampleResult, Phase
 from ..records.call_store import CallStore
+from ..scorers import DeferredScorer
 from ..task import Example, Task
 from .attempt import attempt, result_of, settings_of
 from .calls import CallLog, Keys, RecordingModel, WarmUpModel, derive_seed, engine_fingerprint
@@ -368,11 +369,15 @@ class BlockRunner:
         """The block with its scores, which are in the traces, too."""
         if self.traces is None:
             return await self._scoring.scored(block, plan.examples, judges)
+        scorer = self.task.scorer
+        attributes = {names.TEAM_ID: plan.team.id, names.EXAMPLE_PHASE: plan.phase}
+        span = self.traces.scoring(scorer.name, attributes) if isinstance(scorer, DeferredScorer) else nullcontext()
         try:
-            block = await self._scoring.scored(block, plan.examples, judges)
+            with span:
+                block = await self._scoring.scored(block, plan.examples, judges)
             for result in block.examples:
                 if result.trace_id is not None:
-                    self.traces.score(result.trace_id, scorer=self.task.scorer.name, score=result.score)
+                    self.traces.score(result.trace_id, scorer=scorer.name, score=result.score)
         finally:
             self.traces.flush()
         return block

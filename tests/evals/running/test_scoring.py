@@ -19,7 +19,7 @@ from orkester.evals.task import Example, Task
 from orkester.graphs import Team
 from orkester.serving.chat import ChatModel
 from orkester.serving.energy import EstimateMeter, Sampler
-from orkester.telemetry import TraceStore
+from orkester.telemetry import TraceStore, chat_span
 from orkester.testing.scripted import ChatCall, reply, scripted_models
 
 ASK = [{"role": "user", "content": "Is it right?"}]
@@ -75,6 +75,18 @@ def answer(call: ChatCall) -> str:
     """The last example gets a wrong answer."""
     number = str(call.content).removeprefix("question ")
     return f"answer {number}" if number != "2" else "wrong"
+
+
+def spans_in(folder: Path) -> list[dict[str, Any]]:
+    """The spans in the trace files of a folder."""
+    return [
+        span
+        for path in folder.glob("spans-*.jsonl")
+        for line in path.read_text().splitlines()
+        for resource in json.loads(line)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
 
 
 @dataclass(kw_only=True)
@@ -179,22 +191,29 @@ def test_the_score_is_an_event_of_the_span_of_its_example_which_ends_with_the_wi
 
     with TraceStore(tmp_path, study="small") as traces:
         found = bench(Late(), traces=traces).run()
-    text = next(tmp_path.glob("spans-*.jsonl")).read_text()
-    assert text.count('"gen_ai.evaluation.result"') == 3
+    assert next(tmp_path.glob("spans-*.jsonl")).read_text().count('"gen_ai.evaluation.result"') == 3
 
-    spans = [
-        span
-        for line in text.splitlines()
-        for resource in json.loads(line)["resourceSpans"]
-        for scope in resource["scopeSpans"]
-        for span in scope["spans"]
-        if span["name"].startswith("example")
-    ]
+    spans = [span for span in spans_in(tmp_path) if span["name"].startswith("example")]
     assert {span["traceId"] for span in spans} == {result.trace_id for result in found.examples}
     for span in spans:
         (event,) = span["events"]
         assert event["timeUnixNano"] == span["endTimeUnixNano"]
         assert (int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"])) / 1e9 < 0.25  # without the scoring
+
+
+def test_calls_of_the_scorer_are_in_a_span_of_their_own(tmp_path: Path) -> None:
+    class Traced(Slow):
+        async def evaluate(self, answered: Answered, models: Mapping[str, ChatModel]) -> Score:
+            with chat_span("large", {}):
+                return await super().evaluate(answered, models)
+
+    with TraceStore(tmp_path, study="small") as traces, traces.trial(0, {}) as trial:
+        bench(Traced(), traces=traces).run()
+    found = spans_in(tmp_path)
+    (scoring,) = [span for span in found if span["name"] == "evaluate slow"]
+    assert scoring["parentSpanId"] == f"{trial.get_span_context().span_id:016x}"
+    chats = [span for span in found if span["name"] == "chat large"]
+    assert [span["parentSpanId"] for span in chats] == [scoring["spanId"]] * 3
 
 
 def test_what_was_not_scored_is_traced_nevertheless(tmp_path: Path) -> None:
