@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from .errors import InputError, did_you_mean, unknown
 
@@ -281,7 +281,7 @@ def files(package: str) -> Sequence[str]:
 
 
 def wrong_options(make: Callable[..., object], options: object) -> str:
-    """What is wrong with the names of a plug-in's options; empty when nothing is.
+    """What is wrong with the names of a plug-in's options, or with plain values of them; empty when nothing is.
 
     Args:
         make: Makes the plug-in's object; its parameters are the options.
@@ -305,7 +305,32 @@ def wrong_options(make: Callable[..., object], options: object) -> str:
     for option, parameter in parameters.items():
         if parameter.default is parameter.empty and option not in options:
             return f"needs the option {option!r}"
-    return ""
+    return next(filter(None, (_wrong_type(parameters[name], value) for name, value in options.items())), "")
+
+
+#: Plain types by the word for them in annotations: what they accept, and what they are called in messages.
+_PLAIN_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "None": ((type(None),), "nothing"),
+    "bool": ((bool,), "true or false"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "text"),
+}
+
+
+def _wrong_type(parameter: inspect.Parameter, value: object) -> str:
+    """Why a value is not of a parameter's type; empty when it is, and for types that are not plain."""
+    annotation = parameter.annotation
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    words = [word.strip() for word in text.split("|")]
+    if any(word not in _PLAIN_TYPES for word in words):
+        return ""
+    for word in words:
+        accepted, _ = _PLAIN_TYPES[word]
+        if isinstance(value, accepted) and (word == "bool" or not isinstance(value, bool)):
+            return ""
+    wanted = " or ".join(_PLAIN_TYPES[word][1] for word in words if word != "None")
+    return f"takes {wanted} as {parameter.name}, but got {value!r:.60}"
 
 
 def require_like(kind: str, name: str, made: object, protocol: type) -> None:

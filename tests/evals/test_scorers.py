@@ -177,7 +177,12 @@ def test_answers_without_a_match_are_one_vote() -> None:
         ({"regex": {"pattern": "(a)(b)"}}, "at most one group"),
         ({"numeric": {"tolerance": -0.1}}, "0 <= tolerance < 1"),
         ({"numeric": {"tolerance": math.nan}}, "0 <= tolerance < 1"),
-        ({"numeric": {"tolerance": "0.1"}}, "0 <= tolerance < 1"),
+        ({"numeric": {"tolerance": "0.1"}}, "takes a number as tolerance, but got '0.1'"),
+        ({"judge": {"model": 3}}, "takes text as model, but got 3"),
+        ({"judge": {"model": "large", "pairs": "yes"}}, "takes true or false as pairs, but got 'yes'"),
+        ({"judge": {"model": "large", "criteria": ["x"]}}, "takes text as criteria"),
+        ({"code": {"memory_mb": 1.5}}, "takes a whole number as memory_mb, but got 1.5"),
+        ({"code": {"timeout_s": True}}, "takes a number as timeout_s, but got True"),
         ({"numeric": 5}, "takes options as"),
     ],
 )

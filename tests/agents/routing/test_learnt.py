@@ -51,7 +51,15 @@ def test_it_takes_any_question() -> None:
     assert choice(policy, "\ud800", "a", "b") == "a"
 
 
-@pytest.mark.parametrize("examples", [4, 0, "many", True])
-def test_too_few_examples_are_refused(examples: object) -> None:
-    with pytest.raises(InputError, match="examples must be a whole number of 5 or more"):
+@pytest.mark.parametrize(
+    ("examples", "message"),
+    [
+        (4, "examples must be a whole number of 5 or more"),
+        (0, "examples must be a whole number of 5 or more"),
+        ("many", "takes a whole number as examples, but got 'many'"),
+        (True, "takes a whole number as examples, but got True"),
+    ],
+)
+def test_too_few_examples_are_refused(examples: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         routing_policy("learnt", {"examples": examples})

@@ -26,7 +26,7 @@ def test_questions_with_the_pattern_go_to_the_first_choice(pattern: str, questio
     [
         ({"pattern": "("}, "the routing policy 'rule' does not take the options {'pattern': '('}: pattern '(' is not"),
         ({"pattern": ""}, "pattern must be a regular expression, but is ''"),
-        ({"pattern": 5}, "pattern must be a regular expression, but is 5"),
+        ({"pattern": 5}, "takes text as pattern, but got 5"),
         ({"patern": "x"}, "the routing policy 'rule' has no option 'patern' (did you mean 'pattern'?)"),
     ],
 )
