@@ -133,7 +133,7 @@ _TOKEN = re.compile(
     |(?P<command>\\[a-zA-Z]+|[√∛π∞])
     |(?P<currency>(?:US|AU|CA|HK|[AC])?\$|[€£¥￥₹₩₽₺₪฿¢]|(?:USD|EUR|GBP|SEK|NOK|DKK|CHF|JPY|INR|CNY|RMB|Rs\.?|kr)(?![{_CASED}]))
     |(?P<times>(?<=[\d)}}])[xX](?=[\d(\\]))
-    |(?P<word>[{_CASED}][{_CASED}\d_]*(?:-\d+(?!\w)|(?:['-][{_CASED}]+))*|[^\W\d_]+)
+    |(?P<word>pi(?=-(?:\d|sqrt\b|pi\b))|[{_CASED}][{_CASED}\d_]*(?:-\d+(?!\w)|(?:['-][{_CASED}]+))*|[^\W\d_]+)
     |(?P<subscript>_\{{[^{{}}\n]{{0,20}}\}}|(?<=[a-zA-Z\d}}])_[a-zA-Z\d]+)
     |(?P<power>(?<=[\d)])\*\*(?=[-\d(])|\^)
     |(?P<dashes>--+)

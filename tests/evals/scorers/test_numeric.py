@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orkester.errors import InputError
@@ -130,6 +130,7 @@ PIECES = st.sampled_from(
 
 @settings(max_examples=600, deadline=None)
 @given(pieces=st.lists(PIECES, max_size=30))
+@example(pieces=["π", "−", "√", "2"])  # its key is pi-2^(1/2), and pi-2 is no word like covid-19
 def test_any_mixture_of_pieces_is_scored_and_has_a_stable_key(pieces: list[str]) -> None:
     answer = "".join(pieces)
     assert NUMERIC.score(answer, "5") in {0, 1}
