@@ -26,12 +26,6 @@ class Contains:
     version: ClassVar[str] = "2"
     takes_objects: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.plain_letters, bool):
-            raise ValueError(  # noqa: TRY004 - the options come from a file
-                f"plain_letters must be true or false, but is {self.plain_letters!r}"
-            )
-
     def score(self, answer: str, expected: Any) -> float:
         """1 when one of the expected texts is in the answer as whole words and numbers."""
         words = self._tokens(answer)

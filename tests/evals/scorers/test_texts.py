@@ -95,5 +95,5 @@ def test_a_long_text_is_read(name: str, part: str) -> None:
 
 
 def test_an_option_that_is_no_option_is_refused() -> None:
-    with pytest.raises(InputError, match="plain_letters must be true or false, but is 'no'"):
+    with pytest.raises(InputError, match="takes true or false as plain_letters, but got 'no'"):
         scorer({"contains": {"plain_letters": "no"}})
