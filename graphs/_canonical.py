@@ -43,11 +43,12 @@ def as_it_is(form: Form, roles: Mapping[str, Role]) -> Form:
     return form
 
 
-def temperature_of(role: str) -> Canonical:
-    """For topologies whose knob ``temperature`` is that of one role: a role with its own temperature ignores it."""
+def temperature_of(*names: str) -> Canonical:
+    """For topologies whose knob ``temperature`` is that of some roles: a role with its own temperature ignores it."""
 
     def canonical(form: Form, roles: Mapping[str, Role]) -> Form:
-        return form.without("temperature") if roles[role].temperature is not None else form
+        ignored = all(roles[name].temperature is not None for name in names)
+        return form.without("temperature") if ignored else form
 
     return canonical
 

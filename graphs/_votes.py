@@ -51,6 +51,12 @@ class Turn(TypedDict, total=False):
     others: list[str]
 
 
+def last_round(drafts: Sequence[Draft]) -> list[Draft]:
+    """The drafts of the last round, by the numbers of their agents."""
+    last = max(draft.round for draft in drafts)
+    return sorted((draft for draft in drafts if draft.round == last), key=lambda draft: draft.sample)
+
+
 def majority(drafts: Sequence[Draft], key: Callable[[str], str]) -> tuple[str, float]:
     """The answer most drafts gave, and the share that gave it.
 

@@ -26,7 +26,7 @@ from ._canonical import temperature_of
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
 from ._topology import Topology
-from ._votes import Answer, Draft, Question, Turn, VoteState, majority
+from ._votes import Answer, Draft, Question, Turn, VoteState, last_round, majority
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +57,13 @@ async def debater(state: Turn, runtime: Runtime[DebateContext]) -> VoteState:
 
 async def count(state: VoteState, runtime: Runtime[DebateContext]) -> Answer:
     """Elect the most frequent answer of the round that has just ended."""
-    answer, agreement = majority(_last_round(state), runtime.context.key)
+    answer, agreement = majority(last_round(state["drafts"]), runtime.context.key)
     return {"answer": answer, "agreement": agreement}
 
 
 async def again(state: VoteState, runtime: Runtime[DebateContext]) -> str | list[Send]:
     """Another round, or the end."""
-    drafts = _last_round(state)
+    drafts = last_round(state["drafts"])
     following = drafts[0].round + 1
     if following > runtime.context.rounds:
         return END
@@ -79,11 +79,6 @@ async def again(state: VoteState, runtime: Runtime[DebateContext]) -> str | list
         )
         for own in drafts
     ]
-
-
-def _last_round(state: VoteState) -> list[Draft]:
-    last = max(draft.round for draft in state["drafts"])
-    return sorted((d for d in state["drafts"] if d.round == last), key=lambda draft: draft.sample)
 
 
 graph = (

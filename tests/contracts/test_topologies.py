@@ -97,6 +97,180 @@ class TestReflect(TopologyContract):
             assert actor.count("large actor") == 1
 
 
+def marked(asked: ChatCall) -> str:
+    """Different drafts; each verifier gives the draft's number as its mark."""
+    return f"{asked.sample} of 100" if asked.agent == "verifier" else different_answers(asked)
+
+
+VERIFIED = (
+    Case({"agents": 2, "model": "small", "verifier": "large", "temperature": 0.7}, {"small": 2}),
+    Case(
+        {"agents": 3, "model": "small", "verifier": "large", "temperature": 0.3},
+        {"small": 3, "large": 3},
+        different_answers,
+    ),
+    Case({"agents": 9, "model": "large", "verifier": "small", "temperature": 0.7}, {"large": 9, "small": 9}, marked),
+    Case({"agents": 4, "model": "large", "verifier": "large", "temperature": 0.0}, {"large": 8}, marked),
+)
+
+
+class TestBestOfN(TopologyContract):
+    name = "best_of_n"
+    cases = VERIFIED
+
+
+class TestWeightedVote(TopologyContract):
+    name = "weighted_vote"
+    cases = VERIFIED[1:]
+
+
+class TestMixture(TopologyContract):
+    name = "mixture"
+    cases = (
+        Case(
+            {"agents": 2, "layers": 1, "model": "small", "aggregator": "large", "temperature": 0.7},
+            {"small": 2, "large": 1},
+        ),
+        Case(
+            {"agents": 3, "layers": 3, "model": "large", "aggregator": "small", "temperature": 0.3},
+            {"large": 9, "small": 1},
+            different_answers,
+        ),
+        Case(
+            {"agents": 6, "layers": 2, "model": "small", "aggregator": "small", "temperature": 0.7},
+            {"small": 13},
+            different_answers,
+        ),
+    )
+
+
+class TestPipeline(TopologyContract):
+    name = "pipeline"
+    cases = (
+        Case(
+            {"agents": 2, "analyst": "small", "model": "large", "reviewer": "small", "temperature": 0.0},
+            {"small": 1, "large": 1},
+        ),
+        Case(
+            {"agents": 3, "analyst": "large", "model": "small", "reviewer": "large", "temperature": 0.7},
+            {"small": 1, "large": 2},
+            different_answers,
+        ),
+    )
+
+
+def three_steps(asked: ChatCall) -> str:
+    """The planner's list has three steps."""
+    return "1. one\n2) two\n- three" if asked.agent == "planner" else different_answers(asked)
+
+
+class TestPlan(TopologyContract):
+    name = "plan"
+    cases = (
+        Case({"rounds": 5, "planner": "large", "model": "small", "temperature": 0.0}, {"large": 1, "small": 1}),
+        Case(
+            {"rounds": 5, "planner": "large", "model": "small", "temperature": 0.7},
+            {"large": 1, "small": 4},
+            three_steps,
+        ),
+        Case(
+            {"rounds": 2, "planner": "small", "model": "large", "temperature": 0.7},
+            {"large": 3, "small": 1},
+            three_steps,
+        ),
+    )
+
+
+def delegating(asked: ChatCall) -> str:
+    """The supervisor asks for three parts each time it may."""
+    if asked.agent == "supervisor":
+        return "ASK: one\n**ASK:** two\n- ASK: three" if "No more work" not in texts(asked) else "Oslo"
+    return different_answers(asked)
+
+
+class TestSupervisor(TopologyContract):
+    name = "supervisor"
+    cases = (
+        Case(
+            {"agents": 1, "rounds": 1, "model": "small", "supervisor": "large", "temperature": 0.7},
+            {"large": 1},
+        ),
+        Case(
+            {"agents": 2, "rounds": 1, "model": "small", "supervisor": "large", "temperature": 0.3},
+            {"large": 2, "small": 2},
+            delegating,
+        ),
+        Case(
+            {"agents": 6, "rounds": 4, "model": "large", "supervisor": "small", "temperature": 0.3},
+            {"small": 5, "large": 12},
+            delegating,
+        ),
+    )
+
+
+class TestHybrid(TopologyContract):
+    name = "hybrid"
+    cases = (
+        Case(
+            {"agents": 1, "rounds": 1, "model": "small", "supervisor": "large", "temperature": 0.7},
+            {"large": 2, "small": 1},
+            delegating,
+        ),
+        Case(
+            {"agents": 2, "rounds": 1, "model": "small", "supervisor": "large", "temperature": 0.3},
+            {"large": 2, "small": 4},
+            delegating,
+        ),
+        Case(
+            {"agents": 6, "rounds": 4, "model": "large", "supervisor": "small", "temperature": 0.3},
+            {"small": 5, "large": 24},
+            delegating,
+        ),
+    )
+
+
+class TestTree(TopologyContract):
+    name = "tree"
+    cases = (
+        Case(
+            {"breadth": 3, "depth": 2, "model": "small", "evaluator": "large", "temperature": 0.7},
+            {"small": 7},
+        ),
+        Case(
+            {"breadth": 2, "depth": 3, "model": "small", "evaluator": "large", "temperature": 0.3},
+            {"small": 7, "large": 6},
+            different_answers,
+        ),
+        Case(
+            {"breadth": 5, "depth": 1, "model": "large", "evaluator": "small", "temperature": 0.3},
+            {"large": 6, "small": 5},
+            different_answers,
+        ),
+    )
+
+
+def handing_over(asked: ChatCall) -> str:
+    """Everyone hands the question over as long as it may."""
+    return "HANDOFF: it is yours" if "Answer now" not in texts(asked) else "Oslo"
+
+
+class TestHandoff(TopologyContract):
+    name = "handoff"
+    cases = (
+        Case({"rounds": 1, "model": "small", "specialist": "large", "temperature": 0.0}, {"small": 1}),
+        Case(
+            {"rounds": 1, "model": "small", "specialist": "large", "temperature": 0.7},
+            {"small": 1, "large": 1},
+            handing_over,
+        ),
+        Case(
+            {"rounds": 4, "model": "large", "specialist": "small", "temperature": 0.7},
+            {"large": 3, "small": 2},
+            handing_over,
+        ),
+    )
+
+
 class TestRouter(TopologyContract):
     name = "router"
     cases = (

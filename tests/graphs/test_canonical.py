@@ -96,6 +96,12 @@ def patterns() -> Iterator[Pattern]:
     for seed in range(16):
         words = ("yes", "no", "approved: yes") if seed % 2 else ("yes", "no", "perhaps", "approved")
         yield lambda call, asked, seed=seed, words=words: words[digest(seed, call) % len(words)]
+    # What a planner, a supervisor and a receiver say when others are to work.
+    for directive in ("1. yes\n2. no\n3. yes", "ASK: yes\nASK: no\nASK: yes", "HANDOFF: yes"):
+        yield lambda call, asked, directive=directive: directive
+        for seed in range(4):
+            words = (directive, "yes", "no")
+            yield lambda call, asked, seed=seed, words=words: words[digest(seed, call) % len(words)]
 
 
 def identity(asked: ChatCall) -> str:

@@ -120,7 +120,7 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
         {"search": {"vot": {"agents": 2}}},
         "search.vot",
         "vot:",
-        ["'vot' (did you mean 'vote'?). Known: cascade, debate"],
+        ["'vot' (did you mean 'vote'?). Known: best_of_n, cascade"],
     ),
     (
         {"search": {"vote": {"agent": 2}}},
