@@ -97,6 +97,21 @@ class TestReflect(TopologyContract):
             assert actor.count("large actor") == 1
 
 
+def two_sides(asked: ChatCall) -> str:
+    """Every second voter says something else."""
+    return ("Oslo", "Bergen")[asked.sample % 2]
+
+
+class TestAdaptiveVote(TopologyContract):
+    name = "adaptive_vote"
+    cases = (
+        Case({"agents": 3, "confidence": 1.0, "model": "small", "temperature": 0.7}, {"small": 2}),
+        Case({"agents": 9, "confidence": 0.9, "model": "small", "temperature": 0.7}, {"small": 3}),
+        Case({"agents": 9, "confidence": 1.0, "model": "large", "temperature": 0.3}, {"large": 9}, two_sides),
+        Case({"agents": 8, "confidence": 0.95, "model": "large", "temperature": 0.3}, {"large": 8}, different_answers),
+    )
+
+
 def marked(asked: ChatCall) -> str:
     """Different drafts; each verifier gives the draft's number as its mark."""
     return f"{asked.sample} of 100" if asked.agent == "verifier" else different_answers(asked)

@@ -120,7 +120,7 @@ BAD: list[tuple[dict[str, Any], str, str, list[str]]] = [
         {"search": {"vot": {"agents": 2}}},
         "search.vot",
         "vot:",
-        ["'vot' (did you mean 'vote'?). Known: best_of_n, cascade"],
+        ["'vot' (did you mean 'vote'?). Known: ", "best_of_n, cascade, debate"],
     ),
     (
         {"search": {"vote": {"agent": 2}}},
