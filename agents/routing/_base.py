@@ -43,11 +43,13 @@ class RoutingRecord:
         question: Text, or OpenAI content parts.
         choice: The name of the model that answered alone.
         score: The score of its answer, 0 to 1.
+        energy_j: The joules of its calls; None when they are not known.
     """
 
     question: Any
     choice: str
     score: float
+    energy_j: float | None = None
 
 
 @runtime_checkable

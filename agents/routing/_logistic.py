@@ -73,6 +73,32 @@ def fit(texts: Floats, targets: Floats) -> tuple[Floats, float]:
     return texts.T @ alpha, bias
 
 
+def fit_scale(scores: Floats, targets: Floats) -> tuple[float, float]:
+    """Fit what scores are multiplied by, and what is added, so that probabilities are calibrated.
+
+    Platt scaling ("Probabilistic Outputs for Support Vector Machines", 1999) with a penalty that keeps a few targets
+    from moving it far from leaving the scores as they are.
+
+    Args:
+        scores: Log odds of texts that were not fitted on, of shape (n,).
+        targets: What is to be predicted, from 0 to 1, of shape (n,).
+
+    Returns:
+        The factor, which is not negative, and the shift; 1 and 0 without targets.
+    """
+    parameters = np.array([1.0, 0.0])
+    design = np.stack([scores, np.ones_like(scores)], axis=1)
+    for _ in range(_STEPS if len(targets) else 0):
+        probabilities = sigmoid(design @ parameters)
+        slope = np.maximum(probabilities * (1 - probabilities), 1e-9)
+        gradient = design.T @ (targets - probabilities) - PENALTY * (parameters - [1.0, 0.0])
+        step = np.linalg.solve(design.T @ (slope[:, None] * design) + PENALTY * np.eye(2), gradient)
+        parameters = parameters + np.clip(step, -2, 2)
+        if float(np.abs(step).max()) < 1e-9:
+            break
+    return max(0.0, float(parameters[0])), float(parameters[1])
+
+
 def sigmoid(scores: Floats) -> Floats:
     """The logistic function, without overflow."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * scores)), dtype=np.float64)

@@ -30,7 +30,7 @@ from orkester.serving.request_changes import RequestChanges
 
 from .back_end import back_end, open_pool, require_engine, shots_as_messages
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 class RoutingEntry(BaseModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orkester.agents.routing import LearningPolicy, RoutingPolicy, RoutingRecord, routing_policy
 from orkester.errors import InputError, nearest
-from orkester.evals.records.block import Block
+from orkester.evals.records.block import Block, ExampleResult
 from orkester.evals.task import Example
 from orkester.graphs import OneOfModels, OneOfPolicies, Team, topology
 
@@ -82,13 +82,23 @@ def records_of(
     """
     records: list[RoutingRecord] = []
     for model, team in sources.items():
-        scores = {each.id: each.score for block in blocks.get(team.id, ()) for each in block.examples}
+        results = {each.id: each for block in blocks.get(team.id, ()) for each in block.examples}
         records += [
-            RoutingRecord(question=example.question, choice=model, score=scores[example.id])
+            RoutingRecord(
+                question=example.question,
+                choice=model,
+                score=results[example.id].score,
+                energy_j=_joules(results[example.id]),
+            )
             for example in examples
-            if example.id in scores
+            if example.id in results
         ]
     return records
+
+
+def _joules(result: ExampleResult) -> float | None:
+    joules = [call.energy_j for call in result.calls]
+    return None if None in joules or not joules else sum(each or 0.0 for each in joules)
 
 
 def first_records(records: Sequence[RoutingRecord], count: int) -> list[RoutingRecord]:
@@ -141,7 +151,7 @@ def routing_of(file: StudyFile, source: Source, space: Space) -> tuple[Routing, 
                     f"add them to search: single: {{model: [{', '.join(missing)}]}}",
                 )
             )
-            continue
+            break  # one line is enough for all policies that learn
         for model in models:
             knobs = {knob: grid.values[0] for knob, grid in space.grids["single"].items()} | {"model": model}
             engine = {option: values[0] for option, values in space.engine.items()}

@@ -84,6 +84,13 @@ class ByWord:
         return Route(choice=choices[0] if "7" in request.question else choices[-1], reason="a word")
 
 
+class ByCost:
+    """A stand-in for a policy to which the order of its choices matters, and that another word decides."""
+
+    def route(self, request: RoutingRequest) -> Route:
+        return Route(choice=request.choices[0 if "2" in request.question else -1], reason="a word")
+
+
 def digest(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:6], "big")
 
@@ -122,7 +129,9 @@ async def behaviour(name: str, knobs: Mapping[str, Any], roles: Mapping[str, Rol
             return pattern(f"{call} {made[call]}", asked)
 
         models, _ = scripted_models(answer, *MODELS)
-        settings = TeamSettings(instruction="Answer yes or no.", roles=roles, policies={"learnt": ByWord()})
+        settings = TeamSettings(
+            instruction="Answer yes or no.", roles=roles, policies={"learnt": ByWord(), "cost_aware": ByCost()}
+        )
         text = await Team(name, knobs).answer(question, models, settings)
         found.append((tuple(sorted(made.items())), text))
     return tuple(found)

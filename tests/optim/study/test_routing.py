@@ -14,7 +14,7 @@ from orkester.graphs import Team
 from orkester.optim.study.routing import first_records, records_of
 from orkester.testing.blocks import block, result
 
-ROUTER = {"first": "small", "second": "large", "routing": "any"}
+ROUTER = {"first": "small", "second": "large", "routing": ["rule", "learnt"]}
 SEARCH = {"single": {"model": "any"}, "router": ROUTER}
 
 
@@ -82,6 +82,10 @@ def test_a_policy_may_be_named_by_its_module(tmp_path: Path) -> None:
             {"search": {"single": {"model": "small"}, "router": ROUTER}},
             "add them to search: single: {model: [large]}",
         ),
+        (
+            {"search": {"single": {"model": "small"}, "router": {**ROUTER, "routing": "any"}}},
+            "add them to search: single: {model: [large]}",
+        ),
         ({"search": SEARCH, "routing": {"rul": {}}}, "routing.rul: no topology of the search uses the routing policy"),
         (
             {"search": SEARCH, "routing": {"rule": {"pattern": "("}}},
@@ -116,6 +120,7 @@ def test_records_are_those_of_the_sources_in_the_order_of_the_examples() -> None
     records = records_of({"m": team, "n": other}, blocks, examples)
     assert [(record.question, record.choice) for record in records] == [("Q a", "m"), ("Q b", "m")]
     assert [record.score for record in records] == [0.0, 0.5]
+    assert {record.energy_j for record in records} == {None}  # these calls have no joules
 
 
 def test_of_each_choice_the_first_records_count() -> None:
