@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ._deferred import Answered, Score
-from ._programs import run_tests
+from ._fences import fenced
+from ._programs import ProgramRun, run_tests
 
 if TYPE_CHECKING:
     from orkester.serving.chat import ChatModel
 
-_FENCE: Final = re.compile(
-    r"^[ \t]*(?:```|~~~)[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.DOTALL | re.MULTILINE
-)
 _PYTHON: Final = frozenset({"", "python", "python3", "py", "py3"})
-_BEGINNING: Final = re.compile(r"^(?:from|import|def|class|async def|@)\b|^@", re.MULTILINE)
-#: The most lines at the end of an answer without fences that may be prose.
-_MOST_PROSE: Final = 60
+#: Lines that may begin a program after prose.
+_BEGINNING: Final = re.compile(r"^(?:from|import|def|class|async def|@|[A-Za-z_]\w* *=(?!=))", re.MULTILINE)
+#: How many beginnings are tried, and how often each is cut off before a line that is no Python.
+_MOST_BEGINNINGS, _MOST_CUTS = 20, 8
+#: The most characters of an answer that are looked at.
+_MOST_CHARACTERS: Final = 200_000
 _FIELDS: Final = ("tests", "entry_point")
 
 
@@ -60,8 +63,8 @@ class Code:
             raise ValueError(f"timeout_s is from above 0 to 600 seconds, but got {self.timeout_s}")
         if self.memory_mb < 64:
             raise ValueError(f"memory_mb is 64 or more, but got {self.memory_mb}")
-        if self.python is not None and not os.access(self.python, os.X_OK):
-            raise ValueError(f"python: there is no program {self.python}")
+        if self.python is not None and not (Path(self.python).is_absolute() and os.access(self.python, os.X_OK)):
+            raise ValueError(f"python must be the absolute path of a program, but got {self.python!r}")
 
     def fault(self, expected: Any) -> str:
         """Why the tests cannot be run, or check nothing."""
@@ -70,34 +73,15 @@ class Code:
         tests, entry_point = self._tests(expected)
         if not tests:
             return "there is no test; give Python source, a list of it, or an object with tests"
-        for test in tests:
-            try:
-                tree = ast.parse(test)
-            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-                return f"the test is not Python: {error}"
-            if not any(isinstance(node, (ast.Assert, ast.Raise, ast.Call)) for node in ast.walk(tree)):
-                return f"the test checks nothing: {test.strip()[:60]!r} has no assert"
-            if entry_point is None and _defines_check(tree):
-                return (
-                    "the test defines check(candidate) and does not call it; say which function it is for: the object "
-                    '{"tests": …, "entry_point": "NAME"}, or the option entry_point'
-                )
-        return ""
+        if entry_point is not None and not (isinstance(entry_point, str) and entry_point.isidentifier()):
+            return f"entry_point must be the name of a function, but it is {entry_point!r:.60}"
+        return next(filter(None, (test_fault(test, entry_point) for test in tests)), "")
 
     async def evaluate(self, answered: Answered, models: Mapping[str, ChatModel]) -> Score:
         """Run the answer's program: 1 when it passes all tests."""
         del models
         tests, entry_point = self._tests(answered.expected)
-        program = program_of(answered.answer, entry_point)
-        run = await asyncio.to_thread(
-            run_tests,
-            program,
-            tests,
-            entry_point=entry_point,
-            python=self.python,
-            timeout_s=self.timeout_s,
-            memory_mb=self.memory_mb,
-        )
+        run = await asyncio.to_thread(self._run, answered.answer, tests, entry_point)
         share = run.passed / run.tests if run.tests else 0.0
         detail: dict[str, Any] = {"passed": run.passed, "tests": run.tests}
         if run.error:
@@ -112,6 +96,16 @@ class Code:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return program.strip()
 
+    def _run(self, answer: str, tests: Sequence[str], entry_point: str | None) -> ProgramRun:
+        return run_tests(
+            program_of(answer, entry_point),
+            tests,
+            entry_point=entry_point,
+            python=self.python,
+            timeout_s=self.timeout_s,
+            memory_mb=self.memory_mb,
+        )
+
     def _tests(self, expected: Any) -> tuple[Sequence[str], str | None]:
         """The tests of an example, and the function that they are for."""
         entry_point = self.entry_point
@@ -125,32 +119,117 @@ class Code:
 def program_of(answer: str, entry_point: str | None) -> str:
     """The program in an answer.
 
-    It is the last fenced block of Python that defines the entry point; otherwise the last one that defines something;
-    otherwise the last one. Without fences, it is the text without the prose before and after it.
+    It is the last fenced block of Python that defines the entry point; otherwise the last one that defines something
+    else than tests; otherwise the last one. Earlier blocks that define what it uses come before it. Without fences, it
+    is the text without the prose before and after it.
 
     Args:
         answer: The answer of a team.
         entry_point: The name of the function that the program is to define; None if it is not known.
     """
-    fenced: list[str] = [body for language, body in _FENCE.findall(answer) if language.lower() in _PYTHON]
-    if fenced:
-        trees = [(body, _parsed(body)) for body in reversed(fenced)]
-        for wanted in (entry_point, None):
-            for body, tree in trees:
-                if tree is not None and _defines(tree, wanted):
-                    return body
-        return fenced[-1]
-    return next((text for text in _without_prose(answer) if _parsed(text) is not None), answer)
+    answer = answer[:_MOST_CHARACTERS].replace("\ufeff", "")
+    blocks = [body for language, body in fenced(answer) if language in _PYTHON]
+    if not blocks:
+        return next(_without_prose(answer), answer)
+    trees = [_parsed(body) for body in blocks]
+    defined = [set() if tree is None else _defined(tree) for tree in trees]
+    places = range(len(blocks) - 1, -1, -1)
+    candidates = [
+        [i for i in places if entry_point in defined[i]],
+        [i for i in places if any(not _is_test(name) for name in _callables(trees[i]))],
+        list(places),
+    ]
+    chosen = next(filter(None, candidates))[0]
+    program, needed = blocks[chosen], _used(trees[chosen]) - defined[chosen]
+    for i in range(chosen - 1, -1, -1):
+        if (tree := trees[i]) is not None and needed & defined[i]:
+            program = f"{blocks[i]}\n{program}"
+            needed = (needed | _used(tree)) - defined[i]
+    return program
+
+
+def test_fault(test: str, entry_point: str | None) -> str:
+    """Why a test cannot be run, or checks nothing; empty if it can be used.
+
+    Args:
+        test: The source of the test.
+        entry_point: The function that ``check(candidate)`` gets; None if the data do not name it.
+    """
+    try:
+        tree = ast.parse(test)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"the test is not Python: {error}"
+    nodes = list(_run_at_once(tree))
+    if any(isinstance(node, ast.Assert) and isinstance(node.test, ast.Tuple) for node in ast.walk(tree)):
+        return "an assert of a tuple in brackets is always true; remove the brackets"
+    checks = any(isinstance(node, (ast.Assert, ast.Raise)) for node in nodes) or any(map(_is_call_of_a_check, nodes))
+    if checks or any(map(_is_found, tree.body)):
+        return ""
+    if "check" in _defined(tree):
+        if entry_point is not None:
+            return ""
+        return (
+            "the test defines check(candidate) and does not call it; say which function it is for: the object "
+            '{"tests": …, "entry_point": "NAME"}, or the option entry_point'
+        )
+    return (
+        f"the test checks nothing: {test.strip()[:60]!r}. It needs an assert outside of functions, or functions test_… "
+        "or check(candidate), or a class of unittest"
+    )
+
+
+def _run_at_once(tree: ast.Module) -> Iterator[ast.AST]:
+    """The nodes of a test that run when it is run: not those in functions, classes, and below ``if __name__``."""
+    todo: list[ast.AST] = list(tree.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and any(
+            isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test)
+        ):
+            continue
+        yield node
+        todo += ast.iter_child_nodes(node)
+
+
+def _is_call_of_a_check(node: ast.AST) -> bool:
+    """Whether a statement calls something that may check: ``case.assertEqual(…)``, ``check(f)``; not ``print``."""
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        return False
+    function = node.value.func
+    return not (isinstance(function, ast.Name) and function.id == "print")
+
+
+def _is_found(node: ast.stmt) -> bool:
+    """Whether a statement defines a test that is found and run: a function without arguments, or a class of tests."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test"):
+        needed = len(node.args.args) + len(node.args.posonlyargs) - len(node.args.defaults)
+        yields = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in ast.walk(node))
+        return not needed and not yields
+    if isinstance(node, ast.ClassDef) and (node.bases or node.name.startswith("Test")):
+        return any(isinstance(each, ast.FunctionDef) and each.name.startswith("test") for each in node.body)
+    return False
 
 
 def _without_prose(answer: str) -> Iterator[str]:
-    """The answer; and from each line that may begin a program, with fewer and fewer lines at the end."""
-    yield answer
-    if (start := _BEGINNING.search(answer)) is None:
+    """The answer if it is a program; and from each line that may begin one up to the first line that is no Python."""
+    if _parsed(answer) is not None:
+        yield answer
         return
-    lines = answer[start.start() :].splitlines(keepends=True)
-    for left_out in range(min(len(lines), _MOST_PROSE)):
-        yield "".join(lines[: len(lines) - left_out])
+    for start in itertools.islice(_BEGINNING.finditer(answer), _MOST_BEGINNINGS):
+        text = answer[start.start() :]
+        for _ in range(_MOST_CUTS):
+            try:
+                tree = ast.parse(text)
+            except SyntaxError as error:
+                text = "".join(text.splitlines(keepends=True)[: (error.lineno or 1) - 1])
+            except (ValueError, RecursionError, MemoryError):
+                break
+            else:
+                if _defined(tree):
+                    yield text
+                break
 
 
 def _parsed(source: str) -> ast.Module | None:
@@ -160,21 +239,42 @@ def _parsed(source: str) -> ast.Module | None:
         return None
 
 
-def _defines(tree: ast.Module, name: str | None) -> bool:
-    """Whether a program defines a name; any function or class for None."""
-    defined = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))]
-    return any(name is None or node.name == name for node in defined)
+def _defined(tree: ast.Module) -> set[str]:
+    """The names that a program defines outside of functions and classes."""
+    found: set[str] = set()
+    for node in _run_at_once(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).partition(".")[0])
+    return found | _callables(tree)
 
 
-def _defines_check(tree: ast.Module) -> bool:
-    defined = any(
-        isinstance(node, ast.FunctionDef) and node.name == "check" and len(node.args.args) == 1 for node in tree.body
-    )
-    called = any(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check"
-        for node in ast.walk(tree)
-    )
-    return defined and not called
+def _callables(tree: ast.Module | None) -> set[str]:
+    """The functions and classes that a program defines, and names that it gives to a lambda."""
+    if tree is None:
+        return set()
+    lambdas = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    bare = (child for node in (tree, *_run_at_once(tree)) for child in ast.iter_child_nodes(node))
+    return lambdas | {
+        node.name for node in bare if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    }
+
+
+def _used(tree: ast.Module | None) -> set[str]:
+    """The names that a program reads anywhere."""
+    nodes = () if tree is None else ast.walk(tree)
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+def _is_test(name: str) -> bool:
+    return name.startswith(("test", "Test")) or name == "check"
 
 
 scorer = Code

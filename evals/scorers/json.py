@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
-from ._base import entries
+from orkester.errors import InputError
 
-_FENCE: Final = re.compile(r"```[ \t]*(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+from ._base import entries
+from ._fences import fenced
+
 #: The most characters of an answer that are searched for a value.
 _MOST_CHARACTERS: Final = 200_000
 #: The most places at which a value may begin that are tried.
@@ -72,7 +73,7 @@ class Json:
     @cached_property
     def _keeps(self) -> Callable[[Any], bool]:
         """Says whether a value keeps to the schema."""
-        return _schema_check(dict(self.schema or {}))
+        return _schema_check(_with_text_keys(self.schema or {}))
 
     def _expected(self, right: Any) -> str | None:
         """The form of an expected value. A text that is no JSON is the JSON value of that text."""
@@ -119,27 +120,53 @@ def _schema_check(schema: dict[str, Any]) -> Callable[[Any], bool]:
         raise ValueError(
             "schema needs the jsonschema package; install it with: pip install 'orkester[scorers]'"
         ) from error
-    kind = validator_for(schema, default=Draft202012Validator)
     try:
+        kind = validator_for(schema, default=Draft202012Validator)
         kind.check_schema(schema)
+        if not _has_key(schema, "$id"):
+            resource = Resource.from_contents(schema, default_specification=DRAFT202012)
+            resolver = Registry().with_resource("", resource).resolver()
+            for reference in _references(schema):
+                resolver.lookup(reference)
+        validator = kind(schema, format_checker=FormatChecker(), registry=Registry())
+        for value in (None, True, 0, "", [""], {"": ""}):  # a schema may be wrong in ways that its meta-schema allows
+            validator.is_valid(value)
     except SchemaError as error:
         raise ValueError(f"schema{error.json_path.removeprefix('$')}: {error.message}") from error
-    resource = Resource.from_contents(schema, default_specification=DRAFT202012)
-    resolver = Registry().with_resource("", resource).resolver()
-    for reference in _references(schema):
+    except Unresolvable as error:
+        raise ValueError(f"schema: {error.ref} is not in the schema; other documents are not read") from error
+    except Exception as error:
+        raise ValueError(f"schema: it cannot be used: {' '.join(str(error).split())[:200]}") from error
+
+    def keeps(value: Any) -> bool:
         try:
-            resolver.lookup(reference)
-        except Unresolvable as error:
-            raise ValueError(f"schema: $ref {reference} is not in the schema; other documents are not read") from error
-    validator = kind(schema, format_checker=FormatChecker(), registry=Registry())
-    return lambda value: bool(validator.is_valid(value))
+            return bool(validator.is_valid(value))
+        except Exception as error:  # in a part of the schema that only this value leads to
+            raise InputError(f"the scorer json: schema: {' '.join(str(error).split())[:200]}") from error
+
+    return keeps
+
+
+def _with_text_keys(schema: Any) -> Any:
+    """A schema whose keys are text, as in JSON: YAML reads ``1:`` as a number."""
+    if isinstance(schema, Mapping):
+        return {str(key): _with_text_keys(value) for key, value in schema.items()}
+    return [_with_text_keys(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def _has_key(schema: Any, name: str) -> bool:
+    if isinstance(schema, Mapping):
+        return name in schema or any(_has_key(value, name) for value in schema.values())
+    return isinstance(schema, list) and any(_has_key(value, name) for value in schema)
 
 
 def _references(schema: Any) -> Iterator[str]:
     if isinstance(schema, Mapping):
-        if isinstance(reference := schema.get("$ref"), str):
-            yield reference
-        yield from (found for value in schema.values() for found in _references(value))
+        for name in ("$ref", "$dynamicRef"):
+            if isinstance(reference := schema.get(name), str):
+                yield reference
+        data = {"const", "enum", "examples", "default"}
+        yield from (found for key, value in schema.items() if key not in data for found in _references(value))
     elif isinstance(schema, list):
         yield from (found for value in schema for found in _references(value))
 
@@ -162,8 +189,7 @@ def _number(value: Decimal) -> str:
 def _candidates(answer: str) -> Iterator[str]:
     """Texts that may be the value: the whole answer; its fences; its objects and arrays. The last ones come first."""
     yield answer
-    fences = _FENCE.findall(answer)
-    yield from reversed(fences)
+    yield from (body for language, body in reversed(fenced(answer)) if language in {"", "json"})
     decoder = json.JSONDecoder()
     found: list[str] = []
     position = tried = 0

@@ -27,14 +27,29 @@ _VERDICT: Final = (
     "You decide whether an answer to a question is correct. {criteria} Reply with one word: correct or incorrect."
 )
 _PAIR: Final = "You compare two answers to a question. {criteria} Reply with one word: A, B or tie."
-_WORD: Final = re.compile(
-    r"\b(?:(?P<wrong>(?:not|isn['’]t)\s+(?:\w+\s+)?correct|incorrect|wrong)|(?P<right>correct(?!\s+\w+\s+(?:is|was|are|would|should)\b)))\b",
-    re.IGNORECASE,
+_NAME: Final = r"(?:(?:final )?(?:verdict|answer|judg(?:e?ment)|decision|result)\s*(?:is\b|:|=|-)\s*)?"
+_WORDS: Final[Mapping[str, bool]] = {"correct": True, "incorrect": False, "wrong": False, "not correct": False}
+_WORD: Final = rf"(?P<word>{'|'.join(sorted(_WORDS, key=len, reverse=True))})"
+#: A verdict in a line of its own; one with which the reply begins; and one that a sentence states of the answer.
+_LINE_VERDICT: Final = re.compile(rf"^{_NAME}{_WORD}$")
+_FIRST_VERDICT: Final = re.compile(rf"{_NAME}{_WORD}\s*(?:[.!;,]\s|[–—]|$|because\b|since\b|as\b)")
+_SAID_VERDICT: Final = re.compile(
+    rf"\b(?:answer|response|it|this|that)(?:'s| is| was) (?:(?:therefore|thus|also|indeed|factually) )?{_WORD}"
+    r"(?=[.,;!]|$| because\b| since\b)"
 )
-#: A is a letter, and no article, unless a word follows that says nothing of an answer.
-_A: Final = r"(?<=nswer )A|A(?!\s+(?!is|was|wins|beats|has|gives|and|or)[a-z])"
-_LETTER: Final = re.compile(rf"\b(?:(?P<tie>(?i:tie|tied|equal|equally|both))|(?P<letter>B|{_A}))\b")
-_MARKS: Final = " \t\r\n*_\"'`#>([{.:-"
+#: Words after which a sentence may mean the opposite of what it says, or half of it.
+_DOUBT: Final = re.compile(
+    r"\b(?:never|hardly|neither|nor|partial(?:ly)?|partly|half|almost|nearly|but|however|cannot|can't|doesn't|don't|isn't"
+    r"|wasn't|aren't|would|could|should|may|might|if|whether|far|no|not|unless)\b"
+)
+_LETTERS: Final = r"(?:(?:answer|response|option)\s+)?(?P<letter>a|b|tie)"
+_LINE_LETTER: Final = re.compile(rf"^{_NAME}{_LETTERS}$")
+_FIRST_LETTER: Final = re.compile(rf"{_NAME}{_LETTERS}\s*(?:[.!;]\s|[–—]|because\b|since\b)")
+_BETTER_LETTER: Final = re.compile(
+    r"\b(?:answer |response )?(?P<letter>a|b) (?:is|was|seems|would be) (?:(?:clearly|much|slightly|the|a|far) )*"
+    r"(?P<how>better|worse|stronger|weaker)\b"
+)
+_EQUAL: Final = re.compile(r"\b(?:a tie|tied|equal|equally|same quality)\b")
 #: Failures of requests that are about what was asked, for example because it is too long for the model.
 _REFUSED: Final = frozenset({"http 400", "http 413", "http 422"})
 
@@ -148,38 +163,63 @@ _NAMES: Final[Mapping[bool | None, str | None]] = {True: "correct", False: "inco
 
 
 def verdict(text: str) -> bool | None:
-    """Whether a judge calls an answer correct: by the first word of its reply, or else by all that it says.
+    """Whether a judge calls an answer correct.
+
+    It is the last line that is nothing but a verdict; otherwise the verdict with which the reply begins; otherwise what
+    sentences say of the answer, if they agree and no word such as *not* or *partially* makes them doubtful.
 
     Args:
         text: The reply.
 
     Returns:
-        None when the reply says neither or both.
+        None when the reply is not clear.
     """
-    found = list(_WORD.finditer(text))
-    if not found:
-        return None
-    first = found[0]
-    leads = not text[: first.start()].strip(_MARKS).removeprefix("Verdict").strip(_MARKS)
-    says = {each["right"] is not None for each in found}
-    return first["right"] is not None if leads else says.pop() if len(says) == 1 else None
+    lines = _lines(text)
+    for line in reversed(lines):
+        if found := _LINE_VERDICT.match(line):
+            return _WORDS[found["word"]]
+    if lines and (found := _FIRST_VERDICT.match(lines[0])):
+        return _WORDS[found["word"]]
+    whole = " ".join(lines)
+    said = {_WORDS[found["word"]] for found in _SAID_VERDICT.finditer(whole)}
+    doubts = _DOUBT.search(whole.replace("not correct", "incorrect"))
+    return said.pop() if len(said) == 1 and doubts is None else None
 
 
 def preference(text: str) -> str | None:
-    """Which answer a judge prefers: ``A``, ``B`` or ``tie``, by the first word of its reply, or else by all it says.
+    """Which answer a judge prefers: ``A``, ``B`` or ``tie``.
+
+    It is the last line that is nothing but a letter; otherwise the letter with which the reply begins; otherwise the
+    answer that sentences call better, or a tie that they state.
 
     Args:
         text: The reply.
 
     Returns:
-        None when the reply names none, or several.
+        None when the reply is not clear.
     """
-    if (alone := text.strip(_MARKS + ")]}").upper()) in {"A", "B"}:
-        return alone
-    found = list(_LETTER.finditer(text))
-    says = ["tie" if each["tie"] else each["letter"] for each in found]
-    leads = found and not text[: found[0].start()].strip(_MARKS)
-    return says[0] if leads or len(set(says)) == 1 else None
+    lines = _lines(text)
+    found = next(filter(None, (_LINE_LETTER.match(line) for line in reversed(lines))), None)
+    found = found or (_FIRST_LETTER.match(lines[0]) if lines else None)
+    if found:
+        return {"a": "A", "b": "B", "tie": "tie"}[found["letter"]]
+    whole = " ".join(lines)
+    better = {
+        found["letter"].upper() if found["how"] in {"better", "stronger"} else {"a": "B", "b": "A"}[found["letter"]]
+        for found in _BETTER_LETTER.finditer(whole)
+    }
+    if re.search(r"\b(?:not|neither|nor|no|isn't)\b", whole):
+        return None
+    if not better and _EQUAL.search(whole):
+        return "tie"
+    return better.pop() if len(better) == 1 else None
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a reply without marks of emphasis, in small letters."""
+    plain = re.sub(r"[*_`\"“”#>()\[\]{}]", "", text.replace("’", "'")).casefold()
+    plain = re.sub(r"\b(is|was|are)n't\b", r"\1 not", plain)
+    return [stripped for line in plain.splitlines() if (stripped := " ".join(line.split()).strip(" .!:-"))]
 
 
 scorer = Judge

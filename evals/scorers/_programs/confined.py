@@ -6,8 +6,9 @@ input, and writes one JSON line per test to the file descriptor that its argumen
 The layers, from the strongest to the weakest; each one works without the others:
 
 - resource limits: memory, processor time, size of files, open files;
-- Linux, where the kernel allows it: a network namespace without interfaces, and Landlock, which forbids writing outside
-  the folder (Linux 5.13);
+- Linux, where the kernel allows it: a network namespace without interfaces, and Landlock (Linux 5.13), which forbids
+  writing outside the folder, reading anything but the folder, Python and the system's libraries, running other
+  programs, and from Linux 6.12 on signals to other processes;
 - an audit hook of Python (PEP 578), which forbids processes, sockets, and files outside the folder and Python's own.
 
 It protects against mistakes and against the usual tricks. It does not make a program harmless that was written to
@@ -16,6 +17,8 @@ attack the machine.
 
 from __future__ import annotations
 
+import _thread
+import inspect
 import json
 import os
 import sys
@@ -27,10 +30,17 @@ from typing import Any
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
-#: All ways to write in the first version of Landlock's interface: files, folders, devices, links.
-_LANDLOCK_WRITES = sum(1 << bit for bit in (1, *range(4, 13)))
+#: Rights of Landlock: to run, to write a file, to read files and folders, and all ways to change folders.
+_LANDLOCK_EXECUTE, _LANDLOCK_WRITE_FILE, _LANDLOCK_READS = 1 << 0, 1 << 1, 1 << 2 | 1 << 3
+_LANDLOCK_CHANGES = sum(1 << bit for bit in range(4, 13))
 _LANDLOCK_TRUNCATE, _LANDLOCK_TRUNCATE_SINCE = 1 << 14, 3
+_LANDLOCK_TCP, _LANDLOCK_TCP_SINCE = 0b11, 4
+_LANDLOCK_SCOPES, _LANDLOCK_SCOPES_SINCE = 0b11, 6  # abstract sockets, and signals
 _LANDLOCK_VERSION = 1
+#: What Python reads beside its own files: shared libraries, time zones.
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")
+_LARGEST_FILE_MB, _MOST_CHANGES = 4, 256
+_STACK_BYTES = 1 << 20
 _AF_UNIX = 1
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _DEVICES = ("/dev/null", "/dev/urandom", "/dev/random", "/dev/zero")
@@ -56,7 +66,7 @@ def _limit(memory_mb: int, cpu_s: int) -> None:
         resource.RLIMIT_AS: memory_mb * _MEGABYTE,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_CPU: cpu_s,
-        resource.RLIMIT_FSIZE: 16 * _MEGABYTE,
+        resource.RLIMIT_FSIZE: _LARGEST_FILE_MB * _MEGABYTE,
         resource.RLIMIT_NOFILE: 64,
     }
     for kind, limit in limits.items():
@@ -78,18 +88,30 @@ def _isolate(folder: str) -> None:
     libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    writes = _LANDLOCK_WRITES
-    if libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _LANDLOCK_VERSION) >= _LANDLOCK_TRUNCATE_SINCE:
-        writes |= _LANDLOCK_TRUNCATE
-    handled = ctypes.c_uint64(writes)
-    rules = libc.syscall(_LANDLOCK_CREATE_RULESET, ctypes.byref(handled), ctypes.c_size_t(8), 0)
+    version = libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _LANDLOCK_VERSION)
+    if version < 1:
+        return
+    writes = _LANDLOCK_WRITE_FILE | (_LANDLOCK_TRUNCATE if version >= _LANDLOCK_TRUNCATE_SINCE else 0)
+    inside = _LANDLOCK_READS | _LANDLOCK_CHANGES | writes
+    ruleset = [inside | _LANDLOCK_EXECUTE]
+    if version >= _LANDLOCK_TCP_SINCE:
+        ruleset.append(_LANDLOCK_TCP)
+    if version >= _LANDLOCK_SCOPES_SINCE:
+        ruleset.append(_LANDLOCK_SCOPES)
+    handled = (ctypes.c_uint64 * len(ruleset))(*ruleset)
+    rules = libc.syscall(_LANDLOCK_CREATE_RULESET, handled, ctypes.c_size_t(ctypes.sizeof(handled)), 0)
     if rules < 0:
         return
-    for path in (folder, "/dev/null"):
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        allowed = writes if path == folder else writes & (_LANDLOCK_TRUNCATE | 1 << 1)
-        rule = (ctypes.c_char * 12)()  # the kernel's struct is packed: 64 bits of rights, 32 bits of file descriptor
-        rule[:] = allowed.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder)
+    allowed = dict.fromkeys((sys.prefix, sys.base_prefix, *_LIBRARIES), _LANDLOCK_READS)
+    allowed |= dict.fromkeys(_DEVICES, 1 << 2 | writes) | {folder: inside}
+    for path, rights in allowed.items():
+        try:
+            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue
+        known = rights if os.path.isdir(path) else rights & ~(1 << 3 | _LANDLOCK_CHANGES)  # noqa: PTH112
+        # The kernel's struct is packed: 64 bits of rights, 32 bits of file descriptor.
+        rule = ctypes.create_string_buffer(known.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder), 12)
         libc.syscall(_LANDLOCK_ADD_RULE, rules, 1, rule, 0)
         os.close(place)
     libc.syscall(_LANDLOCK_RESTRICT_SELF, rules, 0)
@@ -111,6 +133,7 @@ class _Guard:
         self._refused = tuple(name for name in _REFUSED if not name.endswith((".", "*")))
         self._refused_beginnings = tuple(name.rstrip("*") for name in _REFUSED if name.endswith((".", "*")))
         self._changing_beginnings = tuple(name for name in _CHANGES if name.endswith("."))
+        self._changes = 0
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         """See ``sys.addaudithook``."""
@@ -132,8 +155,11 @@ class _Guard:
 
     def _require(self, path: Any, verb: str, *, write: bool) -> None:
         """Refuse a path outside of what is allowed. Numbers are file descriptors or modes."""
-        if path is None or isinstance(path, int):
+        if not isinstance(path, (str, bytes, os.PathLike)):
             return
+        self._changes += write
+        if self._changes > _MOST_CHANGES:
+            raise PermissionError(f"the program may not change more than {_MOST_CHANGES} files")
         found = self._real(self._text(path))
         if found in _DEVICES or (found + "/").startswith(self._folder):
             return
@@ -141,17 +167,34 @@ class _Guard:
             raise PermissionError(f"the program may not {verb} {self._text(path)}")
 
 
-def _checks(found: Mapping[str, Any], before: frozenset[str], entry_point: str | None) -> Iterator[Callable[[], Any]]:
-    """What a test defines without calling it: ``check(candidate)``, ``test_…`` functions, and classes of unittest."""
-    new = {name: value for name, value in found.items() if name not in before}
-    check = new.get("check")
-    if entry_point is not None and isinstance(check, types.FunctionType) and check.__code__.co_argcount == 1:
-        yield partial(check, found[entry_point])
+def _checks(
+    found: Mapping[str, Any], before: Mapping[str, Any], entry_point: str | None
+) -> Iterator[Callable[[], Any]]:
+    """What a test defines without calling it: ``check(candidate)``, ``test_…`` functions, and classes of tests."""
+    new = {name: value for name, value in found.items() if value is not before.get(name)}
+    if entry_point is not None and callable(new.get("check")):
+        yield partial(new["check"], found[entry_point])
     for name, value in new.items():
-        if isinstance(value, types.FunctionType) and name.startswith("test") and not value.__code__.co_argcount:
+        if isinstance(value, types.FunctionType) and name.startswith("test"):
             yield value
         elif isinstance(value, type) and any(base.__module__ == "unittest.case" for base in value.__mro__[1:]):
             yield partial(_unittest, value)
+        elif isinstance(value, type) and name.startswith("Test"):
+            yield from (getattr(value(), each) for each in vars(value) if each.startswith("test"))
+
+
+def _checked(check: Callable[[], Any]) -> None:
+    """Make a check; one that is a coroutine is awaited, and one that returns False fails."""
+    result = check()
+    if inspect.isawaitable(result):
+        import asyncio
+
+        async def wait() -> Any:
+            return await result
+
+        result = asyncio.run(wait())
+    if result is False:
+        raise AssertionError("the check returned False")
 
 
 def _unittest(case: type) -> None:
@@ -162,6 +205,8 @@ def _unittest(case: type) -> None:
     result = unittest.TextTestRunner(stream=io.StringIO()).run(suite)
     for test, trace in (*result.failures, *result.errors):
         raise AssertionError(f"{test}: {trace.strip().splitlines()[-1]}")
+    if result.unexpectedSuccesses or len(result.skipped) == result.testsRun:
+        raise AssertionError(f"{case.__name__}: no test passed, or one that was expected to fail did not")
 
 
 def _words(error: BaseException, name: str, source: str) -> str:
@@ -179,20 +224,23 @@ def _words(error: BaseException, name: str, source: str) -> str:
 
 
 def _run(asked: Mapping[str, Any], report: Callable[[Mapping[str, Any]], None]) -> None:
+    run, checks, checked = exec, _checks, _checked  # the program may replace those of the modules
     module = types.ModuleType("answer")
     sys.modules["answer"] = module
+    tests = [(f"test {number}", test) for number, test in enumerate(asked["tests"], 1)]
+    compiled = [compile(test, name, "exec", dont_inherit=True) for name, test in tests]
     try:
-        exec(compile(asked["program"], "answer", "exec"), module.__dict__)
+        run(compile(asked["program"], "answer", "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         report({"error": _words(error, "answer", asked["program"])})
         return
-    before = frozenset(module.__dict__)
-    for number, test in enumerate(asked["tests"]):
-        name, found = f"test {number + 1}", dict(module.__dict__)
+    before = dict(module.__dict__)
+    for number, ((name, test), code) in enumerate(zip(tests, compiled, strict=True)):
+        found = dict(module.__dict__)
         try:
-            exec(compile(test, name, "exec"), found)
-            for check in _checks(found, before, asked["entry_point"]):
-                check()
+            run(code, found)
+            for check in checks(found, before, asked["entry_point"]):
+                checked(check)
         except BaseException as error:
             report({"test": number, "passed": False, "error": _words(error, name, test)})
         else:
@@ -209,6 +257,7 @@ def main() -> None:
     def report(result: Mapping[str, Any]) -> None:
         write(out, dumps({"token": token, **result}).encode() + b"\n")
 
+    _thread.stack_size(_STACK_BYTES)  # the limit of memory counts the stacks of threads
     _limit(asked["memory_mb"], asked["cpu_s"])
     _isolate(asked["folder"])
     sys.addaudithook(_Guard(asked["folder"]))

@@ -8,6 +8,7 @@ import math
 import os
 import secrets
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,7 +62,8 @@ def run_tests(
         OSError: The process cannot be started.
     """
     token = secrets.token_hex(16)
-    with tempfile.TemporaryDirectory(prefix="orkester-code-", ignore_cleanup_errors=True) as folder:
+    folder = tempfile.mkdtemp(prefix="orkester-code-")
+    try:
         asked = {
             "token": token,
             "program": program,
@@ -73,7 +75,17 @@ def run_tests(
         }
         command = [python, "-I"] if python else [sys.executable, "-I", "-S"]
         output, ended = _output([*command, str(_SCRIPT)], asked, folder, timeout_s)
+    finally:
+        _remove(folder)
     return _read(output, token, len(tests), ended)
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder, which may be nested more deeply than Python can follow."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", folder], check=False, stderr=subprocess.DEVNULL)
 
 
 def _output(command: Sequence[str], asked: Mapping[str, Any], folder: str, timeout_s: float) -> tuple[bytes, str]:
@@ -136,9 +148,9 @@ def _read(output: bytes, token: str, tests: int, ended: str) -> ProgramRun:
     for line in output.splitlines():
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if not isinstance(found, dict) or found.get("token") != token:
+        if not isinstance(found, dict) or found.get("token") != token or found.get("test", 0) not in range(tests):
             continue
         error = str(found.get("error", ""))
         if "test" in found:

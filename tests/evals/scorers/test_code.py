@@ -51,6 +51,27 @@ def score(answer: str, expected: Any, **options: Any) -> Score:
         (f"Here is the function:\n{DOUBLE}\nIt doubles a number, doesn't it?", None, DOUBLE + "\n"),
         (f"{DOUBLE}\nThis works.", None, DOUBLE + "\n"),
         ("I do not know", None, "I do not know"),
+        (f"1. Here:\n\n   ```python\n   {DOUBLE.replace(chr(10), chr(10) + '   ').rstrip()}\n   ```\n", None, DOUBLE),
+        (f"> ```python\n> {DOUBLE.replace(chr(10), chr(10) + '> ').rstrip('> ')}> ```", None, DOUBLE),
+        (f"```python\n\ufeff{DOUBLE}```", None, DOUBLE),
+        (f"```python\n{DOUBLE}```\nTests:\n```python\ndef test_it():\n    assert double(2) == 4\n```", None, DOUBLE),
+        (
+            '```python\ndef f(x):\n    """\n    ```\n    f(1)\n    ```\n    """\n```',
+            None,
+            'def f(x):\n    """\n    ```\n    f(1)\n    ```\n    """\n',
+        ),
+        ("```python\nf = lambda x: x\n```\nSo:\n```python\nimport os\nprint(f(1))\n```", None, "f = lambda x: x\n"),
+        ("```python\nf = lambda x: x\n```\nSo:\n```python\nprint(f(1))\n```", "f", "f = lambda x: x\n"),
+        ("Here:\nMOD = 10\ndef f(x):\n    return x % MOD\nDone.", None, "MOD = 10\ndef f(x):\n    return x % MOD\n"),
+        (f"from the question we know x.\n\n{DOUBLE}", None, DOUBLE),
+        (f"```python\nimport math\n```\n```python\n{DOUBLE}```", None, DOUBLE),
+        (
+            "```python\nimport math\n```\n```python\ndef f(x):\n    return math.sqrt(x)\n```",
+            "f",
+            "import math\n\ndef f(x):\n    return math.sqrt(x)\n",
+        ),
+        (f"````python\n{DOUBLE}````", None, DOUBLE),
+        (DOUBLE.replace("\n", "\r\n"), None, DOUBLE.replace("\n", "\r\n")),
     ],
 )
 def test_the_program_of_an_answer(answer: str, entry_point: str | None, program: str) -> None:
@@ -85,6 +106,67 @@ def test_every_form_of_a_test_is_run(test: str) -> None:
     assert "AssertionError" in wrong.error
 
 
+@pytest.mark.parametrize(
+    ("program", "test"),
+    [
+        ("def check(candidate):\n    pass", "def check(candidate):\n    assert candidate(1) == 3"),
+        ("def test_it():\n    pass", "def test_it():\n    assert double(1) == 3"),
+        ("class TestIt:\n    pass", "class TestIt:\n    def test_it(self):\n        assert double(1) == 3"),
+        ("", "async def test_it():\n    assert double(1) == 3"),
+        ("", "def test_it(x=1):\n    assert double(x) == 3"),
+        ("", "async def check(candidate):\n    assert candidate(1) == 3"),
+        ("", "def check(candidate, n=1):\n    return candidate(n) == 3"),
+        ("", "import unittest\nclass It(unittest.TestCase):\n    @unittest.skip('')\n    def test_it(self): pass"),
+        (
+            "",
+            (
+                "import unittest\nclass It(unittest.TestCase):\n    @unittest.expectedFailure\n    def test_it(self):\n"
+                "        self.assertEqual(double(1), 2)"
+            ),
+        ),
+    ],
+)
+def test_a_wrong_program_passes_no_form_of_a_test(program: str, test: str) -> None:
+    assert run(f"{DOUBLE}{program}\n", test, entry_point="double").passed == 0
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "double(1) == 2",
+        "print(double(1) == 2)",
+        "assert (double(1) == 3, 'it is')",
+        "if __name__ == '__main__':\n    assert double(1) == 2",
+        "def run_tests():\n    assert double(1) == 2",
+        "def test_it(x):\n    assert x",
+        "def test_it():\n    yield 1\n    assert double(1) == 2",
+        "import unittest\nclass It(unittest.TestCase):\n    pass",
+        ["x = double(1)", "assert x == 2"],
+        {"tests": "def check(candidate):\n    assert candidate(1)", "entry_point": "Solution().f"},
+        {"tests": "def check(candidate):\n    assert candidate(1)", "entry_point": 5},
+    ],
+)
+def test_tests_that_check_nothing_or_can_never_pass_are_refused(expected: Any) -> None:
+    assert Code().fault(expected)
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "for x in (1, 2):\n    assert double(x) == 2 * x",
+        "case = TestCase()\ncase.assertEqual(double(1), 2)",
+        "def check(candidate):\n    assert candidate(1) == 2\ncheck(double)",
+        "if double(1) != 2:\n    raise ValueError",
+    ],
+)
+def test_tests_that_check_are_accepted(expected: Any) -> None:
+    assert not Code().fault(expected)
+
+
+def test_the_program_is_run_as_it_is_written() -> None:
+    assert run("def f(x: int) -> int:\n    return x", "assert f.__annotations__['x'] is int").passed == 1
+
+
 def test_each_test_sees_the_program_and_not_the_other_tests() -> None:
     tests = ["found = double(1)\nassert found == 2", "assert 'found' not in globals()"]
     assert run(DOUBLE, *tests) == ProgramRun(passed=2, tests=2)
@@ -103,6 +185,13 @@ def test_each_test_sees_the_program_and_not_the_other_tests() -> None:
         "import zoneinfo, decimal, statistics, heapq, random, string, typing, json, bisect, collections",
         "if __name__ == '__main__':\n    input()",
         "print('x' * 10_000_000)",
+        "import os\nopen('a', 'w').close()\nos.utime('a', (1, 1))",
+        "import shutil\nopen('a', 'w').close()\nshutil.copy2('a', 'b')\nshutil.copytree('.', 'c')",
+        (
+            "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(100) as pool:\n"
+            "    assert list(pool.map(str, range(100)))"
+        ),
+        "import ssl, hashlib, sqlite3, decimal, lzma, bz2, zlib, unicodedata, xml.etree.ElementTree",
     ],
 )
 def test_a_program_may_do_what_programs_do(program: str) -> None:
@@ -186,6 +275,11 @@ def victim(tmp_path: Path) -> Path:
         "import socket\nsocket.getaddrinfo('localhost', 80)",
         "import urllib.request\nurllib.request.urlopen('http://127.0.0.1/')",
         "import gc\ngc.get_objects()",
+        "for i in range(300):\n    open(str(i), 'w').close()",
+        (
+            "import multiprocessing as m\np = m.get_context('spawn').Process(target=print)\np.start()\np.join()\n"
+            "assert p.exitcode == 0"
+        ),
         "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 1))",
         "import sqlite3\nsqlite3.connect({path!r})",
     ],
@@ -204,6 +298,41 @@ def test_a_program_sees_no_secrets_of_the_environment(monkeypatch: pytest.Monkey
     assert run("", f"open('/proc/{os.getpid()}/environ', 'rb').read()\nassert True").passed == 0
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Landlock is Linux's")
+@pytest.mark.parametrize(
+    "program",
+    [
+        (
+            "import readline\nreadline.read_history_file({path!r})\nassert not readline.get_history_item(1)\n"
+            "assert 0, 'it was read'"
+        ),
+        "import sqlite3\nsqlite3.connect(':memory:').execute('attach ? as x', ({path!r},))\nassert 0, 'it was read'",
+    ],
+)
+def test_a_program_cannot_read_outside_where_python_sees_nothing(program: str, victim: Path) -> None:
+    found = run(program.format(path=str(victim)))
+    assert found.passed == 0
+    assert "it was read" not in found.error
+
+
+def test_a_program_that_crashes_the_reading_of_results_passes_nothing() -> None:
+    deep = "import os\nfor i in range(1200):\n    os.mkdir('d')\n    os.chdir('d')"
+    before = len(list(Path("/tmp").glob("orkester-code-*")))
+    run(deep, memory_mb=512)
+    assert len(list(Path("/tmp").glob("orkester-code-*"))) == before
+    nested = run("import os, sys\nos.write(int(sys.argv[1]), b'[' * 100000 + b'\\n')")
+    assert nested == ProgramRun(passed=1, tests=1)
+    assert score("x = 1", "assert x == 1").value == 1
+
+
+def test_reports_of_tests_that_do_not_exist_do_not_count() -> None:
+    forged = (
+        "import sys\ng = sys._getframe()\nwhile g:\n    if 'report' in g.f_locals:\n        for i in range(9):\n"
+        "            g.f_locals['report']({'test': i, 'passed': True})\n    g = g.f_back"
+    )
+    assert run(forged, "assert True", "assert True").passed <= 2
+
+
 def test_what_a_program_starts_ends_with_it() -> None:
     before = len(list(Path("/tmp").glob("orkester-code-*")))
     found = run("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()")
@@ -220,7 +349,7 @@ def test_a_python_of_its_own_has_its_packages() -> None:
     [
         ({"timeout_s": 0}, "timeout_s"),
         ({"memory_mb": 1}, "memory_mb"),
-        ({"python": "/no/such/python"}, "there is no program /no/such/python"),
+        ({"python": "/no/such/python"}, "absolute path of a program, but got '/no/such/python'"),
     ],
 )
 def test_options_that_cannot_be_used_are_refused(options: dict[str, Any], message: str) -> None:

@@ -107,11 +107,39 @@ def test_with_a_schema_every_value_that_keeps_to_it_is_right(answer: str, right:
     [
         ("schema.json", "schema is a mapping"),
         ({"type": "objekt"}, "schema.type"),
-        ({"properties": {"a": {"$ref": "#/$defs/none"}}}, r"\$ref #/\$defs/none is not in the schema"),
+        ({"properties": {"a": {"$ref": "#/$defs/none"}}}, r"/\$defs/none is not in the schema"),
         ({"$ref": "http://127.0.0.1:9/schema.json"}, "other documents are not read"),
         ({"$ref": "file:///etc/passwd"}, "other documents are not read"),
+        ({"$dynamicRef": "http://127.0.0.1:9/s.json"}, "other documents are not read"),
+        ({"properties": {"a": {"$dynamicRef": "#nope"}}}, "is not in the schema"),
+        ({"$ref": "#/x-defs/a", "x-defs": {"a": {"type": "strng"}}}, "schema: it cannot be used"),
+        ({"$ref": "#/x-defs/a", "x-defs": {"a": {"pattern": "("}}}, "schema: it cannot be used"),
+        ({"$schema": 5, "type": "string"}, "schema"),
+        ({"$ref": "#/enum/0", "enum": [5, "a"]}, "schema"),
     ],
 )
 def test_a_schema_that_cannot_be_used_is_refused(schema: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         scorer({"json": {"schema": schema}})
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "right"),
+    [
+        ({"properties": {1: {"type": "string"}}}, '{"1": 2}', False),
+        ({"const": {"$ref": "foo"}}, '{"$ref": "foo"}', True),
+        ({"enum": [{"$ref": "foo"}]}, '{"$ref": "bar"}', False),
+        (
+            {"$id": "http://x.org/s", "properties": {"a": {"$ref": "s#/$defs/b"}}, "$defs": {"b": {"type": "string"}}},
+            '{"a": 1}',
+            False,
+        ),
+    ],
+)
+def test_unusual_schemas_are_understood(schema: Any, value: str, right: bool) -> None:
+    assert scorer({"json": {"schema": schema}}).score(value, None) == right
+
+
+def test_a_long_answer_is_read_in_time() -> None:
+    for answer in ("```\n" + " " * 190_000, "```" + "a" * 190_000, "`" * 190_000):
+        assert scorer("json").score(answer, "1") == 0

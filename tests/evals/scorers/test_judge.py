@@ -11,35 +11,69 @@ from orkester.evals.scorers import Answered, Score, scorer
 from orkester.evals.scorers.judge import Judge, preference, verdict
 from orkester.testing.scripted import ChatCall, scripted_models
 
+CORRECT = (
+    "correct",
+    "Correct.",
+    "**Correct**",
+    "Verdict: correct",
+    "Final verdict: **Correct**.",
+    "The answer is correct.",
+    "It's correct",
+    "Correct, although the reason it gives is incorrect.",
+    "Correct. The expected answer is Oslo, too.",
+    "Correct because both are Oslo",
+    "The expected answer is Oslo.\nThe answer says Oslo.\nCorrect",
+    "The answer says something else, I thought.\n\nVerdict: correct",
+)
+INCORRECT = (
+    "incorrect",
+    "INCORRECT",
+    "Not correct",
+    "**Not** correct",
+    'not "correct"',
+    "The answer is not correct.",
+    "The answer is **not** correct.",
+    "It isn't correct",
+    "aren't correct? It is wrong.",
+    "That is wrong.",
+    "Incorrect. The correct answer is Oslo.",
+    "The answer is incorrect. The correct answer is Oslo.",
+    "The correct answer is Oslo, so this is incorrect.",
+    "Correct or incorrect?\nIncorrect.",
+)
+UNCLEAR = (
+    "",
+    "Yes",
+    "I cannot tell",
+    "correctness",
+    "The correct answer is Oslo.",
+    "Correct answer: Paris. The given answer says London.",
+    "The correct answer, Paris, was not given.",
+    "The answer does not match the correct answer.",
+    "No, the expected answer is the correct one.",
+    "It cannot be considered correct.",
+    "The answer doesn't seem correct.",
+    "The answer is never correct.",
+    "The answer is hardly correct.",
+    "far from correct",
+    "The answer is neither correct nor complete",
+    "The answer is partially correct",
+    "The answer is only half correct",
+    "Correct: no",
+    "Correct? No.",
+    "is correct: False",
+    "in-correct",
+    "It is correct in form and incorrect in fact.",
+    "The answer is incorrect. The answer is correct.",
+    "It would be correct",
+)
+
 
 @pytest.mark.parametrize(
     ("text", "right"),
-    [
-        ("correct", True),
-        ("Correct.", True),
-        ("**Correct**", True),
-        ("Verdict: correct", True),
-        ("The answer is correct.", True),
-        ("Correct, although the reason it gives is incorrect.", True),
-        ("incorrect", False),
-        ("INCORRECT", False),
-        ("The answer is not correct.", False),
-        ("It isn't correct", False),
-        ("It isn’t quite correct", False),
-        ("That is wrong.", False),
-        ("Incorrect. The correct answer is Oslo.", False),
-        ("The answer is incorrect. The correct answer is Oslo.", False),
-        ("The correct answer is Oslo, so this is incorrect.", False),
-        ("The correct answer is Oslo.", None),
-        ("This is the correct answer.", True),
-        ("It is correct in form and incorrect in fact.", None),
-        ("", None),
-        ("Yes", None),
-        ("I cannot tell", None),
-        ("correctness", None),
-    ],
+    [*((text, True) for text in CORRECT), *((text, False) for text in INCORRECT), *((text, None) for text in UNCLEAR)],
 )
-def test_a_verdict_is_read(text: str, right: bool | None) -> None:
+def test_a_verdict_is_read_or_unclear(text: str, right: bool | None) -> None:
     assert verdict(text) is right
 
 
@@ -50,18 +84,36 @@ def test_a_verdict_is_read(text: str, right: bool | None) -> None:
         ("b", "B"),
         ("**B**", "B"),
         ("(A)", "A"),
+        ("Answer b", "B"),
+        ("Answer: A", "A"),
         ("Answer A is better.", "A"),
+        ("Answer A is better than Answer B.", "A"),
         ("B is better than A", "B"),
+        ("A is worse than B.", "B"),
+        ("A. It names the city.", "A"),
+        ("B because it names the city", "B"),
+        ("A: good\nB: better\nB", "B"),
+        ("Both answers are correct, but Answer B is better.", "B"),
         ("tie", "tie"),
         ("Tie.", "tie"),
+        ("A and B are equally good.", "tie"),
+        ("It's a tie between A and B.", "tie"),
         ("Both are equally good.", "tie"),
+        ("A, B or tie: B", None),
+        ("I would pick A over B", None),
+        ("A < B", None),
+        ("Not A", None),
+        ("Neither A nor B is better", None),
+        ("A is wrong. B is right.", None),
+        ("B is incorrect, so A", None),
+        ("A: incorrect\nB: correct", None),
         ("A better answer would name the city.", None),
         ("Answer A names Oslo, and answer B names Bergen.", None),
         ("", None),
         ("neither", None),
     ],
 )
-def test_a_preference_is_read(text: str, winner: str | None) -> None:
+def test_a_preference_is_read_or_unclear(text: str, winner: str | None) -> None:
     assert preference(text) == winner
 
 
