@@ -18,6 +18,7 @@ from . import (
     importance,
     members,
     methods,
+    routing,
     teams,
 )
 from . import (
@@ -29,6 +30,7 @@ SECTIONS: Sequence[Section] = (
     choices.SECTION,
     confirmation.SECTION,
     members.SECTION,
+    routing.SECTION,
     energy.SECTION,
     importance.SECTION,
     next_.SECTION,
