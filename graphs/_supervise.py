@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -14,10 +13,11 @@ from typing_extensions import TypedDict  # before Python 3.12 pydantic makes no 
 
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
+from ._replies import asked, with_hint
 from ._votes import Answer
 
-#: A line with which the supervisor asks for work; agents/roles/supervise.yaml says so.
-_ASK: Final = re.compile(r"^[ \t>*_#-]*ASK\b[ \t*_]*:[ \t*_]*(?P<task>\S.*?)[ \t*_]*$", re.MULTILINE)
+#: The word with which the supervisor asks for work; agents/roles/supervise.yaml says so.
+_ASK: Final = "ASK"
 #: What the supervisor is told when it has to answer.
 _LAST: Final = "No more work can be asked for. Answer now."
 
@@ -70,12 +70,13 @@ async def supervisor(state: SuperviseState, runtime: Runtime[Any]) -> SuperviseS
     context: SuperviseContext = runtime.context
     number = state.get("round", 0)
     results = [f"{work.task}: {work.result}" for work in last_turns(state.get("work", []))]
-    seen = [*results, _LAST] if number == context.rounds else results
+    last = number == context.rounds
+    seen = with_hint(results, _LAST) if last else results
     reply = await context.agent("supervisor", context.supervisor)(state["question"], drafts=seen, sample=number)
-    tasks = [] if number == context.rounds else [match["task"] for match in _ASK.finditer(reply.text)]
-    if tasks:
-        return {"tasks": tasks[: context.agents], "round": number + 1}
-    return {"tasks": [], "round": number + 1, "answer": context.read(_ASK.sub("", reply.text).strip())}
+    tasks, rest = asked(reply.text, _ASK)
+    if tasks and not last:
+        return {"tasks": list(tasks[: context.agents]), "round": number + 1}
+    return {"tasks": [], "round": number + 1, "answer": context.read(rest if tasks else reply.text)}
 
 
 async def worker(state: Task, runtime: Runtime[Any]) -> SuperviseState:

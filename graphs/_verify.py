@@ -78,10 +78,10 @@ async def gather(state: VerifyState) -> VerifyState:
     return {}
 
 
-async def check(state: VerifyState) -> str | list[Send]:
+async def check(state: VerifyState, runtime: Runtime[VerifyContext]) -> str | list[Send]:
     """A verifier for each draft that differs from those before it; none when there is nothing to choose from."""
     different = {draft.answer: draft for draft in reversed(in_order(state["drafts"])) if draft.answer}
-    if len(different) < 2:
+    if len({runtime.context.key(text) for text in different}) < 2:
         return "choose"
     drafts = sorted(different.values(), key=lambda draft: draft.sample)
     return [Send("verifier", Check(question=state["question"], sample=d.sample, draft=d.answer)) for d in drafts]

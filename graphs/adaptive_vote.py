@@ -153,7 +153,8 @@ def canonical(form: Form, roles: Mapping[str, Role]) -> Form:
         chance(first, second)
         for first in range(1, agents)
         for second in range(min(first + 1, agents - first))
-        if first <= agents - first  # the second answer, if it was given earlier, could still win
+        # The second answer, if it was given earlier, could still win; one that nobody gave would come later.
+        if first + (second == 0) <= agents - first
     ]
     return Form(form.topology, {**form.knobs, "confidence": min((p for p in possible if p >= confidence), default=1.0)})
 

@@ -3,7 +3,7 @@
 Best-of-n with a verifier (Cobbe et al., "Training Verifiers to Solve Math Word Problems", arXiv:2110.14168, section
 4), where the verifier is a model that is asked for a mark. It marks each different draft once, greedily, and sees
 nothing but the question and the draft. Among equal marks, the draft of the voter with the lowest number wins. When all
-drafts are equal, nothing is marked.
+drafts are the same vote, nothing is marked.
 
 ::
 

@@ -1,8 +1,8 @@
 """An agent answers, or hands the question over to another one with a note; that one may hand it back.
 
 Agents that pass the question on to whoever can answer it (Wu et al., "AutoGen", arXiv:2308.08155, section 3, where the
-next speaker is chosen in the conversation). A reply that begins with ``HANDOFF:`` is a note for the other agent; any
-other reply is the answer. After ``rounds`` handoffs, the agent whose turn it is has to answer. At most ``rounds`` + 1
+next speaker is chosen in the conversation). A line that begins with ``HANDOFF:`` is a note for the other agent; a reply
+without one is the answer. After ``rounds`` handoffs, the agent whose turn it is has to answer. At most ``rounds`` + 1
 calls.
 
 ::
@@ -18,7 +18,6 @@ calls.
 from __future__ import annotations
 
 import operator
-import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -29,10 +28,11 @@ from typing_extensions import TypedDict  # before Python 3.12 pydantic makes no 
 from ._canonical import temperature_of
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
+from ._replies import asked, with_hint
 from ._topology import Topology
 from ._votes import Answer, Question
 
-_HANDOFF: Final = re.compile(r"[\s>*_#-]*HANDOFF\b[ \t*_]*:?[ \t*_]*(?P<note>.*)", re.DOTALL)
+_HANDOFF: Final = "HANDOFF"
 _LAST: Final = "You cannot hand the question over any more. Answer now."
 
 
@@ -68,13 +68,15 @@ async def _turn(role: str, model: str, state: HandoffState, context: HandoffCont
     notes = state.get("notes", [])
     last = len(notes) == context.rounds
     agent = context.agent(role, model, temperature=context.temperature)
-    reply = await agent(state["question"], drafts=[*notes, _LAST] if last else notes, sample=len(notes))
-    handed = _HANDOFF.match(reply.text)
-    if handed is None:
-        return {"answer": context.read(reply.text)}
-    if last:
-        return {"answer": context.read(handed["note"].strip())}
-    return {"notes": [handed["note"].strip() or "no note"], "answer": None}
+    reply = await agent(state["question"], drafts=with_hint(notes, _LAST) if last else notes, sample=len(notes))
+    if reply.text.strip().strip(".:*").casefold() == _HANDOFF.casefold():
+        said, handed = "", True
+    else:
+        texts, rest = asked(reply.text, _HANDOFF)
+        said, handed = "\n".join(texts) or rest, bool(texts) or rest != reply.text.strip()
+    if handed and not last:
+        return {"notes": [said or "no note"], "answer": None}
+    return {"answer": context.read(said if handed else reply.text)}
 
 
 async def after_receiver(state: HandoffState) -> str:

@@ -18,9 +18,8 @@ list, the solver answers with the reply in view. The planner is greedy. At most 
 from __future__ import annotations
 
 import operator
-import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
@@ -29,12 +28,9 @@ from typing_extensions import TypedDict  # before Python 3.12 pydantic makes no 
 from ._canonical import temperature_of
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
+from ._replies import items
 from ._topology import Topology
 from ._votes import Answer, Question
-
-_ITEM: Final = re.compile(
-    r"^\s*(?:\*\*)?(?:step\s*)?(?:\d{1,2}\s*[.):]|[-*•])\s*(?P<text>\S.*)$", re.IGNORECASE | re.MULTILINE
-)
 
 
 class PlanState(TypedDict, total=False):
@@ -61,8 +57,7 @@ async def planner(state: PlanState, runtime: Runtime[PlanContext]) -> PlanState:
     """List the steps."""
     context = runtime.context
     reply = await context.agent("planner", context.planner)(state["question"])
-    steps = [match["text"].strip() for match in _ITEM.finditer(reply.text)]
-    return {"plan": reply.text, "steps": steps[: context.rounds]}
+    return {"plan": reply.text, "steps": list(items(reply.text))[: context.rounds]}
 
 
 async def executor(state: PlanState, runtime: Runtime[PlanContext]) -> PlanState:
@@ -83,7 +78,7 @@ async def solver(state: PlanState, runtime: Runtime[PlanContext]) -> Answer:
     """Answer, with the results in view."""
     context = runtime.context
     agent = context.agent("solver", context.model, temperature=context.temperature)
-    reply = await agent(state["question"], drafts=_done(state) or [state["plan"]])
+    reply = await agent(state["question"], drafts=_done(state) or ([state["plan"]] if state["plan"].strip() else []))
     return {"answer": context.read(reply.text)}
 
 

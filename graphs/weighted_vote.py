@@ -4,7 +4,7 @@ A vote in which each draft counts as much as a verifier trusts it (Li et al., "M
 Reasoners with Step-Aware Verifier", arXiv:2206.02336, section 3.2), where the verifier is a model that is asked for a
 mark. It marks each different draft once, greedily. The answer with the largest sum of marks wins; among equal sums, it
 is the one with more votes, then the one whose voter has the lowest number. When all drafts are
-equal, nothing is marked.
+the same vote, nothing is marked.
 
 ::
 

@@ -76,27 +76,32 @@ def fit(texts: Floats, targets: Floats) -> tuple[Floats, float]:
 def fit_scale(scores: Floats, targets: Floats) -> tuple[float, float]:
     """Fit what scores are multiplied by, and what is added, so that probabilities are calibrated.
 
-    Platt scaling ("Probabilistic Outputs for Support Vector Machines", 1999) with a penalty that keeps a few targets
-    from moving it far from leaving the scores as they are.
+    Platt scaling ("Probabilistic Outputs for Support Vector Machines", 1999). The factor is drawn to 1, and is never
+    negative; where it would be, scores say nothing, and the probability is the mean of the targets.
 
     Args:
-        scores: Log odds of texts that were not fitted on, of shape (n,).
+        scores: Log odds of texts that were not fitted on, without a constant, of shape (n,).
         targets: What is to be predicted, from 0 to 1, of shape (n,).
 
     Returns:
-        The factor, which is not negative, and the shift; 1 and 0 without targets.
+        The factor and the shift; 1 and 0 without targets.
     """
-    parameters = np.array([1.0, 0.0])
-    design = np.stack([scores, np.ones_like(scores)], axis=1)
-    for _ in range(_STEPS if len(targets) else 0):
+    count = len(targets)
+    if not count:
+        return 1.0, 0.0
+    mean = (float(targets.sum()) + 0.5) / (count + 1)
+    base = float(np.log(mean / (1 - mean)))
+    parameters, prior = np.array([1.0, base]), np.array([1.0, base])
+    design, penalty = np.stack([scores, np.ones_like(scores)], axis=1), np.diag([PENALTY * 10, PENALTY])
+    for _ in range(_STEPS):
         probabilities = sigmoid(design @ parameters)
         slope = np.maximum(probabilities * (1 - probabilities), 1e-9)
-        gradient = design.T @ (targets - probabilities) - PENALTY * (parameters - [1.0, 0.0])
-        step = np.linalg.solve(design.T @ (slope[:, None] * design) + PENALTY * np.eye(2), gradient)
-        parameters = parameters + np.clip(step, -2, 2)
+        gradient = design.T @ (targets - probabilities) - penalty @ (parameters - prior)
+        step = np.linalg.solve(design.T @ (slope[:, None] * design) + penalty, gradient)
+        parameters = parameters + np.clip(step, -1, 1)
         if float(np.abs(step).max()) < 1e-9:
             break
-    return max(0.0, float(parameters[0])), float(parameters[1])
+    return (float(parameters[0]), float(parameters[1])) if parameters[0] > 0 else (0.0, base)
 
 
 def sigmoid(scores: Floats) -> Floats:

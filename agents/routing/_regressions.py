@@ -6,10 +6,11 @@ A question that they were fitted on is predicted by regressions that were fitted
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._base import RoutingRecord, text_of
 
@@ -28,8 +29,8 @@ class Regressions:
     Attributes:
         models: The weights of each model: those of the parts, then those of all questions, of shape (6, places), and
             the biases, of shape (6,).
-        scales: What the score of each model is multiplied by and what is added, of shape (6, 2), so that probabilities
-            are calibrated (Platt 1999); empty for none.
+        scales: What the weighted words of each model are multiplied by, and what is added in place of the bias, of
+            shape (6, 2), so that probabilities are calibrated (Platt 1999); empty for none.
         seen: The questions that they were fitted on, as hashes.
     """
 
@@ -56,18 +57,18 @@ class Regressions:
             own = [record for record in records if record.choice == name]
             texts = _logistic.vectors([text_of(record.question) for record in own])
             scores = np.array([record.score for record in own], dtype=np.float64)
-            folds = np.array([_fold(text_of(record.question)) for record in own])
-            fits = []
-            for fold in range(FOLDS + 1):
-                kept = folds != fold
-                kept = kept if kept.any() else np.ones(len(own), dtype=bool)
-                fits.append(_logistic.fit(texts[kept], scores[kept]))
+            folds = np.array([_fold(record.question) for record in own])
+
+            def without(*left_out: int, texts: Any = texts, scores: Any = scores, folds: Any = folds) -> Any:
+                """A regression that saw nothing of some parts."""
+                kept = ~np.isin(folds, left_out)
+                return _logistic.fit(texts[kept], scores[kept]) if kept.any() else (np.zeros(texts.shape[1]), 0.0)
+
+            fits = [without(fold) for fold in range(FOLDS + 1)]
             models[name] = np.array([weights for weights, _ in fits]), np.array([bias for _, bias in fits])
             if calibrated:
-                unseen = np.array([texts[i] @ fits[fold][0] + fits[fold][1] for i, fold in enumerate(folds)])
-                parts = [folds != fold for fold in range(FOLDS + 1)]
-                scales[name] = np.array([_logistic.fit_scale(unseen[part], scores[part]) for part in parts])
-        seen = frozenset(_hash(text_of(record.question)) for record in records)
+                scales[name] = np.array([_scale(without, fold, texts, scores, folds) for fold in range(FOLDS + 1)])
+        seen = frozenset(_hash(record.question) for record in records)
         return cls(models=MappingProxyType(models), scales=MappingProxyType(scales), seen=seen)
 
     def probability(self, question: object, model: str) -> float | None:
@@ -86,19 +87,40 @@ class Regressions:
 
         from . import _logistic
 
-        text = text_of(question)
-        fold = _fold(text) if _hash(text) in self.seen else FOLDS
+        fold = _fold(question) if _hash(question) in self.seen else FOLDS
         weights, biases = self.models[model]
-        score = _logistic.features(text) @ weights[fold] + biases[fold]
-        if model in self.scales:
-            slope, shift = self.scales[model][fold]
-            score = slope * score + shift
+        score = _logistic.features(text_of(question)) @ weights[fold]
+        slope, shift = self.scales[model][fold] if model in self.scales else (1.0, biases[fold])
+        score = slope * score + shift
         return float(_logistic.sigmoid(np.asarray(score)))
 
 
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+def _scale(without: Callable[..., Any], fold: int, texts: Any, scores: Any, folds: Any) -> tuple[float, float]:
+    """The calibration for questions of a part; nothing in it has seen the answers to these questions.
+
+    Each other part is predicted by a regression that saw neither that part nor this one.
+    """
+    import numpy as np
+
+    from . import _logistic
+
+    unseen, targets = [np.zeros(0)], [np.zeros(0)]
+    for other in range(FOLDS):
+        if other != fold and (there := folds == other).any():
+            weights, _ = without(fold, other)
+            unseen.append(texts[there] @ weights)
+            targets.append(scores[there])
+    return _logistic.fit_scale(np.concatenate(unseen), np.concatenate(targets))
 
 
-def _fold(text: str) -> int:
-    return int(_hash(text), 16) % FOLDS
+def _content(question: object) -> str:
+    """A question as text, with all its parts: pictures may differ where the words are the same."""
+    return question if isinstance(question, str) else json.dumps(question, sort_keys=True, default=str)
+
+
+def _hash(question: object) -> str:
+    return hashlib.blake2b(_content(question).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _fold(question: object) -> int:
+    return int(_hash(question), 16) % FOLDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -29,8 +30,8 @@ class CostAware:
 
     floor: float = 0.7
     examples: int = 96
-    regressions: Regressions = field(default_factory=Regressions)
-    joules: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    regressions: Regressions = field(default_factory=Regressions, init=False)
+    joules: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), init=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.floor < 1:
@@ -42,14 +43,13 @@ class CostAware:
         """Fit a calibrated regression for each model, and its joules; see ``LearningPolicy``."""
         joules: dict[str, list[float]] = {}
         for record in records:
-            if record.energy_j is not None:
+            if record.energy_j is not None and math.isfinite(record.energy_j):
                 joules.setdefault(record.choice, []).append(record.energy_j)
-        return CostAware(
-            floor=self.floor,
-            examples=self.examples,
-            regressions=Regressions.fit(records, calibrated=True),
-            joules=MappingProxyType({name: sum(each) / len(each) for name, each in joules.items()}),
-        )
+        fitted = CostAware(floor=self.floor, examples=self.examples)
+        object.__setattr__(fitted, "regressions", Regressions.fit(records, calibrated=True))
+        means = {name: sum(each) / len(each) for name, each in joules.items()}
+        object.__setattr__(fitted, "joules", MappingProxyType(means))
+        return fitted
 
     def route(self, request: RoutingRequest) -> Route:
         """The cheapest choice that is good enough; see ``RoutingPolicy``."""
@@ -62,7 +62,7 @@ class CostAware:
             return Route(choice=request.choices[0], reason="nothing was learnt yet, so the first choice is taken")
         order = list(probabilities)
         if all(name in self.joules for name in order):
-            order.sort(key=lambda name: (self.joules[name], name))
+            order.sort(key=lambda name: self.joules[name])  # equal ones stay in the order of the choices
         said = ", ".join(f"{name} {probabilities[name]:.2f}{self._cost(name)}" for name in order)
         for name in order:
             if probabilities[name] >= self.floor:

@@ -27,7 +27,7 @@ class Learnt:
     """
 
     examples: int = 96
-    regressions: Regressions = field(default_factory=Regressions)
+    regressions: Regressions = field(default_factory=Regressions, init=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.examples, int) or isinstance(self.examples, bool) or self.examples < FOLDS:
@@ -35,7 +35,9 @@ class Learnt:
 
     def fitted(self, records: Sequence[RoutingRecord]) -> Learnt:
         """Fit a regression for each model; see ``LearningPolicy``."""
-        return Learnt(examples=self.examples, regressions=Regressions.fit(records))
+        fitted = Learnt(examples=self.examples)
+        object.__setattr__(fitted, "regressions", Regressions.fit(records))
+        return fitted
 
     def probability(self, question: object, model: str) -> float | None:
         """See ``Regressions.probability``."""

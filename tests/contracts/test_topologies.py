@@ -176,7 +176,7 @@ class TestPipeline(TopologyContract):
 
 def three_steps(asked: ChatCall) -> str:
     """The planner's list has three steps."""
-    return "1. one\n2) two\n- three" if asked.agent == "planner" else different_answers(asked)
+    return "1. one\n2) two\n3. three" if asked.agent == "planner" else different_answers(asked)
 
 
 class TestPlan(TopologyContract):

@@ -49,6 +49,12 @@ GRIDS: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "temperature": (0.5,),
         "agreement": (0.5, 0.55, 0.65, 0.7, 0.75, 0.8, 1.0),
     },
+    "adaptive_vote": {
+        "agents": (3, 4, 5, 6),
+        "confidence": (0.8, 0.85, 0.9, 0.95, 1.0),
+        "model": ("small",),
+        "temperature": (0.5,),
+    },
     "debate": {"agents": (2, 3), "rounds": (1, 2), "model": ("small",), "temperature": (0.0, 0.5)},
     "reflect": {"rounds": (1, 2), "model": ("small",), "critic": MODELS, "temperature": (0.0, 0.5)},
 }

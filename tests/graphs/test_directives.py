@@ -1,8 +1,13 @@
 """What a graph reads in the replies of planners, supervisors, receivers and verifiers."""
 
+import time
+from dataclasses import replace
+
 import pytest
 
-from orkester.graphs import Team
+from orkester.agents.packs import known_roles
+from orkester.graphs import Team, TeamSettings
+from orkester.graphs._replies import asked, items
 from orkester.graphs._verify import read_mark
 from orkester.testing.scripted import ChatCall, scripted_models
 from orkester.testing.topology_contract import texts
@@ -39,6 +44,25 @@ def test_a_mark_is_the_first_number(text: str, mark: float) -> None:
         ("Step 1: find it\nStep 2: add it", ["find it", "add it"]),
         ("Here is the plan:\n\n1. find it\n\nThen say it.", ["find it"]),
         ("1. a\n2. b\n3. c\n4. d\n5. e\n6. f", ["a", "b", "c", "d", "e"]),
+        ("**Step 1:** Find it\n**Step 2:** Add it", ["Find it", "Add it"]),
+        ("### Step 1: Find it\n### Step 2 - Add it", ["Find it", "Add it"]),
+        ("**1. Find it**\n**2.** Add it", ["Find it", "Add it"]),
+        ("(1) Find it\n[2] Add it", ["Find it", "Add it"]),
+        ("a) Find it\nb) Add it", ["Find it", "Add it"]),
+        ("> 1. Find it\n> 2. Add it", ["Find it", "Add it"]),
+        ("– Find it\n+ Add it", ["Find it", "Add it"]),
+        ("1、Find\n２．Add", ["Find", "Add"]),
+        ("Schritt 1: Finde\nSchritt 2: Addiere", ["Finde", "Addiere"]),
+        ("1. Find:\n   - read\n   - note\n2. Add", ["Find:", "Add"]),
+        ("1. Find:\n- read\n- note\n2. Add", ["Find:", "Add"]),
+        ("1.\n2. add", ["add"]),
+        ("The answer is\n3.14", []),
+        ("1.5 is the number\n2.25 is other", []),
+        ("10:30 is the time", []),
+        ("-12", []),
+        ("**Answer**: 42", []),
+        ("---\nFoo\n---", []),
+        ("*Italic sentence.*", []),
         ("Just answer it.", []),
         ("", []),
     ],
@@ -62,7 +86,13 @@ async def test_the_steps_of_a_plan_are_the_items_of_its_list(plan: str, steps: l
         ("ASK: one\nASK: two", ["one", "two"]),
         ("I need help.\n- ASK: one\n**ASK:** two\n> ASK: three", ["one", "two", "three"]),
         ("ASK: 1\nASK: 2\nASK: 3\nASK: 4", ["1", "2", "3"]),
-        ("ASK:\nOslo", []),
+        ("ASK:\nadd the numbers", ["add the numbers"]),
+        ("ask: one\nAsk: two", ["one", "two"]),
+        ("1. ASK: one\n2. ASK: two", ["one", "two"]),
+        ('• ASK: one\n`ASK: two`\n"ASK: three"', ["one", "two", "three"]),
+        ("ASK 1: one\nASK worker 2: two\nASK：three", ["one", "two", "three"]),
+        ("**ASK:**", []),
+        ("Task: add", []),
         ("Do not ASK me: it is Oslo", []),
         ("Oslo", []),
     ],
@@ -75,8 +105,8 @@ async def test_a_supervisor_asks_with_lines(reply: str, tasks: list[str]) -> Non
 
     models, calls = scripted_models(answer)
     await Team("supervisor", LEAD).answer("Where?", models)
-    asked = [texts(call).rpartition("Your part: ")[2] for call in calls if call.agent == "worker"]
-    assert asked == tasks
+    done = [texts(call).rpartition("Your part: ")[2] for call in calls if call.agent == "worker"]
+    assert done == tasks
     if tasks:
         assert f"- {tasks[0]}: result 0" in texts(calls[-1])
 
@@ -110,6 +140,12 @@ async def test_workers_of_a_hybrid_team_read_the_others_and_not_themselves() -> 
         ("HANDOFF: a capital", "it is mine", 2),
         ("**HANDOFF:** a capital", "it is mine", 2),
         ("HANDOFF", "it is mine", 2),
+        ("handoff: a capital", "it is mine", 2),
+        ("`HANDOFF: a capital`", "it is mine", 2),
+        ("[HANDOFF: a capital]", "it is mine", 2),
+        ("1. HANDOFF：a capital", "it is mine", 2),
+        ("I am not sure.\nHANDOFF: a capital", "it is mine", 2),
+        ("HANDOFF of a patient is the transfer of care.", "HANDOFF of a patient is the transfer of care.", 1),
         ("I will not write HANDOFF: it is Oslo", "I will not write HANDOFF: it is Oslo", 1),
         ("", "", 1),
     ],
@@ -142,3 +178,48 @@ async def test_equal_drafts_are_marked_once_and_empty_ones_never() -> None:
         assert await Team(name, knobs).answer("Which?", models) == ""
     models, _ = scripted_models(answer)
     assert await Team("weighted_vote", knobs).answer("Which?", models) == "b"  # 90 against 2 × 10
+
+
+async def test_votes_that_are_the_same_are_not_marked() -> None:
+    spellings = ["Oslo", "Oslo.", "oslo", "OSLO!"]
+    models, calls = scripted_models(lambda asked: spellings[asked.sample] if asked.agent == "voter" else "50")
+    knobs = {"agents": 4, "model": "small", "verifier": "large", "temperature": 0.7}
+    for name in ("best_of_n", "weighted_vote"):
+        assert await Team(name, knobs).answer("Where?", models) == "Oslo"
+    assert len(calls) == 8
+
+
+@pytest.mark.parametrize(
+    ("topology", "knobs", "role"), [("supervisor", LEAD, "supervisor"), ("handoff", HANDOFF, "specialist")]
+)
+async def test_a_role_that_sees_the_last_draft_sees_it_in_the_last_turn_too(
+    topology: str, knobs: dict[str, str | int | float], role: str
+) -> None:
+    def answer(asked: ChatCall) -> str:
+        if asked.agent == "worker":
+            return "the result"
+        return "ASK: more" if topology == "supervisor" else "HANDOFF: the result"
+
+    roles = {role: replace(known_roles()[role], sees="last_draft")}
+    models, calls = scripted_models(answer)
+    await Team(topology, {**knobs, "rounds": 1}).answer("Where?", models, TeamSettings(roles=roles))
+    last = texts(calls[-1])
+    assert "the result" in last
+    assert "Answer now" in last
+
+
+async def test_a_plan_without_a_reply_is_no_note() -> None:
+    models, calls = scripted_models(lambda asked: "" if asked.agent == "planner" else "Oslo")
+    assert await Team("plan", PLAN).answer("Where?", models) == "Oslo"
+    assert "Notes" not in texts(calls[-1])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" + "\n" * 50_000 + "b", "a\n" + " \n" * 50_000, "ASK: a" + " *" * 50_000 + "x", "- " * 50_000],
+)
+def test_a_long_reply_is_read_at_once(text: str) -> None:
+    started_s = time.monotonic()
+    items(text)
+    asked(text, "ASK")
+    assert time.monotonic() - started_s < 5  # quadratic time took minutes

@@ -123,7 +123,7 @@ def test_it_names_each_of_its_models_once() -> None:
         (
             "router",
             {**ROUTER, "routing": "rul"},
-            "unknown routing policy 'rul' (did you mean 'rule'?). Known: learnt, rule, or module:name",
+            "unknown routing policy 'rul' (did you mean 'rule'?). Known: cost_aware, learnt, rule, or module:name",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """The policy ``cost_aware``: the cheapest model that is good enough."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,56 @@ def test_a_question_that_was_seen_is_decided_without_its_own_answer() -> None:
     assert seen < 0.15 < new
 
 
+@pytest.mark.parametrize("share", [0.5, 0.75, 0.9])
+def test_where_words_say_nothing_the_probability_is_the_share_that_was_right(share: float) -> None:
+    errors = []
+    for seed in range(10):
+        rng = random.Random(seed)
+        made = [
+            RoutingRecord(
+                question=f"What is {rng.randint(1, 999)} + {rng.randint(1, 999)}?",
+                choice="m",
+                score=float(rng.random() < share),
+            )
+            for _ in range(96)
+        ]
+        found = Regressions.fit(made, calibrated=True).probability("What is 1000 + 2000?", "m")
+        assert found is not None
+        errors.append(abs(found - sum(record.score for record in made) / len(made)))
+    assert max(errors) < 0.03
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("count", [1, 10, 24, 48])
+def test_no_question_has_a_say_in_its_own_probability(count: int, calibrated: bool) -> None:
+    rng = random.Random(count)
+    scores = [float(rng.random() < 0.6) for _ in range(count)]
+    sums: list[Any] = [f"What is {i} + {7 * i}?" for i in range(count)]
+    pictures: list[Any] = [
+        [{"type": "text", "text": "How many dogs?"}, {"type": "image_url", "image_url": {"url": f"data:{i}"}}]
+        for i in range(count)
+    ]
+    for questions in (sums, pictures):
+        found = set()
+        for own in (0.0, 1.0):
+            made = [
+                RoutingRecord(question=question, choice="m", score=own if i == 0 else scores[i])
+                for i, question in enumerate(questions)
+            ]
+            found.add(Regressions.fit(made, calibrated=calibrated).probability(questions[0], "m"))
+        assert len(found) == 1
+
+
+def test_joules_that_are_no_numbers_do_not_count_and_equal_ones_leave_the_order() -> None:
+    broken = [RoutingRecord(question="q", choice="small", score=1.0, energy_j=float("nan"))]
+    policy = CostAware().fitted([*records(), *broken])
+    assert choice(policy, "What is 400 + 5?", "large", "small") == "small"
+    same = [RoutingRecord(question=each.question, choice=each.choice, score=1.0, energy_j=1.0) for each in records()]
+    policy = CostAware().fitted(same)
+    assert choice(policy, "What is 4 + 5?", "large", "small") == "large"
+    assert choice(policy, "What is 4 + 5?", "small", "large") == "small"
+
+
 def test_scaling_leaves_calibrated_scores_alone_and_mends_the_others() -> None:
     rng = np.random.default_rng(5)
     scores = rng.normal(0, 2, 4000)
@@ -108,7 +159,7 @@ def test_scaling_leaves_calibrated_scores_alone_and_mends_the_others() -> None:
     assert fit_scale(np.zeros(0), np.zeros(0)) == (1.0, 0.0)
 
 
-@pytest.mark.parametrize("options", [{"floor": 0.0}, {"floor": 1.0}, {"floor": "high"}, {"examples": 4}])
+@pytest.mark.parametrize("options", [{"floor": 0.0}, {"floor": 1.0}, {"floor": "high"}, {"examples": 4}, {"joules": 3}])
 def test_options_that_cannot_be_used_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(InputError):
         routing_policy("cost_aware", options)
