@@ -79,7 +79,7 @@ def test_a_team_file_has_what_was_learnt(finished: Finished) -> None:
     saved = orkester.load_team(path)
     policy = saved.settings.policies["learnt"]
     assert isinstance(policy, Learnt)
-    assert len(policy.seen) == 8
+    assert len(policy.regressions.seen) == 8
     content["routing"]["learnt"]["options"] = {"example": 8}
     path.with_name("other.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"other\.json: the routing policy 'learnt' has no option 'example'"):

@@ -76,7 +76,7 @@ async def test_a_greedy_team_answers_many_questions_as_it_did_in_the_study(finis
     [
         (
             {"schema_version": 99},
-            "a newer version of Orkester (schema 99; this version reads up to 4); upgrade Orkester",
+            "a newer version of Orkester (schema 99; this version reads up to 5); upgrade Orkester",
         ),
         ({"topology": ...}, "this is not a team file: topology: "),
         ({"topology": "vot"}, "unknown topology 'vot' (did you mean 'vote'?)"),
