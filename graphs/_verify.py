@@ -16,6 +16,7 @@ from typing_extensions import TypedDict  # before Python 3.12 pydantic makes no 
 
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
+from ._voter import voter
 from ._votes import Answer, Draft, Question, Turn
 
 #: The mark of an answer that is certainly right.
@@ -62,14 +63,6 @@ class VerifyContext(TeamContext):
 async def fan_out(state: VerifyState, runtime: Runtime[VerifyContext]) -> list[Send]:
     """One voter for each agent."""
     return [Send("voter", Turn(question=state["question"], sample=i)) for i in range(runtime.context.agents)]
-
-
-async def voter(state: Turn, runtime: Runtime[VerifyContext]) -> VerifyState:
-    """Draft an answer."""
-    context = runtime.context
-    agent = context.agent("voter", context.model, temperature=context.temperature)
-    reply = await agent(state["question"], sample=state["sample"])
-    return {"drafts": [Draft(state["sample"], context.read(reply.text))]}
 
 
 async def gather(state: VerifyState) -> VerifyState:

@@ -34,6 +34,7 @@ from ._canonical import Form, temperature_of
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
 from ._topology import Topology
+from ._voter import voter
 from ._votes import Answer, Draft, Question, Turn, VoteState, majority
 
 
@@ -50,14 +51,6 @@ class AdaptiveVoteContext(TeamContext):
 async def fan_out(state: VoteState, runtime: Runtime[AdaptiveVoteContext]) -> list[Send]:
     """The first wave."""
     return _wave(state, runtime.context)
-
-
-async def voter(state: Turn, runtime: Runtime[AdaptiveVoteContext]) -> VoteState:
-    """Draft an answer."""
-    context = runtime.context
-    agent = context.agent("voter", context.model, temperature=context.temperature)
-    reply = await agent(state["question"], sample=state["sample"])
-    return {"drafts": [Draft(state["sample"], context.read(reply.text))]}
 
 
 async def count(state: VoteState) -> VoteState:

@@ -28,7 +28,8 @@ from ._canonical import Form, same_calls, temperature_of
 from ._context import TeamContext
 from ._knobs import Between, OneOfModels
 from ._topology import Topology
-from ._votes import Answer, Draft, Question, Turn, VoteState, majority
+from ._voter import voter
+from ._votes import Answer, Question, Turn, VoteState, majority
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +44,6 @@ class VoteContext(TeamContext):
 async def fan_out(state: VoteState, runtime: Runtime[VoteContext]) -> list[Send]:
     """One voter for each agent."""
     return [Send("voter", Turn(question=state["question"], sample=i)) for i in range(runtime.context.agents)]
-
-
-async def voter(state: Turn, runtime: Runtime[VoteContext]) -> VoteState:
-    """Draft an answer."""
-    context = runtime.context
-    agent = context.agent("voter", context.model, temperature=context.temperature)
-    reply = await agent(state["question"], sample=state["sample"])
-    return {"drafts": [Draft(state["sample"], context.read(reply.text))]}
 
 
 async def count(state: VoteState, runtime: Runtime[VoteContext]) -> Answer:
