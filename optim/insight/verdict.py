@@ -285,6 +285,29 @@ def _difference(found: Results, first: Rows, second: Rows, name: str) -> Differe
     return Difference(value=one_value - other_value, low=float(low), high=float(high), n=min(first.n, second.n))
 
 
+def probability_better(found: Results, one: TeamResult, other: TeamResult, name: str, phase: Phase) -> float | None:
+    """The probability that one team is better than another one, on the examples that both have seen.
+
+    It is the share of the draws of the Bayesian bootstrap (Rubin 1981) in which it is better; draws without a
+    difference count half.
+
+    Args:
+        found: The results of the run.
+        one, other: The teams.
+        name: An objective of the study.
+        phase: The phase whose examples count.
+
+    Returns:
+        The probability; None if the run keeps no examples of one of them.
+    """
+    first, second = _rows(found, one, phase), _rows(found, other, phase)
+    if first is None or second is None:
+        return None
+    draws = _draws(found, first, second, name)
+    gaps = (draws[:, 0] - draws[:, 1]) * (1 if found.objectives[name] == "maximize" else -1)
+    return float(np.mean(gaps > 0) + np.mean(gaps == 0) / 2)
+
+
 def cost_ratios(found: Results, one: TeamResult, other: TeamResult, phase: Phase) -> Mapping[str, Ratio]:
     """The costs of one team ÷ those of another one.
 

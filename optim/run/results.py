@@ -90,7 +90,8 @@ class Results:
         objectives: Direction by name, in the study's order.
         constraints: Limits by name, including the default one.
         teams: All teams, in the order of their trials.
-        blocks: The blocks of the front's teams, of confirmed teams and of single agents, by team and phase.
+        blocks: The blocks of the front's teams, of confirmed teams, of single agents and of the best team of several,
+            by team and phase.
         footprint: What a joule means where the study runs.
         baselines: What guesses score; empty where it is not known.
     """
@@ -141,18 +142,12 @@ class Results:
 
         None if there is none. A study without the objective ``quality`` has its first objective in its place.
         """
-        name = quality_name(self.objectives)
-        sign = -1 if self.objectives[name] == "maximize" else 1
-        singles = [
-            (sign * result.search.estimates[name].value, result.trial, result)
-            for result in self.teams
-            if result.whole
-            and not result.infeasible
-            and result.search is not None
-            and name in result.search.estimates
-            and is_single(result.team)
-        ]
-        return min(singles, key=lambda each: each[:2])[2] if singles else None
+        return _best(self.teams, self.objectives, single=True)
+
+    @property
+    def best_of_several(self) -> TeamResult | None:
+        """The team of several agents with the best quality in the search; see ``best_single``."""
+        return _best(self.teams, self.objectives, single=False)
 
     @property
     def near(self) -> Sequence[TeamResult]:
@@ -242,6 +237,8 @@ class Findings:
         _refuse_mixed_energy(built, [*self._objectives, *self._constraints])
         built = _with_front(self._with_probabilities(built), self._objectives)
         kept = {result.team.id for result in built if result.on_front or result.confirmed or is_single(result.team)}
+        if (best := _best(built, self._objectives, single=False)) is not None:
+            kept.add(best.team.id)
         return Results(
             objectives=self._objectives,
             constraints=self._constraints,
@@ -339,6 +336,28 @@ def results(
     for record in records:
         found.add(record)
     return found.results()
+
+
+def _best(teams: Sequence[TeamResult], objectives: Mapping[str, Direction], *, single: bool) -> TeamResult | None:
+    """The team with the best quality in the search, of those that were measured whole and are feasible.
+
+    Args:
+        teams: The teams.
+        objectives: The objectives of the study.
+        single: Whether single agents are meant, or teams of several.
+    """
+    name = quality_name(objectives)
+    sign = -1 if objectives[name] == "maximize" else 1
+    found = [
+        (sign * result.search.estimates[name].value, result.trial, result)
+        for result in teams
+        if result.whole
+        and not result.infeasible
+        and result.search is not None
+        and name in result.search.estimates
+        and is_single(result.team) is single
+    ]
+    return min(found, key=lambda each: each[:2])[2] if found else None
 
 
 def is_single(team: Team) -> bool:

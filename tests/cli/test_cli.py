@@ -595,3 +595,14 @@ def test_on_a_terminal_the_display_shows_where_the_study_stands(quick_path: Path
     blocks = orkester.open_run(quick_path / "run").blocks
     assert blocks
     assert all(example.failure is None for block in blocks for example in block.examples)  # engines saw no Ctrl-C
+
+
+def test_the_verdict_says_whether_a_team_pays(cli: Callable[..., Said], finished_run: Path) -> None:
+    said = cli("verdict", finished_run)
+    assert (said.code, said.err) == (0, "")
+    assert re.match(r"(A team pays|No team pays|It is open)", said.out)
+    assert "best single agent" in said.out
+    found = json.loads(cli("verdict", finished_run, "--json").out)
+    assert found["study"] == "small"
+    assert 0 <= found["probability_better"] <= 1
+    assert found["verdict"] in said.out.replace("\n", " ")

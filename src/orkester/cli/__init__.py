@@ -20,6 +20,7 @@ from .plugins import list_plugins
 from .results import front, report
 from .run import run
 from .tune import tune
+from .verdict import verdict
 
 app = typer.Typer(
     name="orkester",
@@ -36,6 +37,7 @@ app.command()(check)
 app.command()(report)
 app.command()(front)
 app.command()(best)
+app.command()(verdict)
 app.command()(run)
 app.command("list")(list_plugins)
 app.command()(doctor)
