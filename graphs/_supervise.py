@@ -76,7 +76,8 @@ async def supervisor(state: SuperviseState, runtime: Runtime[Any]) -> SuperviseS
     tasks, rest = asked(reply.text, _ASK)
     if tasks and not last:
         return {"tasks": list(tasks[: context.agents]), "round": number + 1}
-    return {"tasks": [], "round": number + 1, "answer": context.read(rest if tasks else reply.text)}
+    answer = reply.text if rest == reply.text.strip() else rest  # without lines that ask
+    return {"tasks": [], "round": number + 1, "answer": context.read(answer)}
 
 
 async def worker(state: Task, runtime: Runtime[Any]) -> SuperviseState:

@@ -118,6 +118,12 @@ async def test_a_supervisor_that_asks_to_the_end_answers_with_the_rest_of_its_re
     assert await Team("supervisor", LEAD).answer("Where?", models) == ""
 
 
+@pytest.mark.parametrize("reply", ["ASK:", "**ASK:**", "```\nASK: more\n```"])
+async def test_no_word_of_the_protocol_is_an_answer(reply: str) -> None:
+    models, _ = scripted_models(lambda asked: reply if asked.agent == "supervisor" else "-")
+    assert await Team("supervisor", LEAD).answer("Where?", models) == ""
+
+
 async def test_workers_of_a_hybrid_team_read_the_others_and_not_themselves() -> None:
     def answer(asked: ChatCall) -> str:
         if asked.agent == "worker":
