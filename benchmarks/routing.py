@@ -56,10 +56,8 @@ def record(runs: Sequence[Path], table: Path) -> None:
         questions |= {str(row.get("id", number)): row["question"] for number, row in enumerate(rows, 1)}
         for block in run.blocks:
             for result in block.examples if block.topology == "single" else ():
-                joules = [call.energy_j for call in result.calls]
-                if joules and None not in joules:
-                    model = str(block.knobs["model"])
-                    found.setdefault(result.id, {})[model] = (result.score, sum(each or 0.0 for each in joules))
+                if result.energy_j is not None:
+                    found.setdefault(result.id, {})[str(block.knobs["model"])] = (result.score, result.energy_j)
     models = sorted({model for each in found.values() for model in each})
     lines = [
         {

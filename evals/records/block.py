@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
@@ -102,6 +103,12 @@ class ExampleResult:
     composed: bool = False
     failure_message: str | None = None
     score_detail: Mapping[str, Any] | None = None
+
+    @property
+    def energy_j(self) -> float | None:
+        """The joules of all its calls; None when it has no calls, or when the joules of a call are not known."""
+        joules = [call.energy_j for call in self.calls if call.energy_j is not None]
+        return math.fsum(joules) if joules and len(joules) == len(self.calls) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orkester.evals.objectives import Estimate, share_estimate
 from orkester.evals.records.block import Block, ExampleResult, Phase
+from orkester.evals.stats.intervals import mean_interval
 from orkester.graphs import OneOfPolicies, Team, topology
 
 #: The most tables that are made.
@@ -21,13 +23,13 @@ class RoutingRow:
         name: A model that got questions; ``all``; ``always MODEL``; or ``oracle``.
         questions: The number of questions.
         quality: Their mean score, with its interval; None without questions.
-        energy_j: The mean joules of a question; None when not known.
+        energy_j: The mean joules of a question, with its interval over questions; None when not known.
     """
 
     name: str
     questions: int
     quality: Estimate | None
-    energy_j: float | None
+    energy_j: Estimate | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ class RoutingTable:
         others: The single models and the oracle, on the questions that the router and all these models have answered;
             empty when there are none. The oracle takes the cheapest model that is right, and the cheapest if none is.
         shared: The row of the router on these questions; None without them.
+        dearest: The single model that takes the most joules on these questions; None when the joules are not known.
+        saved_j: The joules per question that the router takes less than this model, paired by question.
     """
 
     team: Team
@@ -50,6 +54,8 @@ class RoutingTable:
     whole: RoutingRow
     others: Sequence[RoutingRow] = ()
     shared: RoutingRow | None = None
+    dearest: str | None = None
+    saved_j: Estimate | None = None
 
 
 def routing_tables(blocks: Sequence[Block], teams: Sequence[Team]) -> Sequence[RoutingTable]:
@@ -103,6 +109,7 @@ def _table(
             by_model[model].append(result)
     shared = shared_in(phase)
     alone = {model: [singles[model, phase][name] for name in shared] for model in team.models} if shared else {}
+    dearest, saved_j = _saved([own[name] for name in shared], alone)
     return RoutingTable(
         team=team,
         phase=phase,
@@ -110,6 +117,8 @@ def _table(
         whole=_row("all", list(own.values())),
         others=[*(_row(f"always {model}", results) for model, results in alone.items()), *_oracle(alone)],
         shared=_row("this router", [own[name] for name in shared]) if shared else None,
+        dearest=dearest,
+        saved_j=saved_j,
     )
 
 
@@ -117,25 +126,38 @@ def _oracle(alone: Mapping[str, Sequence[ExampleResult]]) -> list[RoutingRow]:
     """The row of the oracle; none when the joules of a model are not known, since they decide."""
     chosen: list[ExampleResult] = []
     for results in zip(*alone.values(), strict=True):
-        costs = [joules_of(result) for result in results]
-        if None in costs:
+        if any(result.energy_j is None for result in results):
             return []
-        chosen.append(min(results, key=lambda result: (-result.score, joules_of(result) or 0.0)))
+        chosen.append(min(results, key=lambda result: (-result.score, result.energy_j or 0.0)))
     return [_row("oracle", chosen)] if chosen else []
 
 
 def _row(name: str, results: Sequence[ExampleResult]) -> RoutingRow:
-    joules = [joules_of(result) for result in results]
-    known = [each for each in joules if each is not None]
     return RoutingRow(
         name=name,
         questions=len(results),
         quality=share_estimate([result.score for result in results]) if results else None,
-        energy_j=sum(known) / len(known) if known and len(known) == len(joules) else None,
+        energy_j=_mean([result.energy_j for result in results]),
     )
 
 
-def joules_of(result: ExampleResult) -> float | None:
-    """The joules of an example's calls; None when those of a call are not known."""
-    joules = [call.energy_j for call in result.calls]
-    return None if not joules or None in joules else sum(each or 0.0 for each in joules)
+def _mean(joules: Sequence[float | None]) -> Estimate | None:
+    known = [each for each in joules if each is not None]
+    if not known or len(known) < len(joules):
+        return None
+    low, high = mean_interval(known) or (None, None)
+    return Estimate(value=math.fsum(known) / len(known), low=low, high=high, n=len(known))
+
+
+def _saved(
+    own: Sequence[ExampleResult], alone: Mapping[str, Sequence[ExampleResult]]
+) -> tuple[str | None, Estimate | None]:
+    """The single model that takes the most joules, and how many joules the router takes less per question."""
+    means = {
+        model: mean.value for model, results in alone.items() if (mean := _mean([each.energy_j for each in results]))
+    }
+    if not means or any(each.energy_j is None for each in own):
+        return None, None
+    dearest = max(means, key=lambda model: means[model])
+    pairs = zip(alone[dearest], own, strict=True)
+    return dearest, _mean([(single.energy_j or 0.0) - (routed.energy_j or 0.0) for single, routed in pairs])

@@ -132,7 +132,10 @@ def team_pays(found: Results) -> TeamPays:
     gap = difference(found, team, single, name, phase)
     chance = probability_better(found, team, single, name, phase)
     if gap is None or chance is None:
-        raise OrkesterError("the run keeps no examples of its best team, or of its best single agent")
+        raise OrkesterError(
+            "the run keeps no examples of its best team, or of its best single agent, so they cannot be compared: "
+            "continue the run with orkester tune, or search again"
+        )
     return TeamPays(
         name=name,
         single=single,

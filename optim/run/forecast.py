@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orkester.evals.running.attempt import settings_of
+from orkester.evals.scorers import DeferredScorer
 from orkester.evals.stats.intervals import CONFIDENCE, student_t
 from orkester.evals.task import Example, Task
 from orkester.graphs import Between, KnobValue, OneOfModels, Team, TeamSettings, topology
@@ -52,6 +53,9 @@ async def calls_per_example(
     with models that never agree, so that both sides of a branch on agreement are counted. When there are more than
     ``_TRIES`` combinations of extreme values, a random part of them is used.
 
+    The calls of a scorer that asks models are part of the highest number only: it scores no answer twice, so there may
+    be teams whose answers are all known.
+
     Args:
         space: The teams.
         task: The task, which has the settings of all teams.
@@ -75,7 +79,8 @@ async def calls_per_example(
         if any(run.endless for run in runs) or not any(run.ended and run.calls for run in runs):
             return None
         counts += [run.calls for run in runs]
-    return min(counts), max(counts)
+    scoring = task.scorer.calls_per_answer if isinstance(task.scorer, DeferredScorer) else 0
+    return min(counts), max(counts) + scoring
 
 
 def to_come(budget: Budget, account: Account, *, space: int) -> tuple[str, float]:

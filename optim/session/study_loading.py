@@ -261,9 +261,9 @@ def _about_judges(file: StudyFile, source: Source, task: Task, models: Mapping[s
 
 
 def _about_own_judges(space: Space, task: Task) -> list[str]:
-    """Models that judge teams in which they answer themselves, a line each."""
+    """Models that judge teams that they take part in, a line each."""
     return [
-        f"{model} judges answers of teams in which it answers itself. Models prefer their own answers: name other "
+        f"{model} judges teams that it takes part in. Models prefer their own answers: name other "
         "models in the model knobs of the search, or take another judge"
         for model in task.scorer_models
         if request_settings(space, task, model)

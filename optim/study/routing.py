@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orkester.agents.routing import LearningPolicy, RoutingPolicy, RoutingRecord, routing_policy
 from orkester.errors import InputError, nearest
-from orkester.evals.records.block import Block, ExampleResult
+from orkester.evals.records.block import Block
 from orkester.evals.task import Example
 from orkester.graphs import OneOfModels, OneOfPolicies, Team, topology
 
@@ -88,17 +88,12 @@ def records_of(
                 question=example.question,
                 choice=model,
                 score=results[example.id].score,
-                energy_j=_joules(results[example.id]),
+                energy_j=results[example.id].energy_j,
             )
             for example in examples
             if example.id in results
         ]
     return records
-
-
-def _joules(result: ExampleResult) -> float | None:
-    joules = [call.energy_j for call in result.calls]
-    return None if None in joules or not joules else sum(each or 0.0 for each in joules)
 
 
 def first_records(records: Sequence[RoutingRecord], count: int) -> list[RoutingRecord]:

@@ -31,7 +31,8 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
 #: Rights of Landlock: to run, to write a file, to read files and folders, and all ways to change folders.
-_LANDLOCK_EXECUTE, _LANDLOCK_WRITE_FILE, _LANDLOCK_READS = 1 << 0, 1 << 1, 1 << 2 | 1 << 3
+_LANDLOCK_EXECUTE, _LANDLOCK_WRITE_FILE, _LANDLOCK_READ_FILE, _LANDLOCK_READ_FOLDER = (1 << bit for bit in range(4))
+_LANDLOCK_READS = _LANDLOCK_READ_FILE | _LANDLOCK_READ_FOLDER
 _LANDLOCK_CHANGES = sum(1 << bit for bit in range(4, 13))
 _LANDLOCK_TRUNCATE, _LANDLOCK_TRUNCATE_SINCE = 1 << 14, 3
 _LANDLOCK_TCP, _LANDLOCK_TCP_SINCE = 0b11, 4
@@ -79,7 +80,11 @@ def _limit(memory_mb: int, cpu_s: int) -> None:
 
 
 def _isolate(folder: str) -> None:
-    """Take away the network and the right to write outside the folder, as far as the kernel allows it."""
+    """Take away what a program does not need, as far as the kernel allows it.
+
+    It then has no network, may write in the folder only, may read there and what Python needs, may start no other
+    programs and may send no signals to other processes.
+    """
     if not sys.platform.startswith("linux"):
         return
     import ctypes
@@ -103,13 +108,13 @@ def _isolate(folder: str) -> None:
     if rules < 0:
         return
     allowed = dict.fromkeys((sys.prefix, sys.base_prefix, *_LIBRARIES), _LANDLOCK_READS)
-    allowed |= dict.fromkeys(_DEVICES, 1 << 2 | writes) | {folder: inside}
+    allowed |= dict.fromkeys(_DEVICES, _LANDLOCK_READ_FILE | writes) | {folder: inside}
     for path, rights in allowed.items():
         try:
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue
-        known = rights if os.path.isdir(path) else rights & ~(1 << 3 | _LANDLOCK_CHANGES)  # noqa: PTH112
+        known = rights if os.path.isdir(path) else rights & ~(_LANDLOCK_READ_FOLDER | _LANDLOCK_CHANGES)  # noqa: PTH112
         # The kernel's struct is packed: 64 bits of rights, 32 bits of file descriptor.
         rule = ctypes.create_string_buffer(known.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder), 12)
         libc.syscall(_LANDLOCK_ADD_RULE, rules, 1, rule, 0)

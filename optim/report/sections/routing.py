@@ -7,7 +7,7 @@ from typing import Any
 from orkester.optim.insight.routing_tables import RoutingRow, RoutingTable, routing_tables
 
 from .._material import Material
-from .._numbers import interval, number
+from .._numbers import interval
 from .._section import Section
 
 _PHASES = {"search": "in the search", "confirm": "on held-out examples"}
@@ -34,12 +34,10 @@ def _table(table: RoutingTable) -> dict[str, Any]:
 
 def _saved(table: RoutingTable) -> str:
     """How many joules the router saves against always asking the dearest model, in a sentence."""
-    always = [(row.energy_j, row.name) for row in table.others if row.energy_j is not None and row.name != "oracle"]
-    if not always or table.shared is None or table.shared.energy_j is None:
+    if table.saved_j is None:
         return ""
-    joules, name = max(always)
-    share = 1 - table.shared.energy_j / joules if joules else 0.0
-    return f"It takes {abs(100 * share):.0f} % {'less' if share >= 0 else 'more'} joules per question than {name}."
+    known = interval(table.saved_j)
+    return f"Saved joules per question, compared with always {table.dearest}: {known['value']} {known['range']}."
 
 
 def _row(row: RoutingRow, of: int) -> dict[str, Any]:
@@ -47,7 +45,7 @@ def _row(row: RoutingRow, of: int) -> dict[str, Any]:
         "name": row.name,
         "questions": f"{row.questions:,}" + (f" ({100 * row.questions / of:.0f} %)" if row.questions < of else ""),
         "quality": {**interval(row.quality), "power": ""},
-        "joules": number(row.energy_j),
+        "joules": {**interval(row.energy_j), "power": ""},
     }
 
 

@@ -35,7 +35,10 @@ def test_a_table_has_the_models_the_whole_the_single_models_and_the_oracle() -> 
     blocks += [answered(single(model), (model,) * 4, "search") for model in SCORES]
     (table,) = routing_tables(blocks, [single("small"), ROUTER])
     rows = [*table.models, table.whole, *table.others]
-    assert [(row.name, row.questions, row.quality and row.quality.value, row.energy_j) for row in rows] == [
+    assert [
+        (row.name, row.questions, row.quality and row.quality.value, row.energy_j and row.energy_j.value)
+        for row in rows
+    ] == [
         ("small", 2, 0.5, 1.0),
         ("large", 2, 0.5, 10.0),
         ("all", 4, 0.5, 5.5),
@@ -45,6 +48,11 @@ def test_a_table_has_the_models_the_whole_the_single_models_and_the_oracle() -> 
     ]
     assert table.shared is not None
     assert table.shared.questions == 4
+    assert table.dearest == "large"
+    assert table.saved_j is not None
+    assert table.saved_j.value == pytest.approx((9 + 0 + 0 + 9) / 4)
+    assert table.saved_j.low is not None
+    assert table.saved_j.low < table.saved_j.value
 
 
 def test_held_out_examples_come_first_where_the_single_models_have_answered_them() -> None:

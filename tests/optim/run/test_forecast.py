@@ -59,6 +59,11 @@ async def test_calls_are_counted_at_the_ends_of_the_knobs(
     assert await counted(tmp_path, search=search) == calls
 
 
+async def test_calls_of_a_judge_count_at_the_upper_end(tmp_path: Path) -> None:
+    judge = {"judge": {"model": "large", "criteria": "Is the answer right?"}}
+    assert await counted(tmp_path, search={"single": {"model": "small"}}, task={"scorer": judge}) == (1, 2)
+
+
 @pytest.mark.parametrize(
     "scorer", ["exact", "numeric", "contains", {"regex": {"pattern": "[0-9]+"}}], ids=["exact", "numeric", "in", "re"]
 )

@@ -166,7 +166,7 @@ def test_a_judge_that_is_no_model_of_the_study_is_refused(tmp_path: Path, scorer
 
 def test_a_judge_of_its_own_answers_is_noted(tmp_path: Path) -> None:
     (note,) = orkester.load_study(write_study(tmp_path / "any", task={"scorer": JUDGE})).notes
-    assert note.startswith("large judges answers of teams in which it answers itself")
+    assert note.startswith("large judges teams that it takes part in")
     assert not orkester.load_study(fake(tmp_path / "small")).notes
 
 
