@@ -37,7 +37,8 @@ def _saved(table: RoutingTable) -> str:
     if table.saved_j is None:
         return ""
     known = interval(table.saved_j)
-    return f"Saved joules per question, compared with always {table.dearest}: {known['value']} {known['range']}."
+    saved = f"{known['value']} (95 % interval: {known['range']})" if table.saved_j.low is not None else known["value"]
+    return f"Saved joules per question, compared with always {table.dearest}: {saved}."
 
 
 def _row(row: RoutingRow, of: int) -> dict[str, Any]:
